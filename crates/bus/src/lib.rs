@@ -1,0 +1,1 @@
+//! Carries committed events to consumers.

@@ -1,0 +1,1 @@
+//! Routes, limits, errors, OpenAPI, console page.

@@ -1,0 +1,1 @@
+//! Double entry: decides whether money may move.

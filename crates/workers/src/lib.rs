@@ -1,0 +1,1 @@
+//! Background work: relay, hold expiry, partitions, receipts.
