@@ -69,22 +69,22 @@ fn chart(runs: &[RunResult]) -> Drawn<String> {
             let anchor = Pos::new(HPos::Left, VPos::Center);
             ("sans-serif", size).into_font().color(colour).pos(anchor)
         };
-        root.draw(&Text::new("Transfers a second", (LEFT, 28), text(20, &INK)))?;
+        root.draw(&Text::new("Transfers a second", (LEFT, 28), text(25, &INK)))?;
         let legend = "latency p50 / p95 / p99 of a request beside each bar";
-        root.draw(&Text::new(legend, (LEFT, 52), text(13, &PALE)))?;
+        root.draw(&Text::new(legend, (LEFT, 52), text(16, &PALE)))?;
         let most = runs.iter().map(|run| run.tps).fold(1.0, f64::max);
         for (run, row) in runs.iter().zip(0_u32..) {
             let top = (HEADER + ROW * row) as i32;
             let right = LEFT + (run.tps / most * LONGEST).max(2.0) as i32;
             let colour = if run.verified { BAR } else { BAR_UNPROVEN };
-            root.draw(&Text::new(run.name.clone(), (LEFT, top + 10), text(14, &INK)))?;
+            root.draw(&Text::new(run.name.clone(), (LEFT, top + 10), text(18, &INK)))?;
             let corners = [(LEFT, top + 22), (right, top + 44)];
             root.draw(&Rectangle::new(corners, colour.filled()))?;
             let speed = grouped(run.tps);
             let at = (right + 8, top + 33);
-            root.draw(&Text::new(speed.clone(), at, text(15, &INK)))?;
-            let at = (at.0 + 9 * speed.len() as i32 + 10, at.1);
-            root.draw(&Text::new(latencies(run), at, text(13, &PALE)))?;
+            root.draw(&Text::new(speed.clone(), at, text(19, &INK)))?;
+            let at = (at.0 + 10 * speed.len() as i32 + 10, at.1);
+            root.draw(&Text::new(latencies(run), at, text(16, &PALE)))?;
         }
         root.present()?;
     }
