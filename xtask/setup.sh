@@ -1,0 +1,70 @@
+#!/bin/sh
+# Installs what a fresh Debian or Ubuntu lacks: setup.sh run|test|bench
+# Does nothing, and needs no network, where everything is there already.
+set -eu
+
+purpose=${1:-}
+case $purpose in
+run | test | bench) ;;
+*)
+    echo "usage: xtask/setup.sh run|test|bench" >&2
+    exit 2
+    ;;
+esac
+
+say() { echo "setup: $*"; }
+fail() {
+    echo "setup: $*" >&2
+    exit 1
+}
+has() { command -v "$1" >/dev/null 2>&1; }
+postgres_installed() { ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; }
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif has sudo; then
+        sudo "$@"
+    else
+        fail "needs root or sudo for: $*"
+    fi
+}
+
+missing=
+need() { missing="$missing $*"; }
+
+# SQLite, the allocator and the TLS library are C, compiled with the project.
+if ! has cc || [ ! -e /usr/include/stdio.h ]; then need gcc libc6-dev; fi
+# tidy asks git which files belong to the project.
+if [ "$purpose" != run ] && ! has git; then need git; fi
+# The testbed's own server; pgbench comes with it. CAUDAL_POSTGRES_BIN names another one.
+if [ "$purpose" != run ] && [ -z "${CAUDAL_POSTGRES_BIN:-}" ] && ! postgres_installed; then
+    need postgresql
+fi
+
+if [ -n "$missing" ]; then
+    has apt-get || fail "install these with your package manager:$missing"
+    say "installing$missing"
+    # Debian makes and starts a cluster of its own with the package. The testbed has its own and
+    # the machine's port 5432 is not ours; the setting goes away again after the installation.
+    no_cluster=/etc/postgresql-common/createcluster.d/caudal.conf
+    case $missing in
+    *postgresql*)
+        as_root mkdir -p "${no_cluster%/*}"
+        echo "create_main_cluster = false" | as_root tee "$no_cluster" >/dev/null
+        trap 'as_root rm -f "$no_cluster"' EXIT
+        ;;
+    esac
+    as_root apt-get update -q
+    # shellcheck disable=SC2086 # one word a package
+    as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -qy --no-install-recommends $missing
+fi
+
+if ! has cargo; then
+    fail "Rust is missing: install it from https://rustup.rs and run this again"
+fi
+if [ "$purpose" = test ] && has rustup; then
+    cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
+    cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
+fi
