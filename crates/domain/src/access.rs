@@ -1,0 +1,69 @@
+//! Who may do what: scopes, and API keys that carry them.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    id::{ApiKeyId, TenantId},
+    time::Timestamp,
+};
+
+macro_rules! scopes {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+        /// One permission. To add one more: a line here, and the route that asks for it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum Scope {
+            $($(#[$doc])* #[serde(rename = $name)] $variant,)*
+        }
+
+        impl Scope {
+            pub const ALL: &'static [Scope] = &[$(Scope::$variant),*];
+
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),* }
+            }
+
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name { $($name => Some(Self::$variant),)* _ => None }
+            }
+        }
+    };
+}
+
+scopes! {
+    /// Makes tenants; above every tenant.
+    Platform = "platform",
+    TenantRead = "tenant:read",
+    TenantWrite = "tenant:write",
+    ApiKeysRead = "api_keys:read",
+    ApiKeysWrite = "api_keys:write",
+    WalletsRead = "wallets:read",
+    WalletsWrite = "wallets:write",
+    /// Gives credit: a floor below zero.
+    WalletsCredit = "wallets:credit",
+    /// Freezes, unfreezes and closes.
+    WalletsControl = "wallets:control",
+    TreasuryFund = "treasury:fund",
+    TransfersRead = "transfers:read",
+    TransfersWrite = "transfers:write",
+    EventsRead = "events:read",
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// An API key as stored: never the secret, only its hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiKey {
+    pub id: ApiKeyId,
+    pub tenant: TenantId,
+    pub name: String,
+    pub scopes: Vec<Scope>,
+    pub created_at: Timestamp,
+    pub expires_at: Option<Timestamp>,
+    pub revoked_at: Option<Timestamp>,
+}

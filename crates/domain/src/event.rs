@@ -1,0 +1,55 @@
+//! An event: something that happened, written in the commit that made it so.
+
+use crate::{
+    id::{EventId, TenantId},
+    time::Timestamp,
+};
+
+/// Past tense, `noun.verb`. To add one more kind: a line here.
+pub mod kinds {
+    pub const TRANSFER_COMPLETED: &str = "transfer.completed";
+    pub const TRANSFER_HELD: &str = "transfer.held";
+    pub const TRANSFER_CAPTURED: &str = "transfer.captured";
+    pub const TRANSFER_VOIDED: &str = "transfer.voided";
+    pub const TRANSFER_EXPIRED: &str = "transfer.expired";
+    pub const TRANSFER_REVERSED: &str = "transfer.reversed";
+    pub const WALLET_FUNDED: &str = "wallet.funded";
+    pub const WALLET_DEDUCTED: &str = "wallet.deducted";
+    pub const WALLET_CREATED: &str = "wallet.created";
+    pub const WALLET_UPDATED: &str = "wallet.updated";
+    pub const WALLET_FROZEN: &str = "wallet.frozen";
+    pub const WALLET_UNFROZEN: &str = "wallet.unfrozen";
+    pub const WALLET_CLOSED: &str = "wallet.closed";
+    pub const TENANT_CREATED: &str = "tenant.created";
+    pub const TENANT_UPDATED: &str = "tenant.updated";
+    pub const API_KEY_CREATED: &str = "api_key.created";
+    pub const API_KEY_REVOKED: &str = "api_key.revoked";
+}
+
+/// An event to be written. Its place in its stream is given in the last step before COMMIT.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Its bucket decides its stream.
+    pub id: EventId,
+    pub tenant: TenantId,
+    /// One of [`kinds`].
+    pub kind: &'static str,
+    /// What it is about, as an id in text: CloudEvents' `subject`.
+    pub subject: String,
+    /// JSON object: ids and amounts, no personal data.
+    pub data: String,
+    pub occurred_at: Timestamp,
+}
+
+/// An event as read back: `seq` is commit order within `stream`, without gaps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredEvent {
+    pub stream: u8,
+    pub seq: i64,
+    pub id: EventId,
+    pub tenant: TenantId,
+    pub kind: String,
+    pub subject: String,
+    pub data: String,
+    pub occurred_at: Timestamp,
+}

@@ -1,0 +1,84 @@
+//! Every reason for which Caudal says no to a well-formed request, each with a name.
+//!
+//! Refusals are values: they are decided, stored with the idempotency key and repeated. When
+//! several apply, the first of this list is given. `http` maps each to its status in one `match`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{account::AccountStatus, id::AccountId, transfer::TransferStatus};
+
+/// In order of precedence.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "code", rename_all = "snake_case")]
+pub enum Refusal {
+    #[error("this idempotency key was used before with another request")]
+    IdempotencyMismatch,
+    #[error("no such transfer")]
+    TransferNotFound,
+    #[error("no wallet {account}")]
+    WalletNotFound { account: AccountId },
+    #[error("something else changed it meanwhile; read it again and retry")]
+    Conflict,
+    #[error("{account} is in another currency")]
+    CurrencyMismatch { account: AccountId },
+    #[error("the transfer is {status}")]
+    TransferState { status: TransferStatus },
+    #[error("the hold has expired")]
+    HoldExpired,
+    #[error("{account} is closed")]
+    WalletClosed { account: AccountId },
+    #[error("{account} is frozen: nothing can be taken from it")]
+    WalletFrozen { account: AccountId },
+    #[error("the wallet is {status}")]
+    WalletState { status: AccountStatus },
+    #[error("the wallet still holds money; move {total} minor units out first")]
+    WalletNotEmpty { total: i64 },
+    #[error("only {left} minor units of the hold are left")]
+    AmountExceedsHeld { left: i64 },
+    #[error("only {left} minor units of the transfer can still be reversed")]
+    AmountExceedsReversible { left: i64 },
+    #[error("{account} has {spendable} minor units to spend, {needed} are needed")]
+    InsufficientFunds { account: AccountId, spendable: i64, needed: i64 },
+    #[error("the balance of {account} would pass ±(2^53−1) minor units")]
+    BalanceLimit { account: AccountId },
+    #[error("the database refused this request's values")]
+    Rejected,
+}
+
+impl Refusal {
+    /// The stable name a program reads.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::IdempotencyMismatch => "idempotency_mismatch",
+            Self::TransferNotFound => "transfer_not_found",
+            Self::WalletNotFound { .. } => "wallet_not_found",
+            Self::Conflict => "conflict",
+            Self::CurrencyMismatch { .. } => "currency_mismatch",
+            Self::TransferState { .. } => "transfer_state",
+            Self::HoldExpired => "transfer_state",
+            Self::WalletClosed { .. } => "wallet_closed",
+            Self::WalletFrozen { .. } => "wallet_frozen",
+            Self::WalletState { .. } => "wallet_state",
+            Self::WalletNotEmpty { .. } => "wallet_state",
+            Self::AmountExceedsHeld { .. } => "amount_exceeds_held",
+            Self::AmountExceedsReversible { .. } => "amount_exceeds_reversible",
+            Self::InsufficientFunds { .. } => "insufficient_funds",
+            Self::BalanceLimit { .. } => "balance_limit",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_refusals_read_back_as_they_were() {
+        let account = AccountId(77);
+        let refusal = Refusal::InsufficientFunds { account, spendable: 5, needed: 6 };
+        let text = serde_json::to_string(&refusal).expect("plain data");
+        assert!(text.contains("insufficient_funds"), "{text}");
+        assert_eq!(serde_json::from_str::<Refusal>(&text).expect("its own text"), refusal);
+    }
+}

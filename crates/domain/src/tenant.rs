@@ -1,0 +1,54 @@
+//! A tenant: one customer of the platform, for tests or for real money.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{id::TenantId, time::Timestamp};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    Test,
+    Live,
+}
+
+/// What decides a wallet's bucket; immutable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Placement {
+    /// By its user, else by its own id: a big tenant spreads over all shards.
+    #[default]
+    User,
+    /// By its tenant: a small tenant stays on one shard.
+    Tenant,
+}
+
+macro_rules! names {
+    ($type:ident { $($variant:ident = $name:literal),* }) => {
+        impl $type {
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),* }
+            }
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name { $($name => Some(Self::$variant),)* _ => None }
+            }
+        }
+    };
+}
+
+names!(Mode { Test = "test", Live = "live" });
+names!(Placement { User = "user", Tenant = "tenant" });
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tenant {
+    pub id: TenantId,
+    pub name: String,
+    pub mode: Mode,
+    pub placement: Placement,
+    /// Where its data should live; chooses a range of buckets once there are several shards.
+    pub region: Option<String>,
+    /// IANA name; for business dates and reports.
+    pub timezone: String,
+    /// Counts changes, for `If-Match`.
+    pub version: i64,
+    pub created_at: Timestamp,
+}

@@ -1,0 +1,171 @@
+//! A transfer (one or more legs, each money from one account to another) and its entries.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    id::{AccountId, TenantId, TransferId},
+    money::Currency,
+    text::Metadata,
+    time::Timestamp,
+};
+
+/// What the transfer was asked as. The numbers are stored; never reuse one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(i16)]
+pub enum TransferKind {
+    Transfer = 0,
+    Fund = 1,
+    Withdrawal = 2,
+    Reversal = 3,
+}
+
+impl TransferKind {
+    pub const ALL: [Self; 4] = [Self::Transfer, Self::Fund, Self::Withdrawal, Self::Reversal];
+
+    pub fn from_code(code: i16) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as i16 == code)
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Transfer => "transfer",
+            Self::Fund => "fund",
+            Self::Withdrawal => "withdrawal",
+            Self::Reversal => "reversal",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[repr(i16)]
+pub enum TransferStatus {
+    Posted = 0,
+    Held = 1,
+    Captured = 2,
+    Voided = 3,
+    Expired = 4,
+    PartiallyReversed = 5,
+    Reversed = 6,
+}
+
+impl TransferStatus {
+    pub const ALL: [Self; 7] = [
+        Self::Posted,
+        Self::Held,
+        Self::Captured,
+        Self::Voided,
+        Self::Expired,
+        Self::PartiallyReversed,
+        Self::Reversed,
+    ];
+
+    pub fn from_code(code: i16) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| *status as i16 == code)
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Posted => "posted",
+            Self::Held => "held",
+            Self::Captured => "captured",
+            Self::Voided => "voided",
+            Self::Expired => "expired",
+            Self::PartiallyReversed => "partially_reversed",
+            Self::Reversed => "reversed",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.name() == name)
+    }
+}
+
+impl fmt::Display for TransferStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Money from one account to another. Accounts and `amount` never change afterwards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leg {
+    pub from: AccountId,
+    pub to: AccountId,
+    pub amount: i64,
+    /// Part of a held leg that was captured.
+    pub captured: i64,
+    /// Part that later reversals gave back.
+    pub reversed: i64,
+}
+
+impl Leg {
+    pub fn new(from: AccountId, to: AccountId, amount: i64) -> Self {
+        Self { from, to, amount, captured: 0, reversed: 0 }
+    }
+}
+
+/// The most legs one transfer has.
+pub const MAX_LEGS: usize = 100;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transfer {
+    pub id: TransferId,
+    pub tenant: TenantId,
+    pub kind: TransferKind,
+    pub status: TransferStatus,
+    pub currency: Currency,
+    /// One at least.
+    pub legs: Vec<Leg>,
+    /// Sum of the legs.
+    pub amount: i64,
+    pub amount_captured: i64,
+    pub amount_reversed: i64,
+    /// Asked as a hold first.
+    pub hold: bool,
+    pub expires_at: Option<Timestamp>,
+    pub reference: Option<String>,
+    pub metadata: Metadata,
+    /// The transfer that this one gives back, wholly or in part.
+    pub reverses: Option<TransferId>,
+    pub created_at: Timestamp,
+}
+
+impl Transfer {
+    /// What an open hold still keeps.
+    pub fn remaining_hold(&self) -> i64 {
+        match self.status {
+            TransferStatus::Held => self.amount - self.amount_captured,
+            _ => 0,
+        }
+    }
+
+    /// The transfer as its maker first saw it: what a replay of the creation repeats.
+    pub fn as_created(mut self) -> Self {
+        self.status = if self.hold { TransferStatus::Held } else { TransferStatus::Posted };
+        self.amount_captured = 0;
+        self.amount_reversed = 0;
+        for leg in &mut self.legs {
+            leg.captured = 0;
+            leg.reversed = 0;
+        }
+        self
+    }
+}
+
+/// One account's side of a leg, or a change of what is held on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub account: AccountId,
+    /// 1, 2, 3, … per account, without a gap.
+    pub version: i64,
+    pub transfer: TransferId,
+    /// Signed: a credit is positive; 0 when only the hold changed.
+    pub amount: i64,
+    pub balance_after: i64,
+    pub held_after: i64,
+    pub created_at: Timestamp,
+}

@@ -1,0 +1,115 @@
+//! A reversal: a new transfer that gives back what another one moved, never more than is left.
+//!
+//! | asked | original's to: total | original's from: total |
+//! |---|---|---|
+//! | reversal of x | −x | +x |
+//!
+//! Legs are given back in order. The payer of the reversal must have the money; a reversal is
+//! itself final.
+
+use caudal_domain::{
+    AccountStatus, IdSource, Leg, Refusal, TenantId, Transfer, TransferId, TransferKind,
+    TransferStatus,
+};
+
+use super::post::move_money;
+use crate::book::{Book, Outcome, Posting};
+
+/// `what` is the transfer and the amount to give back (`None`: all that is left).
+pub(crate) fn decide(
+    book: &mut Book,
+    tenant: TenantId,
+    what: (TransferId, Option<i64>),
+    ids: &mut dyn IdSource,
+) -> Result<Outcome, Refusal> {
+    let mut original = book.owned_transfer(tenant, what.0)?;
+    let amount = check(&original, what.1)?;
+    let legs = take_back(&mut original, amount);
+    check_accounts(book, &legs)?;
+    original.amount_reversed += amount;
+    original.status = match moved(&original) - original.amount_reversed {
+        0 => TransferStatus::Reversed,
+        _ => TransferStatus::PartiallyReversed,
+    };
+
+    let id = TransferId(ids.next(book.now(), original.id.bucket()));
+    let mut draft = book.draft();
+    for leg in &legs {
+        move_money(&mut draft, id, leg)?;
+    }
+    let accepted = draft.accept();
+    let transfer = Transfer {
+        id,
+        tenant,
+        kind: TransferKind::Reversal,
+        status: TransferStatus::Posted,
+        currency: original.currency,
+        legs,
+        amount,
+        amount_captured: 0,
+        amount_reversed: 0,
+        hold: false,
+        expires_at: None,
+        reference: original.reference.clone(),
+        metadata: Default::default(),
+        reverses: Some(original.id),
+        created_at: book.now(),
+    };
+    accepted.accounts.into_iter().for_each(|account| book.write_account(account));
+    book.write_transfer(original.clone());
+    book.write_transfer(transfer.clone());
+    let entries = accepted.entries;
+    Ok(Outcome::Posting(Posting { transfer, created: true, original: Some(original), entries }))
+}
+
+/// What the transfer has moved so far.
+fn moved(transfer: &Transfer) -> i64 {
+    if transfer.hold { transfer.amount_captured } else { transfer.amount }
+}
+
+fn check(original: &Transfer, amount: Option<i64>) -> Result<i64, Refusal> {
+    use TransferStatus::{Captured, PartiallyReversed, Posted, Reversed};
+    let reversible = matches!(original.status, Posted | Captured | PartiallyReversed);
+    if original.kind == TransferKind::Reversal || (!reversible && original.status != Reversed) {
+        return Err(Refusal::TransferState { status: original.status });
+    }
+    let left = moved(original) - original.amount_reversed;
+    match amount {
+        Some(amount) if amount > left => Err(Refusal::AmountExceedsReversible { left }),
+        Some(amount) => Ok(amount),
+        None if left == 0 => Err(Refusal::TransferState { status: original.status }),
+        None => Ok(left),
+    }
+}
+
+/// Marks `amount` as given back on the original's legs and returns the opposite legs.
+fn take_back(original: &mut Transfer, amount: i64) -> Vec<Leg> {
+    let mut left = amount;
+    let hold = original.hold;
+    let mut legs = Vec::with_capacity(original.legs.len());
+    for leg in &mut original.legs {
+        let moved = if hold { leg.captured } else { leg.amount };
+        let taken = (moved - leg.reversed).min(left);
+        if taken > 0 {
+            leg.reversed += taken;
+            left -= taken;
+            legs.push(Leg::new(leg.to, leg.from, taken));
+        }
+    }
+    legs
+}
+
+fn check_accounts(book: &Book, legs: &[Leg]) -> Result<(), Refusal> {
+    let status = |id| book.account(id).map(|account| account.status);
+    for leg in legs {
+        for account in [leg.from, leg.to] {
+            if status(account) == Some(AccountStatus::Closed) {
+                return Err(Refusal::WalletClosed { account });
+            }
+        }
+    }
+    match legs.iter().find(|leg| status(leg.from) == Some(AccountStatus::Frozen)) {
+        Some(leg) => Err(Refusal::WalletFrozen { account: leg.from }),
+        None => Ok(()),
+    }
+}
