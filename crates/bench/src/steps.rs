@@ -15,7 +15,8 @@ use crate::setup::{self, Order, Prepared};
 use crate::tally::Tally;
 use crate::verify::{self, Claim};
 
-/// Transfers a second, step by step; past the first that is not reached comes the run at full speed.
+/// Transfers a second, step by step; past the first that is not reached comes the run at full
+/// speed.
 const LADDER: [u32; 14] = [
     100, 300, 600, 1_000, 1_500, 2_000, 3_000, 5_000, 7_500, 10_000, 15_000, 20_000, 30_000, 50_000,
 ];

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::{account::AccountStatus, id::AccountId, transfer::TransferStatus};
 
 /// In order of precedence.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, thiserror::Error)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, thiserror::Error,
+)]
 #[serde(tag = "code", rename_all = "snake_case")]
 pub enum Refusal {
     #[error("this idempotency key was used before with another request")]

@@ -1,11 +1,6 @@
 //! A wallet: the account a holder sees, with its owner and labels.
 
-use crate::{
-    account::Account,
-    id::UserId,
-    text::Metadata,
-    time::Timestamp,
-};
+use crate::{account::Account, id::UserId, text::Metadata, time::Timestamp};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wallet {

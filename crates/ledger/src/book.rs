@@ -119,7 +119,11 @@ impl Book {
         }
     }
 
-    pub(crate) fn owned_account(&self, tenant: TenantId, id: AccountId) -> Result<Account, Refusal> {
+    pub(crate) fn owned_account(
+        &self,
+        tenant: TenantId,
+        id: AccountId,
+    ) -> Result<Account, Refusal> {
         match self.accounts.get(&id) {
             Some(account) if account.tenant == tenant => Ok(*account),
             _ => Err(Refusal::WalletNotFound { account: id }),

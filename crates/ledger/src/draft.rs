@@ -28,7 +28,8 @@ impl<'b> Draft<'b> {
         let place = match found {
             Some(place) => place,
             None => {
-                let account = *self.book.account(id).ok_or(Refusal::WalletNotFound { account: id })?;
+                let account =
+                    *self.book.account(id).ok_or(Refusal::WalletNotFound { account: id })?;
                 self.accounts.push(account);
                 self.accounts.len() - 1
             }

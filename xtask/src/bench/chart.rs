@@ -37,7 +37,8 @@ pub(super) fn chart(parts: &[(&str, &str)], measured: &Measured) -> String {
         let _ = writeln!(
             svg,
             "<text x=\"24\" y=\"{}\">{name}</text>\
-             <rect class=\"{class}\" x=\"24\" y=\"{}\" width=\"{width:.0}\" height=\"18\" rx=\"3\"/>\
+             <rect class=\"{class}\" x=\"24\" y=\"{}\" width=\"{width:.0}\" height=\"18\" \
+             rx=\"3\"/>\
              <text x=\"{:.0}\" y=\"{}\">{:.0}/s <tspan class=\"pale\" dx=\"8\">\
              {:.1} / {:.1} ms</tspan></text>",
             top + 14,

@@ -15,13 +15,30 @@ use caudal_domain::{
 pub enum Movement {
     Post(NewTransfer),
     /// `amount: None` takes all that is left; `last` releases what remains after it.
-    Capture { transfer: TransferId, amount: Option<i64>, last: bool },
-    Void { transfer: TransferId },
-    Expire { transfer: TransferId },
+    Capture {
+        transfer: TransferId,
+        amount: Option<i64>,
+        last: bool,
+    },
+    Void {
+        transfer: TransferId,
+    },
+    Expire {
+        transfer: TransferId,
+    },
     /// `amount: None` gives back all that is left.
-    Reverse { transfer: TransferId, amount: Option<i64> },
-    SetStatus { account: AccountId, status: AccountStatus },
-    SetFloor { account: AccountId, floor: i64 },
+    Reverse {
+        transfer: TransferId,
+        amount: Option<i64>,
+    },
+    SetStatus {
+        account: AccountId,
+        status: AccountStatus,
+    },
+    SetFloor {
+        account: AccountId,
+        floor: i64,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

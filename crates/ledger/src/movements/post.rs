@@ -72,9 +72,7 @@ fn check_accounts(
     let pairs = new
         .legs
         .iter()
-        .map(|leg| {
-            Ok((book.owned_account(tenant, leg.from)?, book.owned_account(tenant, leg.to)?))
-        })
+        .map(|leg| Ok((book.owned_account(tenant, leg.from)?, book.owned_account(tenant, leg.to)?)))
         .collect::<Result<Vec<_>, Refusal>>()?;
     let both = || pairs.iter().flat_map(|(from, to)| [from, to]);
     if let Some(other) = both().find(|a| a.currency != new.currency) {

@@ -13,11 +13,7 @@ use crate::{
     draft::Change,
 };
 
-pub(crate) fn void(
-    book: &mut Book,
-    tenant: TenantId,
-    id: TransferId,
-) -> Result<Outcome, Refusal> {
+pub(crate) fn void(book: &mut Book, tenant: TenantId, id: TransferId) -> Result<Outcome, Refusal> {
     release(book, tenant, id, TransferStatus::Voided)
 }
 
