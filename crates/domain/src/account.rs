@@ -93,7 +93,7 @@ impl fmt::Display for AccountStatus {
 }
 
 /// The hot row of an account. Amounts in minor units of `currency`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     pub id: AccountId,
     pub tenant: TenantId,

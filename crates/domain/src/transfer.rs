@@ -91,7 +91,7 @@ impl fmt::Display for TransferStatus {
 }
 
 /// Money from one account to another. Accounts and `amount` never change afterwards.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leg {
     pub from: AccountId,
     pub to: AccountId,
@@ -111,7 +111,7 @@ impl Leg {
 /// The most legs one transfer has.
 pub const MAX_LEGS: usize = 100;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transfer {
     pub id: TransferId,
     pub tenant: TenantId,

@@ -1,1 +1,111 @@
-//! Group commit: queue, fairness, batches, lanes.
+//! Group commit: takes all commands that are waiting, lets the ledger decide each in order, and
+//! commits the lot at once. No SQL, no HTTP, no knowledge of payments.
+//!
+//! Reading order: [`job`] (what callers hand in and get back), `queue` (bounded and fair), `lane`
+//! (one batch after the other), `batch` (locks, decisions, writes), `events` (what is told).
+
+mod batch;
+mod events;
+mod in_flight;
+pub mod job;
+mod lane;
+mod queue;
+
+use std::{sync::Arc, time::Duration};
+
+use caudal_domain::{Clock, IdSource};
+use caudal_store::Store;
+pub use job::{Command, EngineError, Given, Job, JobReply, ReceiptOf, Reply};
+use tokio::task::JoinHandle;
+
+use crate::{in_flight::InFlight, lane::LaneTask, queue::Queue};
+
+/// Limits of the engine. Every wait has one.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Batches under way at once; a second one prepares while the first commits.
+    pub lanes: usize,
+    /// Commands in one batch (one larger job still goes in whole).
+    pub batch_commands: usize,
+    /// Commands waiting; beyond it callers are told `overloaded` at once.
+    pub queue_commands: usize,
+    /// A job that waited longer is told `overloaded` instead of being run late.
+    pub queue_timeout: Duration,
+    /// How long a duplicate waits for the first answer before it is told `in flight`.
+    pub duplicate_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            lanes: 2,
+            batch_commands: 512,
+            queue_commands: 8192,
+            queue_timeout: Duration::from_secs(5),
+            duplicate_timeout: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Makes one source of ids for each lane.
+pub type IdSources = Arc<dyn Fn() -> Box<dyn IdSource> + Send + Sync>;
+
+/// The engine's handle: cheap to clone, the same engine behind all.
+#[derive(Clone)]
+pub struct Engine {
+    queue: Arc<Queue>,
+    in_flight: Arc<InFlight>,
+    lanes: Arc<std::sync::Mutex<Vec<JoinHandle<()>>>>,
+}
+
+impl Engine {
+    /// Starts the lanes. Must be called inside a tokio runtime.
+    pub fn start(
+        store: &Store,
+        settings: &Settings,
+        clock: Arc<dyn Clock>,
+        ids: IdSources,
+    ) -> Self {
+        let queue = Arc::new(Queue::new(settings));
+        let lanes = (0..settings.lanes)
+            .map(|_| {
+                let task = LaneTask::new(store.lane(), queue.clone(), clock.clone(), ids());
+                tokio::spawn(task.run())
+            })
+            .collect();
+        Self {
+            queue,
+            in_flight: Arc::new(InFlight::new(settings.duplicate_timeout)),
+            lanes: Arc::new(std::sync::Mutex::new(lanes)),
+        }
+    }
+
+    /// Hands in a job and waits for its commit.
+    pub async fn submit(&self, job: Job) -> Result<JobReply, EngineError> {
+        let _turn = match job.sole_key() {
+            Some(key) => Some(self.in_flight.enter(key).await?),
+            None => None,
+        };
+        let answer = self.queue.push(job)?;
+        answer.await.unwrap_or(Err(EngineError::Unavailable("the engine stopped".into())))
+    }
+
+    /// Commands waiting and the most there may be.
+    pub fn queued(&self) -> (usize, usize) {
+        self.queue.depth()
+    }
+
+    /// Takes no more jobs, commits what is waiting, returns when the last lane has stopped.
+    pub async fn shutdown(&self) {
+        self.queue.close();
+        let lanes: Vec<_> = match self.lanes.lock() {
+            Ok(mut lanes) => lanes.drain(..).collect(),
+            Err(_) => return,
+        };
+        for lane in lanes {
+            if let Err(error) = lane.await {
+                tracing::error!(%error, "a lane of the engine ended badly");
+            }
+        }
+    }
+}

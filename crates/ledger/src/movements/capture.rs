@@ -22,16 +22,20 @@ pub(crate) fn decide(
     terms: (Option<i64>, bool),
 ) -> Result<Outcome, Refusal> {
     let mut transfer = book.owned_transfer(tenant, id)?;
-    let amount = check(book, &transfer, terms.0)?;
+    check_state(book, &transfer)?;
+    let left = transfer.remaining_hold();
+    let amount = terms.0.unwrap_or(left);
+    let fills = fill(&transfer.legs, amount);
+    check_payees(book, &transfer.legs, &fills)?;
+    if amount > left {
+        return Err(Refusal::AmountExceedsHeld { left });
+    }
     transfer.amount_captured += amount;
     let done = terms.1 || transfer.amount_captured == transfer.amount;
 
     let mut draft = book.draft();
-    let mut left = amount;
-    for leg in &mut transfer.legs {
+    for (leg, taken) in transfer.legs.iter_mut().zip(fills) {
         let open = leg.amount - leg.captured;
-        let taken = open.min(left);
-        left -= taken;
         leg.captured += taken;
         capture_leg(&mut draft, id, (leg, taken), if done { open } else { taken })?;
     }
@@ -45,24 +49,34 @@ pub(crate) fn decide(
     Ok(Outcome::Posting(Posting { transfer, created: false, original: None, entries }))
 }
 
-fn check(book: &Book, transfer: &Transfer, amount: Option<i64>) -> Result<i64, Refusal> {
+fn check_state(book: &Book, transfer: &Transfer) -> Result<(), Refusal> {
     if transfer.status != TransferStatus::Held {
         return Err(Refusal::TransferState { status: transfer.status });
     }
     if transfer.expires_at.is_some_and(|at| book.now() >= at) {
         return Err(Refusal::HoldExpired);
     }
-    let closed = |leg: &&Leg| {
-        book.account(leg.to).is_some_and(|account| account.status == AccountStatus::Closed)
+    Ok(())
+}
+
+/// What each leg gives of `amount`, at most what is open on it.
+fn fill(legs: &[Leg], amount: i64) -> Vec<i64> {
+    let mut left = amount;
+    let mut take = |leg: &Leg| {
+        let taken = (leg.amount - leg.captured).min(left);
+        left -= taken;
+        taken
     };
-    if let Some(leg) = transfer.legs.iter().find(closed) {
-        return Err(Refusal::WalletClosed { account: leg.to });
-    }
-    let left = transfer.remaining_hold();
-    match amount {
-        Some(amount) if amount > left => Err(Refusal::AmountExceedsHeld { left }),
-        Some(amount) => Ok(amount),
-        None => Ok(left),
+    legs.iter().map(&mut take).collect()
+}
+
+/// Only those that would be paid now: a payee that had its part before may have closed since.
+fn check_payees(book: &Book, legs: &[Leg], fills: &[i64]) -> Result<(), Refusal> {
+    let closed = |id| book.account(id).is_some_and(|a| a.status == AccountStatus::Closed);
+    let paid = legs.iter().zip(fills).filter(|(_, taken)| **taken > 0);
+    match paid.map(|(leg, _)| leg.to).find(|to| closed(*to)) {
+        Some(account) => Err(Refusal::WalletClosed { account }),
+        None => Ok(()),
     }
 }
 

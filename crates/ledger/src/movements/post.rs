@@ -24,7 +24,6 @@ pub(crate) fn decide(
     ids: &mut dyn IdSource,
 ) -> Result<Outcome, Refusal> {
     let (first_from, first_to) = check_accounts(book, tenant, new)?;
-    let amount = total_of(&new.legs)?;
     let id = TransferId(ids.next(book.now(), book.bucket_for(&first_from, &first_to)));
     let mut draft = book.draft();
     for leg in &new.legs {
@@ -34,6 +33,7 @@ pub(crate) fn decide(
         }
     }
     let accepted = draft.accept();
+    let amount = total_of(&new.legs)?;
     let transfer = Transfer {
         id,
         tenant,

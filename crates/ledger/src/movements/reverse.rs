@@ -4,8 +4,9 @@
 //! |---|---|---|
 //! | reversal of x | −x | +x |
 //!
-//! Legs are given back in order. The payer of the reversal must have the money; a reversal is
-//! itself final.
+//! The first leg's money is given back first, but within one reversal the last leg moves first: what
+//! a later leg had spent comes back before it is needed. The payer of the reversal must have the
+//! money; a reversal is itself final.
 
 use caudal_domain::{
     AccountStatus, IdSource, Leg, Refusal, TenantId, Transfer, TransferId, TransferKind,
@@ -23,9 +24,16 @@ pub(crate) fn decide(
     ids: &mut dyn IdSource,
 ) -> Result<Outcome, Refusal> {
     let mut original = book.owned_transfer(tenant, what.0)?;
-    let amount = check(&original, what.1)?;
+    let left = check_state(&original)?;
+    let amount = match what.1 {
+        None if left == 0 => return Err(Refusal::TransferState { status: original.status }),
+        asked => asked.unwrap_or(left),
+    };
     let legs = take_back(&mut original, amount);
     check_accounts(book, &legs)?;
+    if amount > left {
+        return Err(Refusal::AmountExceedsReversible { left });
+    }
     original.amount_reversed += amount;
     original.status = match moved(&original) - original.amount_reversed {
         0 => TransferStatus::Reversed,
@@ -67,22 +75,18 @@ fn moved(transfer: &Transfer) -> i64 {
     if transfer.hold { transfer.amount_captured } else { transfer.amount }
 }
 
-fn check(original: &Transfer, amount: Option<i64>) -> Result<i64, Refusal> {
+/// What is left to give back.
+fn check_state(original: &Transfer) -> Result<i64, Refusal> {
     use TransferStatus::{Captured, PartiallyReversed, Posted, Reversed};
-    let reversible = matches!(original.status, Posted | Captured | PartiallyReversed);
-    if original.kind == TransferKind::Reversal || (!reversible && original.status != Reversed) {
+    let moved_money = matches!(original.status, Posted | Captured | PartiallyReversed | Reversed);
+    if original.kind == TransferKind::Reversal || !moved_money {
         return Err(Refusal::TransferState { status: original.status });
     }
-    let left = moved(original) - original.amount_reversed;
-    match amount {
-        Some(amount) if amount > left => Err(Refusal::AmountExceedsReversible { left }),
-        Some(amount) => Ok(amount),
-        None if left == 0 => Err(Refusal::TransferState { status: original.status }),
-        None => Ok(left),
-    }
+    Ok(moved(original) - original.amount_reversed)
 }
 
-/// Marks `amount` as given back on the original's legs and returns the opposite legs.
+/// Marks `amount`, or all there is, as given back on the original's legs and returns the opposite
+/// legs, the last one first.
 fn take_back(original: &mut Transfer, amount: i64) -> Vec<Leg> {
     let mut left = amount;
     let hold = original.hold;
@@ -96,6 +100,7 @@ fn take_back(original: &mut Transfer, amount: i64) -> Vec<Leg> {
             legs.push(Leg::new(leg.to, leg.from, taken));
         }
     }
+    legs.reverse();
     legs
 }
 

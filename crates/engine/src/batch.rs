@@ -1,0 +1,330 @@
+//! One batch: which rows it locks, what the ledger decides on them, what is written.
+
+use std::collections::{HashMap, HashSet};
+
+use caudal_domain::{AccountId, Fingerprint, IdSource, ReceiptKey, Refusal, Timestamp, TransferId};
+use caudal_ledger::{Book, Movement, Outcome};
+use caudal_store::{Answer, AttachedRow, Locked, Locks, Receipt, Writes};
+
+use crate::{Command, Given, Job, JobReply, Reply, events, job::ReceiptOf};
+
+/// What the jobs need locked and read, sorted in the one locking order.
+pub(crate) fn locks(jobs: &[Job], at: Timestamp) -> Locks {
+    let mut locks = Locks { at, ..Locks::default() };
+    for job in jobs {
+        locks.receipts.extend(job.receipt.map(|receipt| receipt.key));
+        for command in &job.commands {
+            add_locks(&mut locks, command);
+        }
+    }
+    locks.accounts.sort_unstable_by_key(|id| (id.bucket(), *id));
+    locks.accounts.dedup();
+    locks.rows.sort_unstable();
+    locks.rows.dedup();
+    locks.transfers.sort_unstable_by_key(|id| (id.bucket(), *id));
+    locks.transfers.dedup();
+    locks.receipts.sort_unstable_by_key(|key| (key.bucket(), *key));
+    locks.receipts.dedup();
+    locks
+}
+
+fn add_locks(locks: &mut Locks, command: &Command) {
+    match &command.movement {
+        Movement::Post(new) => {
+            locks.accounts.extend(new.legs.iter().flat_map(|leg| [leg.from, leg.to]));
+        }
+        Movement::Capture { transfer, .. }
+        | Movement::Void { transfer }
+        | Movement::Expire { transfer }
+        | Movement::Reverse { transfer, .. } => locks.transfers.push(*transfer),
+        Movement::SetStatus { account, .. } | Movement::SetFloor { account, .. } => {
+            locks.accounts.push(*account);
+        }
+    }
+    locks.accounts.extend_from_slice(&command.accounts);
+    locks.rows.extend(command.attachments.iter().map(|attachment| attachment.row));
+    locks.receipts.extend(command.receipt.map(|receipt| receipt.key));
+}
+
+/// Decides all jobs on what was found under the locks.
+pub(crate) fn decide(
+    jobs: &[Job],
+    locked: Locked,
+    clock: Timestamp,
+    ids: &mut dyn IdSource,
+) -> (Vec<JobReply>, Writes) {
+    let mut decision = Decision {
+        book: Book::new(locked.accounts, locked.transfers, clock),
+        receipts: locked
+            .receipts
+            .into_iter()
+            .map(|receipt| (receipt.key, (receipt.fingerprint, receipt.answer)))
+            .collect(),
+        rows: locked.rows.into_iter().collect(),
+        made: Made::default(),
+        ids,
+    };
+    let replies = jobs.iter().map(|job| decision.job(job)).collect();
+    (replies, decision.writes())
+}
+
+struct Decision<'a> {
+    book: Book,
+    receipts: HashMap<ReceiptKey, (Fingerprint, Answer)>,
+    rows: HashMap<AttachedRow, i64>,
+    made: Made,
+    ids: &'a mut dyn IdSource,
+}
+
+/// What was written so far, in order; what an undone job wrote is cut off again.
+#[derive(Default)]
+struct Made {
+    accounts: Vec<AccountId>,
+    transfers: Vec<(TransferId, bool)>,
+    receipts: Vec<ReceiptKey>,
+    writes: Writes,
+    /// Rows whose attachment was written in this batch: a later one is stale.
+    rows: Vec<AttachedRow>,
+}
+
+#[derive(Clone, Copy)]
+struct Mark {
+    lengths: [usize; 7],
+}
+
+impl Made {
+    fn mark(&self) -> Mark {
+        Mark {
+            lengths: [
+                self.accounts.len(),
+                self.transfers.len(),
+                self.receipts.len(),
+                self.writes.entries.len(),
+                self.writes.events.len(),
+                self.writes.steps.len(),
+                self.rows.len(),
+            ],
+        }
+    }
+
+    /// Cuts back to the mark; the keys whose receipts went are returned.
+    fn cut(&mut self, mark: Mark) -> Vec<ReceiptKey> {
+        let [accounts, transfers, receipts, entries, events, steps, rows] = mark.lengths;
+        self.accounts.truncate(accounts);
+        self.transfers.truncate(transfers);
+        self.writes.entries.truncate(entries);
+        self.writes.events.truncate(events);
+        self.writes.steps.truncate(steps);
+        self.rows.truncate(rows);
+        self.receipts.split_off(receipts)
+    }
+}
+
+impl Decision<'_> {
+    fn job(&mut self, job: &Job) -> JobReply {
+        if let Some(reply) = self.replay_job(job) {
+            return reply;
+        }
+        let undoable = job.atomic || job.dry_run;
+        let mark = self.made.mark();
+        if undoable {
+            self.book.savepoint();
+        }
+        let mut replies = Vec::with_capacity(job.commands.len());
+        let mut refused_at = None;
+        for (index, command) in job.commands.iter().enumerate() {
+            let reply = self.command(job, command);
+            if let (true, Given::Refused(refusal)) = (job.atomic, &reply.given) {
+                refused_at = Some((index, refusal.clone()));
+                break;
+            }
+            replies.push(reply);
+        }
+        if job.dry_run || refused_at.is_some() {
+            self.undo(mark);
+        }
+        self.book.keep();
+        if refused_at.is_some() {
+            replies.clear();
+        }
+        let reply = JobReply { replies, refused_at, replayed: false, position: Vec::new() };
+        if let (Some(receipt), false) = (job.receipt, job.dry_run) {
+            self.keep_receipt(receipt, answer_of_job(&reply));
+        }
+        reply
+    }
+
+    fn undo(&mut self, mark: Mark) {
+        self.book.undo();
+        for key in self.made.cut(mark) {
+            self.receipts.remove(&key);
+        }
+    }
+
+    fn replay_job(&self, job: &Job) -> Option<JobReply> {
+        let receipt = job.receipt?;
+        let (fingerprint, answer) = self.receipts.get(&receipt.key)?;
+        let mut reply =
+            JobReply { replies: vec![], refused_at: None, replayed: true, position: vec![] };
+        match answer {
+            _ if *fingerprint != receipt.fingerprint => {
+                reply.replayed = false;
+                reply.refused_at = Some((0, Refusal::IdempotencyMismatch));
+            }
+            Answer::RefusedAt { index, refusal } => {
+                reply.refused_at = Some((*index, refusal.clone()));
+            }
+            Answer::Group(items) => reply.replies = items.iter().map(replay).collect(),
+            other => reply.replies = vec![replay(other)],
+        }
+        Some(reply)
+    }
+
+    fn command(&mut self, job: &Job, command: &Command) -> Reply {
+        if let Some(receipt) = command.receipt
+            && let Some((fingerprint, answer)) = self.receipts.get(&receipt.key)
+        {
+            return match *fingerprint == receipt.fingerprint {
+                true => replay(answer),
+                false => fresh(Given::Refused(Refusal::IdempotencyMismatch)),
+            };
+        }
+        let given = match self.movement(job, command) {
+            Ok(outcome) => given_of(outcome, command),
+            Err(refusal) => Given::Refused(refusal),
+        };
+        // A stale attachment is decided again by the caller, under the same key.
+        if let (Some(receipt), false) =
+            (command.receipt, matches!(given, Given::Refused(Refusal::Conflict)))
+        {
+            self.keep_receipt(receipt, answer_of(&given, &command.movement));
+        }
+        fresh(given)
+    }
+
+    fn movement(&mut self, job: &Job, command: &Command) -> Result<Outcome, Refusal> {
+        for attachment in &command.attachments {
+            let version = self.rows.get(&attachment.row);
+            let stale = version != Some(&attachment.expected_version);
+            if stale || self.made.rows.contains(&attachment.row) {
+                return Err(Refusal::Conflict);
+            }
+        }
+        let outcome = self.book.decide(job.tenant, &command.movement, self.ids)?;
+        let event = events::of(&command.movement, &outcome, self.ids);
+        self.made.writes.events.push(event);
+        match &outcome {
+            Outcome::Posting(posting) => {
+                let transfer = (posting.transfer.id, posting.created);
+                self.made.transfers.push(transfer);
+                self.made
+                    .transfers
+                    .extend(posting.original.as_ref().map(|original| (original.id, false)));
+                self.made.accounts.extend(posting.entries.iter().map(|entry| entry.account));
+                self.made.writes.entries.extend_from_slice(&posting.entries);
+            }
+            Outcome::Account(account) => self.made.accounts.push(account.id),
+        }
+        for attachment in &command.attachments {
+            self.made.rows.push(attachment.row);
+            self.made.writes.steps.push(attachment.write.clone());
+        }
+        Ok(outcome)
+    }
+
+    fn keep_receipt(&mut self, receipt: ReceiptOf, answer: Answer) {
+        self.receipts.insert(receipt.key, (receipt.fingerprint, answer));
+        self.made.receipts.push(receipt.key);
+    }
+
+    /// The final state of everything that was touched.
+    fn writes(self) -> Writes {
+        let Self { book, mut receipts, made, .. } = self;
+        let mut writes = made.writes;
+        writes.at = book.now();
+        let mut accounts = made.accounts;
+        accounts.sort_unstable_by_key(|id| (id.bucket(), *id));
+        accounts.dedup();
+        writes.accounts = accounts.iter().filter_map(|id| book.account(*id).copied()).collect();
+
+        let created: HashSet<TransferId> =
+            made.transfers.iter().filter(|(_, new)| *new).map(|(id, _)| *id).collect();
+        let mut seen = HashSet::with_capacity(made.transfers.len());
+        for (id, _) in made.transfers {
+            if let (true, Some(transfer)) = (seen.insert(id), book.transfer(id).cloned()) {
+                match created.contains(&id) {
+                    true => writes.new_transfers.push(transfer),
+                    false => writes.changed_transfers.push(transfer),
+                }
+            }
+        }
+        let mut keys = made.receipts;
+        keys.sort_unstable_by_key(|key| (key.bucket(), *key));
+        writes.receipts = keys
+            .into_iter()
+            .filter_map(|key| {
+                let (fingerprint, answer) = receipts.remove(&key)?;
+                Some(Receipt { key, fingerprint, answer })
+            })
+            .collect();
+        writes
+    }
+}
+
+fn fresh(given: Given) -> Reply {
+    Reply { replayed: false, given }
+}
+
+fn given_of(outcome: Outcome, command: &Command) -> Given {
+    match outcome {
+        Outcome::Posting(posting) => Given::Transfer(Box::new(posting.transfer)),
+        Outcome::Account(account) => Given::Account { account, context: command.context.clone() },
+    }
+}
+
+/// The shortest answer from which the same can be said again.
+fn answer_of(given: &Given, movement: &Movement) -> Answer {
+    match given {
+        Given::Transfer(transfer) => match movement {
+            Movement::Post(_) | Movement::Reverse { .. } => Answer::Created(transfer.id),
+            _ => Answer::Changed(transfer.clone()),
+        },
+        Given::Created(id) => Answer::Created(*id),
+        Given::Account { account, context } => {
+            Answer::Account { account: *account, context: context.clone() }
+        }
+        Given::Refused(refusal) => Answer::Refused(refusal.clone()),
+    }
+}
+
+/// Groups hold creations only, so each item is an id or a refusal.
+fn answer_of_job(reply: &JobReply) -> Answer {
+    if let Some((index, refusal)) = &reply.refused_at {
+        return Answer::RefusedAt { index: *index, refusal: refusal.clone() };
+    }
+    let item = |reply: &Reply| match &reply.given {
+        Given::Transfer(transfer) => Answer::Created(transfer.id),
+        Given::Created(id) => Answer::Created(*id),
+        Given::Account { account, context } => {
+            Answer::Account { account: *account, context: context.clone() }
+        }
+        Given::Refused(refusal) => Answer::Refused(refusal.clone()),
+    };
+    Answer::Group(reply.replies.iter().map(item).collect())
+}
+
+fn replay(answer: &Answer) -> Reply {
+    let given = match answer {
+        Answer::Created(id) => Given::Created(*id),
+        Answer::Changed(transfer) => Given::Transfer(transfer.clone()),
+        Answer::Account { account, context } => {
+            Given::Account { account: *account, context: context.clone() }
+        }
+        Answer::Refused(refusal) | Answer::RefusedAt { refusal, .. } => {
+            Given::Refused(refusal.clone())
+        }
+        // The fingerprint holds the path, so an answer of another kind can't be met.
+        Answer::Group(_) | Answer::Said(_) => Given::Refused(Refusal::IdempotencyMismatch),
+    };
+    Reply { replayed: true, given }
+}

@@ -1,0 +1,119 @@
+//! What callers hand in and get back.
+
+use caudal_domain::{
+    Account, AccountId, Fingerprint, ReceiptKey, Refusal, TenantId, Transfer, TransferId,
+};
+use caudal_ledger::Movement;
+use caudal_store::{Attachment, Position};
+
+/// One movement, with what belongs to it.
+#[derive(Clone, Debug)]
+pub struct Command {
+    pub movement: Movement,
+    /// Accounts to lock besides those that the movement names: the legs of the transfer that is
+    /// captured, voided or reversed. Legs never change, so the caller can read them beforehand.
+    pub accounts: Vec<AccountId>,
+    pub receipt: Option<ReceiptOf>,
+    pub attachments: Vec<Attachment>,
+    /// Kept with the receipt of an account's change and given back with it.
+    pub context: Option<String>,
+}
+
+impl Command {
+    pub fn new(movement: Movement) -> Self {
+        Self {
+            movement,
+            accounts: Vec::new(),
+            receipt: None,
+            attachments: Vec::new(),
+            context: None,
+        }
+    }
+}
+
+/// Under which key the answer is kept, and for which request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReceiptOf {
+    pub key: ReceiptKey,
+    pub fingerprint: Fingerprint,
+}
+
+/// Commands of one tenant with one reply, in the same commit.
+#[derive(Clone, Debug)]
+pub struct Job {
+    pub tenant: TenantId,
+    pub commands: Vec<Command>,
+    /// The first refusal undoes all of them.
+    pub atomic: bool,
+    /// Decides and writes nothing.
+    pub dry_run: bool,
+    /// A receipt for the job as a whole, besides those of its commands.
+    pub receipt: Option<ReceiptOf>,
+}
+
+impl Job {
+    /// A job of one command.
+    pub fn one(tenant: TenantId, command: Command) -> Self {
+        Self { tenant, commands: vec![command], atomic: false, dry_run: false, receipt: None }
+    }
+
+    /// The key whose duplicates wait for this job, if there is just one.
+    pub(crate) fn sole_key(&self) -> Option<ReceiptKey> {
+        match (&self.receipt, self.commands.as_slice()) {
+            (Some(receipt), _) => Some(receipt.key),
+            (None, [command]) => command.receipt.map(|receipt| receipt.key),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct JobReply {
+    /// One for each command, in order; empty when `refused_at` is set.
+    pub replies: Vec<Reply>,
+    /// An all-or-none job was refused for this command.
+    pub refused_at: Option<(usize, Refusal)>,
+    /// The whole job was answered from its receipt.
+    pub replayed: bool,
+    /// How far the event streams had come with this commit.
+    pub position: Position,
+}
+
+impl JobReply {
+    pub(crate) fn empty() -> Self {
+        Self { replies: vec![], refused_at: None, replayed: false, position: vec![] }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// Answered from a receipt: nothing was done now.
+    pub replayed: bool,
+    pub given: Given,
+}
+
+#[derive(Clone, Debug)]
+pub enum Given {
+    Transfer(Box<Transfer>),
+    /// A creation from its receipt: read the transfer and show it as it was created.
+    Created(TransferId),
+    Account {
+        account: Account,
+        context: Option<String>,
+    },
+    Refused(Refusal),
+}
+
+/// Faults: nothing was written, but for [`EngineError::Unknown`]. All may be tried again.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EngineError {
+    #[error("too many requests are waiting")]
+    Overloaded,
+    #[error("the first request with this key is still being answered")]
+    InFlight,
+    #[error("{0}")]
+    Unavailable(String),
+    /// Whether it was written is not known; the same key will tell.
+    #[error("{0}")]
+    Unknown(String),
+}

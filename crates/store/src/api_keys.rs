@@ -1,0 +1,80 @@
+//! API keys: found by the hash of their secret, never by the secret.
+
+use caudal_domain::{
+    ApiKeyId, TenantId, Timestamp,
+    access::{ApiKey, Scope},
+};
+
+use crate::{Backend, Row, Step, StoreError};
+
+const COLUMNS: &str =
+    "id, tenant_id, name, scopes, created_at, expires_at, revoked_at from api_keys";
+
+/// `secret_hash` is 128 bits of SHA-256 of the secret.
+pub fn insert(key: &ApiKey, secret_hash: u128) -> Step {
+    let scopes: Vec<_> = key.scopes.iter().map(|scope| scope.name()).collect();
+    Step::one(
+        "insert into api_keys (id, tenant_id, secret_hash, name, scopes, created_at, expires_at)
+         values ($1, $2, $3, $4, $5, $6, $7)",
+        vec![
+            key.id.0.into(),
+            key.tenant.0.into(),
+            secret_hash.into(),
+            key.name.clone().into(),
+            scopes.join(" ").into(),
+            key.created_at.into(),
+            key.expires_at.into(),
+        ],
+    )
+}
+
+pub fn revoke(tenant: TenantId, id: ApiKeyId, at: Timestamp) -> Step {
+    Step::one(
+        "update api_keys set revoked_at = $3
+         where id = $1 and tenant_id = $2 and revoked_at is null",
+        vec![id.0.into(), tenant.0.into(), at.into()],
+    )
+}
+
+pub async fn find_by_secret(
+    db: &dyn Backend,
+    secret_hash: u128,
+) -> Result<Option<ApiKey>, StoreError> {
+    let sql = format!("select {COLUMNS} where secret_hash = $1");
+    db.query("api_keys", &sql, &[secret_hash.into()]).await?.first().map(read).transpose()
+}
+
+pub async fn find(
+    db: &dyn Backend,
+    tenant: TenantId,
+    id: ApiKeyId,
+) -> Result<Option<ApiKey>, StoreError> {
+    let sql = format!("select {COLUMNS} where id = $1 and tenant_id = $2");
+    let params = [id.0.into(), tenant.0.into()];
+    db.query("api_keys", &sql, &params).await?.first().map(read).transpose()
+}
+
+/// Newest first, below `before`.
+pub async fn list(
+    db: &dyn Backend,
+    tenant: TenantId,
+    before: ApiKeyId,
+    limit: i64,
+) -> Result<Vec<ApiKey>, StoreError> {
+    let sql =
+        format!("select {COLUMNS} where tenant_id = $1 and id < $2 order by id desc limit $3");
+    let params = [tenant.0.into(), before.0.into(), limit.into()];
+    db.query("api_keys", &sql, &params).await?.iter().map(read).collect()
+}
+
+fn read(row: &Row) -> Result<ApiKey, StoreError> {
+    Ok(ApiKey {
+        id: ApiKeyId(row.id(0)?),
+        tenant: TenantId(row.id(1)?),
+        name: row.text(2)?.to_owned(),
+        scopes: row.text(3)?.split_whitespace().filter_map(Scope::from_name).collect(),
+        created_at: row.time(4)?,
+        expires_at: row.opt_time(5)?,
+        revoked_at: row.opt_time(6)?,
+    })
+}

@@ -1,0 +1,70 @@
+//! The surface of a database, and the one place where the choice between them is made.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use caudal_domain::Timestamp;
+
+use crate::{
+    Decide, Locks, Row, Settings, StoreError, UnitOfWork, UnitOutcome, Value, postgres, sqlite,
+};
+
+/// What each database does in its own way. One is chosen in [`open`], nowhere else.
+#[async_trait]
+pub trait Backend: Send + Sync {
+    /// Rows of a read. `table` is named in errors.
+    async fn query(
+        &self,
+        table: &'static str,
+        sql: &str,
+        params: &[Value],
+    ) -> Result<Vec<Row>, StoreError>;
+
+    /// Runs the unit, with the position after it.
+    async fn commit(&self, unit: UnitOfWork) -> Result<(UnitOutcome, Position), StoreError>;
+
+    /// A connection of its own for one lane of the engine.
+    fn lane(&self) -> Box<dyn Lane>;
+
+    /// Brings the schema up to date; the names of the migrations it ran.
+    async fn migrate(&self, now: Timestamp) -> Result<Vec<String>, StoreError>;
+
+    /// Migrations that have not run yet.
+    async fn pending_migrations(&self) -> Result<Vec<String>, StoreError>;
+
+    /// Creates partitions ahead of `now`; the names of those created.
+    async fn create_partitions(&self, now: Timestamp) -> Result<Vec<String>, StoreError>;
+
+    /// Empties the generation of receipts that no longer counts.
+    async fn retire_receipts(&self, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Connections in use and the most there may be.
+    fn connections(&self) -> (usize, usize);
+}
+
+/// Commits batches, one at a time.
+#[async_trait]
+pub trait Lane: Send {
+    /// Locks and reads, lets `decide` say what to write, writes, commits. Answers with the last
+    /// `seq` of each stream written to. An error means that nothing was written, but for
+    /// [`StoreError::Unknown`].
+    async fn commit_batch(&mut self, locks: Locks, decide: Decide) -> Result<Position, StoreError>;
+}
+
+/// `(stream, seq)`: how far the streams had come after a commit.
+pub type Position = Vec<(u8, i64)>;
+
+/// The database, whichever it is.
+pub type Store = Arc<dyn Backend>;
+
+/// Opens the database that the URL names.
+pub async fn open(settings: &Settings) -> Result<Store, StoreError> {
+    let url = settings.url.as_str();
+    if let Some(path) = url.strip_prefix("sqlite://") {
+        return Ok(Arc::new(sqlite::Sqlite::open(path)?));
+    }
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        return Ok(Arc::new(postgres::Postgres::open(settings)?));
+    }
+    Err(StoreError::Unavailable("the database URL must start with sqlite:// or postgres://".into()))
+}

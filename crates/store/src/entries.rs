@@ -1,0 +1,37 @@
+//! Entries: an account's history, newest first.
+
+use caudal_domain::{AccountId, Entry, TransferId};
+
+use crate::{Backend, StoreError};
+
+/// The entries below `before_version`; one index range, whatever the depth.
+pub async fn list(
+    db: &dyn Backend,
+    account: AccountId,
+    before_version: i64,
+    limit: i64,
+) -> Result<Vec<Entry>, StoreError> {
+    let sql = "select version, transfer_id, amount, balance_after, held_after, created_at
+         from entries where bucket = $1 and account_id = $2 and version < $3
+         order by version desc limit $4";
+    let params = [
+        i64::from(account.bucket().0).into(),
+        account.0.into(),
+        before_version.into(),
+        limit.into(),
+    ];
+    let rows = db.query("entries", sql, &params).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Entry {
+                account,
+                version: row.int(0)?,
+                transfer: TransferId(row.id(1)?),
+                amount: row.int(2)?,
+                balance_after: row.int(3)?,
+                held_after: row.int(4)?,
+                created_at: row.time(5)?,
+            })
+        })
+        .collect()
+}

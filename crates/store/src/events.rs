@@ -1,0 +1,64 @@
+//! Events, read per stream in commit order; and how far each relay has come.
+
+use caudal_domain::{EventId, TenantId, event::StoredEvent, id::STREAMS};
+
+use crate::{Backend, Row, Step, StoreError};
+
+/// The last `seq` of every stream.
+pub type Heads = [i64; STREAMS as usize];
+
+/// The events after `seq` of one stream, in commit order, without gaps.
+pub async fn after(
+    db: &dyn Backend,
+    stream: u8,
+    seq: i64,
+    limit: i64,
+) -> Result<Vec<StoredEvent>, StoreError> {
+    let sql = "select stream, seq, id, tenant_id, kind, subject, data, occurred_at from events
+         where stream = $1 and seq > $2 order by seq limit $3";
+    let params = [i64::from(stream).into(), seq.into(), limit.into()];
+    db.query("events", sql, &params).await?.iter().map(read).collect()
+}
+
+pub async fn heads(db: &dyn Backend) -> Result<Heads, StoreError> {
+    fill(&db.query("stream_heads", "select stream, seq from stream_heads", &[]).await?)
+}
+
+/// How far the named relay has come; zero where it never ran.
+pub async fn position(db: &dyn Backend, relay: &str) -> Result<Heads, StoreError> {
+    let sql = "select stream, seq from relay_positions where relay = $1";
+    fill(&db.query("relay_positions", sql, &[relay.into()]).await?)
+}
+
+/// Remembers how far the relay has come on one stream; never moves it back.
+pub fn save_position(relay: &str, stream: u8, seq: i64) -> Step {
+    Step::new(
+        "insert into relay_positions (relay, stream, seq) values ($1, $2, $3)
+         on conflict (relay, stream) do update set seq = excluded.seq
+         where relay_positions.seq < excluded.seq",
+        vec![relay.into(), i64::from(stream).into(), seq.into()],
+    )
+}
+
+fn fill(rows: &[Row]) -> Result<Heads, StoreError> {
+    let mut heads = Heads::default();
+    for row in rows {
+        let stream = row.int(0)?;
+        let slot = usize::try_from(stream).ok().and_then(|stream| heads.get_mut(stream));
+        *row.decode(0, slot)? = row.int(1)?;
+    }
+    Ok(heads)
+}
+
+fn read(row: &Row) -> Result<StoredEvent, StoreError> {
+    Ok(StoredEvent {
+        stream: row.int(0)? as u8,
+        seq: row.int(1)?,
+        id: EventId(row.id(2)?),
+        tenant: TenantId(row.id(3)?),
+        kind: row.text(4)?.to_owned(),
+        subject: row.text(5)?.to_owned(),
+        data: row.text(6)?.to_owned(),
+        occurred_at: row.time(7)?,
+    })
+}

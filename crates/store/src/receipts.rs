@@ -1,0 +1,73 @@
+//! Receipts of idempotency: which answer was given to which request.
+
+use caudal_domain::{
+    Account, Bucket, Fingerprint, ReceiptKey, Refusal, Timestamp, Transfer, TransferId,
+};
+use serde::{Deserialize, Serialize};
+
+/// Days rotate through three generations: two are read, the third is being emptied. A receipt is
+/// therefore kept for 24 hours at least and 48 at most.
+pub const GENERATIONS: i64 = 3;
+
+/// The generation that receipts of `at` are written to.
+pub fn generation(at: Timestamp) -> i16 {
+    at.days().rem_euclid(GENERATIONS) as i16
+}
+
+/// The generation that is read besides the current one.
+pub fn previous_generation(at: Timestamp) -> i16 {
+    (at.days() - 1).rem_euclid(GENERATIONS) as i16
+}
+
+/// The generation that no longer counts and is emptied.
+pub fn stale_generation(at: Timestamp) -> i16 {
+    (at.days() - 2).rem_euclid(GENERATIONS) as i16
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    pub key: ReceiptKey,
+    pub fingerprint: Fingerprint,
+    pub answer: Answer,
+}
+
+impl Receipt {
+    pub fn bucket(&self) -> Bucket {
+        self.key.bucket()
+    }
+}
+
+/// What was answered, in the shortest form from which the answer can be made again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// A new transfer: the row's unchanging part is the answer, so only the id is kept.
+    Created(TransferId),
+    /// A transfer that was changed, as it was after that.
+    Changed(Box<Transfer>),
+    /// An account that was changed, and what the caller wanted kept with it.
+    Account {
+        account: Account,
+        context: Option<String>,
+    },
+    Refused(Refusal),
+    /// An all-or-none group, refused for its item `index`.
+    RefusedAt {
+        index: usize,
+        refusal: Refusal,
+    },
+    /// A group of commands, item by item.
+    Group(Vec<Answer>),
+    /// The answer of a use case that moves no money.
+    Said(String),
+}
+
+impl Answer {
+    /// The columns `transfer_id` and `answer`: a plain creation needs the first only.
+    pub(crate) fn columns(&self) -> (Option<TransferId>, Option<String>) {
+        match self {
+            Self::Created(id) => (Some(*id), None),
+            other => (None, serde_json::to_string(other).ok()),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Tenants.
+
+use caudal_domain::{Mode, Placement, Tenant, TenantId};
+
+use crate::{Backend, Row, Step, StoreError};
+
+const COLUMNS: &str =
+    "id, name, mode, placement, region, timezone, version, created_at from tenants";
+
+pub fn insert(tenant: &Tenant) -> Step {
+    Step::one(
+        "insert into tenants (id, name, mode, placement, region, timezone, version, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        vec![
+            tenant.id.0.into(),
+            tenant.name.clone().into(),
+            tenant.mode.name().into(),
+            tenant.placement.name().into(),
+            tenant.region.clone().into(),
+            tenant.timezone.clone().into(),
+            tenant.version.into(),
+            tenant.created_at.into(),
+        ],
+    )
+}
+
+/// Writes the changeable columns if the row still has the version before `tenant.version`.
+pub fn update(tenant: &Tenant) -> Step {
+    Step::one(
+        "update tenants set name = $2, timezone = $3, version = $4
+         where id = $1 and version = $4 - 1",
+        vec![
+            tenant.id.0.into(),
+            tenant.name.clone().into(),
+            tenant.timezone.clone().into(),
+            tenant.version.into(),
+        ],
+    )
+}
+
+pub async fn find(db: &dyn Backend, id: TenantId) -> Result<Option<Tenant>, StoreError> {
+    let sql = format!("select {COLUMNS} where id = $1");
+    db.query("tenants", &sql, &[id.0.into()]).await?.first().map(read).transpose()
+}
+
+/// The oldest tenants, `limit` at most.
+pub async fn first(db: &dyn Backend, limit: i64) -> Result<Vec<Tenant>, StoreError> {
+    let sql = format!("select {COLUMNS} order by id limit $1");
+    db.query("tenants", &sql, &[limit.into()]).await?.iter().map(read).collect()
+}
+
+fn read(row: &Row) -> Result<Tenant, StoreError> {
+    Ok(Tenant {
+        id: TenantId(row.id(0)?),
+        name: row.text(1)?.to_owned(),
+        mode: row.decode(2, Mode::from_name(row.text(2)?))?,
+        placement: row.decode(3, Placement::from_name(row.text(3)?))?,
+        region: row.opt_text(4)?.map(str::to_owned),
+        timezone: row.text(5)?.to_owned(),
+        version: row.int(6)?,
+        created_at: row.time(7)?,
+    })
+}

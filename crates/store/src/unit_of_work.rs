@@ -1,0 +1,55 @@
+//! A write that moves no money, as data: one commit of its steps, events and receipt.
+
+use caudal_domain::{Event, Fingerprint, ReceiptKey, Timestamp};
+
+use crate::{Receipt, Value};
+
+/// One statement, the same on both databases.
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub sql: &'static str,
+    pub params: Vec<Value>,
+    pub expect: Expect,
+}
+
+/// How many rows the statement must touch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    Any,
+    /// One row; else the unit is given up and says which step missed.
+    One,
+}
+
+impl Step {
+    pub fn new(sql: &'static str, params: Vec<Value>) -> Self {
+        Self { sql, params, expect: Expect::Any }
+    }
+
+    pub fn one(sql: &'static str, params: Vec<Value>) -> Self {
+        Self { sql, params, expect: Expect::One }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct UnitOfWork {
+    pub at: Timestamp,
+    pub steps: Vec<Step>,
+    pub events: Vec<Event>,
+    /// Looked up first: a key met before gives the first answer and does nothing.
+    pub receipt: Option<Receipt>,
+}
+
+impl UnitOfWork {
+    pub(crate) fn key(&self) -> Option<(ReceiptKey, Fingerprint)> {
+        self.receipt.as_ref().map(|r| (r.key, r.fingerprint))
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UnitOutcome {
+    Done,
+    /// The key was met before; the caller compares the fingerprint.
+    Replayed(Receipt),
+    /// This step did not touch one row; nothing was written.
+    Missed(usize),
+}

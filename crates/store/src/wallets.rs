@@ -1,0 +1,200 @@
+//! Wallets and the accounts under them.
+
+use caudal_domain::{
+    Account, AccountId, AccountKind, AccountStatus, Currency, TenantId, Timestamp, UserId, Wallet,
+    account::system_account, text::Metadata,
+};
+
+use crate::{Backend, Row, Step, StoreError, Value};
+
+pub(crate) const ACCOUNT_COLUMNS: &str = "a.id, a.tenant_id, a.kind, a.currency, a.status, \
+     a.floor, a.total, a.held, a.pending, a.version, a.updated_at";
+
+const WALLET_COLUMNS: &str = "w.user_id, w.name, w.metadata, w.created_at";
+
+/// The rows of a new wallet: both halves, and the tenant's system accounts of its currency.
+/// `unbounded_treasury`: test tenants fund without having money first.
+pub fn insert(wallet: &Wallet, unbounded_treasury: bool) -> Vec<Step> {
+    let account = &wallet.account;
+    let mut steps: Vec<Step> = AccountKind::SYSTEM
+        .into_iter()
+        .map(|kind| {
+            let floor = match kind {
+                AccountKind::Treasury if !unbounded_treasury => Some(0),
+                AccountKind::Unapplied => Some(0),
+                _ => None,
+            };
+            let id = system_account(account.tenant, kind, account.currency);
+            let system = Account { id, kind, floor, ..*account };
+            Step::new(INSERT_SYSTEM_ACCOUNT, account_values(&system))
+        })
+        .collect();
+    steps.push(Step::one(INSERT_ACCOUNT, account_values(account)));
+    steps.push(insert_cold_half(wallet));
+    steps
+}
+
+const INSERT_ACCOUNT: &str = "insert into accounts (bucket, id, tenant_id, kind, currency, status,
+     floor, total, held, pending, version, updated_at)
+     values ($1, $2, $3, $4, $5, $6, $7, 0, 0, 0, 0, $8)";
+const INSERT_SYSTEM_ACCOUNT: &str = "insert into accounts (bucket, id, tenant_id, kind, currency,
+     status, floor, total, held, pending, version, updated_at)
+     values ($1, $2, $3, $4, $5, $6, $7, 0, 0, 0, 0, $8) on conflict (bucket, id) do nothing";
+
+fn account_values(account: &Account) -> Vec<Value> {
+    vec![
+        i64::from(account.id.bucket().0).into(),
+        account.id.0.into(),
+        account.tenant.0.into(),
+        (account.kind as i64).into(),
+        account.currency.code().into(),
+        (account.status as i64).into(),
+        account.floor.into(),
+        account.updated_at.into(),
+    ]
+}
+
+fn insert_cold_half(wallet: &Wallet) -> Step {
+    let account = &wallet.account;
+    Step::one(
+        "insert into wallets (bucket, id, tenant_id, user_id, currency, name, metadata, version,
+         created_at) values ($1, $2, $3, $4, $5, $6, $7, 1, $8)",
+        vec![
+            i64::from(account.id.bucket().0).into(),
+            account.id.0.into(),
+            account.tenant.0.into(),
+            wallet.user.map(|user| user.0).into(),
+            account.currency.code().into(),
+            wallet.name.clone().into(),
+            metadata_text(&wallet.metadata).into(),
+            wallet.created_at.into(),
+        ],
+    )
+}
+
+/// Writes name and metadata.
+pub fn update(wallet: &Wallet) -> Step {
+    let id = wallet.account.id;
+    Step::one(
+        "update wallets set name = $4, metadata = $5, version = version + 1
+         where bucket = $1 and id = $2 and tenant_id = $3",
+        vec![
+            i64::from(id.bucket().0).into(),
+            id.0.into(),
+            wallet.account.tenant.0.into(),
+            wallet.name.clone().into(),
+            metadata_text(&wallet.metadata).into(),
+        ],
+    )
+}
+
+pub(crate) fn metadata_text(metadata: &Metadata) -> Option<String> {
+    if metadata.is_empty() { None } else { serde_json::to_string(metadata).ok() }
+}
+
+pub async fn find(
+    db: &dyn Backend,
+    tenant: TenantId,
+    id: AccountId,
+) -> Result<Option<Wallet>, StoreError> {
+    let sql = format!(
+        "select {ACCOUNT_COLUMNS}, {WALLET_COLUMNS} from accounts a
+         join wallets w on w.bucket = a.bucket and w.id = a.id
+         where a.bucket = $1 and a.id = $2 and a.tenant_id = $3"
+    );
+    let params = [i64::from(id.bucket().0).into(), id.0.into(), tenant.0.into()];
+    db.query("wallets", &sql, &params).await?.first().map(read).transpose()
+}
+
+/// A page of wallets, newest first.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    pub tenant: TenantId,
+    pub user: Option<UserId>,
+    pub status: Option<AccountStatus>,
+    pub currency: Option<Currency>,
+    /// Ids below this one.
+    pub before: u128,
+    /// Ids from this one on.
+    pub from: u128,
+    pub limit: i64,
+}
+
+pub async fn list(db: &dyn Backend, filter: &Filter) -> Result<Vec<Wallet>, StoreError> {
+    let mut sql = format!(
+        "select {ACCOUNT_COLUMNS}, {WALLET_COLUMNS} from wallets w
+         join accounts a on a.bucket = w.bucket and a.id = w.id
+         where w.tenant_id = $1 and w.id < $2 and w.id >= $3"
+    );
+    let mut params: Vec<Value> =
+        vec![filter.tenant.0.into(), filter.before.into(), filter.from.into()];
+    let mut add = |condition: &str, value: Value| {
+        params.push(value);
+        sql.push_str(&format!(" and {condition} = ${}", params.len()));
+    };
+    if let Some(user) = filter.user {
+        add("w.user_id", user.0.into());
+    }
+    if let Some(status) = filter.status {
+        add("a.status", (status as i64).into());
+    }
+    if let Some(currency) = filter.currency {
+        add("w.currency", currency.code().into());
+    }
+    params.push(filter.limit.into());
+    sql.push_str(&format!(" order by w.id desc limit ${}", params.len()));
+    db.query("wallets", &sql, &params).await?.iter().map(read).collect()
+}
+
+fn read(row: &Row) -> Result<Wallet, StoreError> {
+    Ok(Wallet {
+        account: read_account(row)?,
+        user: row.opt_id(11)?.map(UserId),
+        name: row.opt_text(12)?.map(str::to_owned),
+        metadata: match row.opt_text(13)? {
+            Some(_) => row.json(13)?,
+            None => Metadata::default(),
+        },
+        created_at: row.time(14)?,
+    })
+}
+
+/// Reads [`ACCOUNT_COLUMNS`].
+pub(crate) fn read_account(row: &Row) -> Result<Account, StoreError> {
+    Ok(Account {
+        id: AccountId(row.id(0)?),
+        tenant: TenantId(row.id(1)?),
+        kind: row.decode(2, AccountKind::from_code(row.int(2)? as i16))?,
+        currency: row.decode(3, Currency::from_code(row.text(3)?))?,
+        status: row.decode(4, AccountStatus::from_code(row.int(4)? as i16))?,
+        floor: row.opt_int(5)?,
+        total: row.int(6)?,
+        held: row.int(7)?,
+        pending: row.int(8)?,
+        version: row.int(9)?,
+        updated_at: row.time(10)?,
+    })
+}
+
+/// `(total, held, version)` as of the instant `at`, in a bounded number of index look-ups:
+/// versions have no gaps and time never goes back, so the last entry is found by halving.
+pub async fn balance_at(
+    db: &dyn Backend,
+    id: AccountId,
+    at: Timestamp,
+) -> Result<Option<(i64, i64, i64)>, StoreError> {
+    let sql = "with recursive search (lo, hi) as (
+           select cast(0 as bigint), a.version from accounts a where a.bucket = $1 and a.id = $2
+         union all
+           select case when early then (lo + hi + 1) / 2 else lo end,
+                  case when early then hi else (lo + hi + 1) / 2 - 1 end
+           from (select lo, hi, (select e.created_at from entries e where e.bucket = $1
+                   and e.account_id = $2 and e.version = (lo + hi + 1) / 2) <= $3 as early
+                 from search where lo < hi) step)
+         select e.balance_after, e.held_after, e.version from entries e
+         where e.bucket = $1 and e.account_id = $2
+           and e.version = (select lo from search where lo = hi)";
+    let params = [i64::from(id.bucket().0).into(), id.0.into(), at.into()];
+    let rows = db.query("entries", sql, &params).await?;
+    rows.first().map(|row| Ok((row.int(0)?, row.int(1)?, row.int(2)?))).transpose()
+}
