@@ -4,9 +4,9 @@
 //! |---|---|---|
 //! | reversal of x | −x | +x |
 //!
-//! The first leg's money is given back first, but within one reversal the last leg moves first: what
-//! a later leg had spent comes back before it is needed. The payer of the reversal must have the
-//! money; a reversal is itself final.
+//! The first leg's money is given back first, but within one reversal the last leg moves first:
+//! what a later leg had spent comes back before it is needed. The payer of the reversal must have
+//! the money; a reversal is itself final.
 
 use caudal_domain::{
     AccountStatus, IdSource, Leg, Refusal, TenantId, Transfer, TransferId, TransferKind,

@@ -1,0 +1,297 @@
+//! The ledger once more, as naively as can be: plain vectors, wide integers, every reason against
+//! a movement collected and the first of `Refusal`'s list given. It shares no code with the ledger.
+
+/// Accounts and transfers by their place.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// Seconds.
+    pub now: i64,
+    pub accounts: Vec<Account>,
+    pub transfers: Vec<Transfer>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Account {
+    pub tenant: usize,
+    pub currency: usize,
+    pub wallet: bool,
+    pub status: &'static str,
+    pub floor: Option<i128>,
+    pub total: i128,
+    pub held: i128,
+}
+
+#[derive(Clone, Debug)]
+pub struct Transfer {
+    pub tenant: usize,
+    pub status: &'static str,
+    pub hold: bool,
+    pub reversal: bool,
+    pub expires: i64,
+    pub legs: Vec<Leg>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Leg {
+    pub from: usize,
+    pub to: usize,
+    pub amount: i128,
+    pub captured: i128,
+    pub reversed: i128,
+}
+
+/// Names of refusals in their order of precedence.
+pub const ORDER: [&str; 14] = [
+    "TransferNotFound",
+    "WalletNotFound",
+    "CurrencyMismatch",
+    "TransferState",
+    "HoldExpired",
+    "WalletClosed",
+    "WalletFrozen",
+    "WalletState",
+    "WalletNotEmpty",
+    "AmountExceedsHeld",
+    "AmountExceedsReversible",
+    "InsufficientFunds",
+    "BalanceLimit",
+    "Rejected",
+];
+
+const LIMIT: i128 = 9_007_199_254_740_991;
+
+/// Accepted, or the name of the refusal.
+pub type Answer = Result<(), &'static str>;
+
+/// The first of the list of whatever speaks against it.
+fn first(reasons: &[&'static str]) -> Answer {
+    match ORDER.into_iter().find(|name| reasons.contains(name)) {
+        Some(name) => Err(name),
+        None => Ok(()),
+    }
+}
+
+/// What the reasons are, where each applies.
+fn reasons<const N: usize>(all: [(bool, &'static str); N]) -> Vec<&'static str> {
+    all.into_iter().filter(|(applies, _)| *applies).map(|(_, name)| name).collect()
+}
+
+impl Leg {
+    pub fn new(from: usize, to: usize, amount: i128) -> Self {
+        Self { from, to, amount, captured: 0, reversed: 0 }
+    }
+}
+
+impl Transfer {
+    fn moved(&self, leg: &Leg) -> i128 {
+        if self.hold { leg.captured } else { leg.amount }
+    }
+
+    pub fn captured(&self) -> i128 {
+        self.legs.iter().map(|leg| leg.captured).sum()
+    }
+
+    pub fn reversed(&self) -> i128 {
+        self.legs.iter().map(|leg| leg.reversed).sum()
+    }
+}
+
+impl Model {
+    /// `hold`: seconds until it expires.
+    pub fn post(
+        &mut self,
+        (tenant, currency): (usize, usize),
+        legs: &[Leg],
+        hold: Option<i64>,
+    ) -> Answer {
+        let mut against = Vec::new();
+        for leg in legs {
+            for account in [&self.accounts[leg.from], &self.accounts[leg.to]] {
+                against.extend(reasons([
+                    (account.tenant != tenant, "WalletNotFound"),
+                    (account.currency != currency, "CurrencyMismatch"),
+                    (account.status == "closed", "WalletClosed"),
+                ]));
+            }
+            let frozen = self.accounts[leg.from].status == "frozen";
+            against.extend(reasons([(frozen, "WalletFrozen")]));
+        }
+        first(&against)?;
+        let mut next = self.clone();
+        for leg in legs {
+            next.spend(leg, hold.is_some())?;
+        }
+        let too_much = legs.iter().map(|leg| leg.amount).sum::<i128>() > LIMIT;
+        first(&reasons([(too_much, "BalanceLimit")]))?;
+        next.transfers.push(Transfer {
+            tenant,
+            status: if hold.is_some() { "held" } else { "posted" },
+            hold: hold.is_some(),
+            reversal: false,
+            expires: self.now + hold.unwrap_or(0),
+            legs: legs.to_vec(),
+        });
+        *self = next;
+        Ok(())
+    }
+
+    /// One leg of a posting, or of a hold.
+    fn spend(&mut self, leg: &Leg, hold: bool) -> Answer {
+        let payer = &mut self.accounts[leg.from];
+        let lowest = payer.floor.unwrap_or(i128::MIN);
+        let too_little = payer.total - payer.held - leg.amount < lowest;
+        first(&reasons([(too_little, "InsufficientFunds")]))?;
+        if hold {
+            payer.held += leg.amount;
+        } else {
+            payer.total -= leg.amount;
+            self.accounts[leg.to].total += leg.amount;
+        }
+        self.within_limit()
+    }
+
+    fn within_limit(&self) -> Answer {
+        let beyond = |a: &Account| a.total.abs() > LIMIT || a.held > LIMIT;
+        first(&reasons([(self.accounts.iter().any(beyond), "BalanceLimit")]))
+    }
+
+    fn find(&self, tenant: usize, transfer: Option<usize>) -> Result<usize, &'static str> {
+        let own = |place: &usize| self.transfers[*place].tenant == tenant;
+        transfer.filter(own).ok_or("TransferNotFound")
+    }
+
+    pub fn capture(
+        &mut self,
+        (tenant, transfer): (usize, Option<usize>),
+        amount: Option<i128>,
+        last: bool,
+    ) -> Answer {
+        let place = self.find(tenant, transfer)?;
+        let mut transfer = self.transfers[place].clone();
+        let open: i128 = transfer.legs.iter().map(|leg| leg.amount - leg.captured).sum();
+        let amount = amount.unwrap_or(open);
+        let mut against = reasons([
+            (transfer.status != "held", "TransferState"),
+            (self.now >= transfer.expires, "HoldExpired"),
+            (amount > open, "AmountExceedsHeld"),
+        ]);
+        let mut next = self.clone();
+        let mut left = amount;
+        for leg in &mut transfer.legs {
+            let part = left.min(leg.amount - leg.captured);
+            left -= part;
+            leg.captured += part;
+            next.accounts[leg.from].total -= part;
+            next.accounts[leg.from].held -= part;
+            next.accounts[leg.to].total += part;
+            let closed = part > 0 && self.accounts[leg.to].status == "closed";
+            against.extend(reasons([(closed, "WalletClosed")]));
+            against.extend(next.within_limit().err());
+        }
+        first(&against)?;
+        next.transfers[place] = transfer;
+        if last || amount == open {
+            next.release(place);
+            next.transfers[place].status = "captured";
+        }
+        *self = next;
+        Ok(())
+    }
+
+    fn release(&mut self, place: usize) {
+        for leg in &self.transfers[place].legs {
+            self.accounts[leg.from].held -= leg.amount - leg.captured;
+        }
+    }
+
+    /// A void, or an expiry.
+    pub fn end(
+        &mut self,
+        (tenant, transfer): (usize, Option<usize>),
+        status: &'static str,
+    ) -> Answer {
+        let place = self.find(tenant, transfer)?;
+        let transfer = &self.transfers[place];
+        let early = status == "expired" && self.now < transfer.expires;
+        first(&reasons([(transfer.status != "held" || early, "TransferState")]))?;
+        let in_part = transfer.captured() > 0;
+        self.release(place);
+        self.transfers[place].status = if in_part { "captured" } else { status };
+        Ok(())
+    }
+
+    pub fn reverse(
+        &mut self,
+        (tenant, transfer): (usize, Option<usize>),
+        amount: Option<i128>,
+    ) -> Answer {
+        let place = self.find(tenant, transfer)?;
+        let mut transfer = self.transfers[place].clone();
+        let moved: i128 = transfer.legs.iter().map(|leg| transfer.moved(leg)).sum();
+        let open = moved - transfer.reversed();
+        let never = transfer.reversal || ["held", "voided", "expired"].contains(&transfer.status);
+        let mut against = reasons([
+            (never || (amount.is_none() && open == 0), "TransferState"),
+            (amount.is_some_and(|amount| amount > open), "AmountExceedsReversible"),
+        ]);
+        let mut back = Vec::new();
+        let mut left = amount.unwrap_or(open);
+        for place in 0..transfer.legs.len() {
+            let moved = transfer.moved(&transfer.legs[place]);
+            let leg = &mut transfer.legs[place];
+            let part = left.min(moved - leg.reversed);
+            if part > 0 {
+                left -= part;
+                leg.reversed += part;
+                back.insert(0, Leg::new(leg.to, leg.from, part));
+                let status = |place: usize| self.accounts[place].status;
+                against.extend(reasons([
+                    (status(leg.to) == "closed", "WalletClosed"),
+                    (status(leg.from) == "closed", "WalletClosed"),
+                    (status(leg.to) == "frozen", "WalletFrozen"),
+                ]));
+            }
+        }
+        first(&against)?;
+        let mut next = self.clone();
+        back.iter().try_for_each(|leg| next.spend(leg, false))?;
+        let whole = transfer.reversed() == moved;
+        transfer.status = if whole { "reversed" } else { "partially_reversed" };
+        next.transfers[place] = transfer;
+        next.transfers.push(Transfer {
+            tenant,
+            status: "posted",
+            hold: false,
+            reversal: true,
+            expires: 0,
+            legs: back,
+        });
+        *self = next;
+        Ok(())
+    }
+
+    fn wallet(&mut self, tenant: usize, place: usize) -> Result<&mut Account, &'static str> {
+        let account = &mut self.accounts[place];
+        first(&reasons([
+            (account.tenant != tenant || !account.wallet, "WalletNotFound"),
+            (account.status == "closed", "WalletClosed"),
+        ]))?;
+        Ok(account)
+    }
+
+    pub fn set_status(&mut self, tenant: usize, place: usize, status: &'static str) -> Answer {
+        let account = self.wallet(tenant, place)?;
+        let closing = status == "closed";
+        first(&reasons([
+            (closing && account.held != 0, "WalletState"),
+            (closing && account.total != 0, "WalletNotEmpty"),
+        ]))?;
+        account.status = status;
+        Ok(())
+    }
+
+    pub fn set_floor(&mut self, tenant: usize, place: usize, floor: i128) -> Answer {
+        self.wallet(tenant, place)?.floor = Some(floor);
+        Ok(())
+    }
+}

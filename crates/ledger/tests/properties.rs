@@ -1,0 +1,368 @@
+//! Random movements, decided by the ledger and by a naive model of it: both must answer the same
+//! and end with the same balances, and after every step the rules of double entry hold.
+
+mod audit;
+mod model;
+
+use std::{cell::RefCell, collections::BTreeMap};
+
+use audit::{Counted, State};
+use caudal_domain::{
+    Account, AccountId, AccountKind, AccountStatus, Currency, Leg, MAX_AMOUNT, TenantId, Timestamp,
+    TransferId, TransferKind, text::Metadata,
+};
+use caudal_ledger::{Book, Movement, NewTransfer, Outcome, movements::HoldUntil};
+use model::{Answer, Model};
+use proptest::{
+    collection::vec,
+    prelude::*,
+    test_runner::{Config, TestRunner},
+};
+
+const CASES: u32 = 512;
+const STEPS: std::ops::Range<usize> = 20..80;
+/// What the first wallets have to begin with.
+const FUNDS: i64 = 150;
+
+/// What is asked, by the places of accounts; a transfer is counted from the newest.
+#[derive(Clone, Debug)]
+enum Ask {
+    Post { currency: usize, legs: Vec<(usize, usize, i64)>, hold: Option<i64> },
+    Capture { transfer: usize, amount: Option<i64>, last: bool },
+    Void { transfer: usize },
+    Expire { transfer: usize },
+    Reverse { transfer: usize, amount: Option<i64> },
+    SetStatus { account: usize, status: AccountStatus },
+    SetFloor { account: usize, floor: i64 },
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Ask(usize, Ask),
+    /// So many seconds later a new batch begins.
+    Wait(i64),
+    /// All of them, kept or taken back.
+    Group(Vec<(usize, Ask)>, bool),
+}
+
+/// Tenant, currency, kind and floor of every account. The first four trade with one
+/// another; the fifth is seldom paid, so that it can be closed.
+const ACCOUNTS: [(usize, usize, AccountKind, Option<i64>); 9] = [
+    (0, 0, AccountKind::Treasury, None),
+    (0, 0, AccountKind::Wallet, Some(0)),
+    (0, 0, AccountKind::Wallet, Some(0)),
+    (0, 0, AccountKind::Wallet, Some(-50)),
+    (0, 0, AccountKind::Wallet, Some(0)),
+    (0, 1, AccountKind::Treasury, None),
+    (0, 1, AccountKind::Wallet, Some(0)),
+    (1, 0, AccountKind::Treasury, None),
+    (1, 0, AccountKind::Wallet, Some(0)),
+];
+const CURRENCIES: [&str; 2] = ["USD", "EUR"];
+
+fn account() -> impl Strategy<Value = usize> {
+    prop_oneof![15 => 0..4_usize, 2 => Just(4), 1 => 5..ACCOUNTS.len()]
+}
+
+fn tenant() -> impl Strategy<Value = usize> {
+    prop_oneof![15 => Just(0_usize), 1 => Just(1)]
+}
+
+fn amount() -> impl Strategy<Value = i64> {
+    let large = prop_oneof![Just(MAX_AMOUNT), Just(MAX_AMOUNT / 2 + 1), Just(MAX_AMOUNT - 60)];
+    prop_oneof![30 => 1..60_i64, 1 => large]
+}
+
+/// An account pays another: never itself, but the one beside it.
+fn leg() -> impl Strategy<Value = (usize, usize, i64)> {
+    (account(), account(), amount()).prop_map(|(from, to, amount)| match to {
+        to if to == from => (from, (to + 1) % 4, amount),
+        to => (from, to, amount),
+    })
+}
+
+fn legs() -> impl Strategy<Value = Vec<(usize, usize, i64)>> {
+    prop_oneof![3 => vec(leg(), 1), 1 => vec(leg(), 2..5)]
+}
+
+fn ask() -> impl Strategy<Value = Ask> {
+    let currency = || prop_oneof![15 => Just(0_usize), 1 => Just(1)];
+    let part = || prop_oneof![Just(None), amount().prop_map(Some)];
+    let transfer = || prop_oneof![3 => 0..5_usize, 1 => 0..1000_usize];
+    let status = prop_oneof![
+        1 => Just(AccountStatus::Frozen),
+        3 => Just(AccountStatus::Active),
+        1 => Just(AccountStatus::Closed),
+    ];
+    let floor = prop_oneof![Just(0), -100..100_i64, Just(-MAX_AMOUNT), Just(MAX_AMOUNT)];
+    prop_oneof![
+        8 => (currency(), legs()).prop_map(|(currency, legs)| Ask::Post {
+            currency, legs, hold: None
+        }),
+        5 => (currency(), legs(), 0..80_i64).prop_map(|(currency, legs, hold)| Ask::Post {
+            currency, legs, hold: Some(hold)
+        }),
+        5 => (transfer(), part(), any::<bool>()).prop_map(|(transfer, amount, last)| {
+            Ask::Capture { transfer, amount, last }
+        }),
+        2 => transfer().prop_map(|transfer| Ask::Void { transfer }),
+        2 => transfer().prop_map(|transfer| Ask::Expire { transfer }),
+        4 => (transfer(), part()).prop_map(|(transfer, amount)| Ask::Reverse {
+            transfer, amount
+        }),
+        2 => (account(), status).prop_map(|(account, status)| Ask::SetStatus {
+            account, status
+        }),
+        1 => (account(), floor).prop_map(|(account, floor)| Ask::SetFloor { account, floor }),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let asked = || (tenant(), ask());
+    prop_oneof![
+        12 => asked().prop_map(|(tenant, ask)| Step::Ask(tenant, ask)),
+        2 => (-20..40_i64).prop_map(Step::Wait),
+        1 => (vec(asked(), 0..6), any::<bool>()).prop_map(|(asks, keep)| Step::Group(asks, keep)),
+    ]
+}
+
+/// The ledger and its model, side by side.
+struct Pair<'t> {
+    book: Book,
+    model: Model,
+    ids: Counted,
+    clock: i64,
+    /// In the order of the model's.
+    transfers: Vec<TransferId>,
+    /// How often each outcome was met.
+    tally: &'t RefCell<BTreeMap<String, u64>>,
+}
+
+impl<'t> Pair<'t> {
+    fn new(tally: &'t RefCell<BTreeMap<String, u64>>) -> Self {
+        let accounts = ACCOUNTS.iter().enumerate().map(|(place, row)| Account {
+            id: account_id(place),
+            tenant: TenantId(row.0 as u128),
+            kind: row.2,
+            currency: currency(row.1),
+            status: AccountStatus::Active,
+            floor: row.3,
+            total: funds(place),
+            held: 0,
+            pending: 0,
+            version: 0,
+            updated_at: instant(0),
+        });
+        let modelled = ACCOUNTS.iter().enumerate().map(|(place, row)| model::Account {
+            tenant: row.0,
+            currency: row.1,
+            wallet: row.2 == AccountKind::Wallet,
+            status: "active",
+            floor: row.3.map(i128::from),
+            total: i128::from(funds(place)),
+            held: 0,
+        });
+        Self {
+            book: Book::new(accounts.collect(), Vec::new(), instant(0)),
+            model: Model { now: 0, accounts: modelled.collect(), transfers: Vec::new() },
+            ids: Counted::default(),
+            clock: 0,
+            transfers: Vec::new(),
+            tally,
+        }
+    }
+
+    fn state(&self) -> State {
+        let accounts: Vec<_> = (0..ACCOUNTS.len()).map(account_id).collect();
+        State::of(&self.book, &accounts, &self.transfers)
+    }
+
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Ask(tenant, ask) => self.ask(*tenant, ask),
+            Step::Wait(seconds) => self.wait(*seconds),
+            Step::Group(asks, keep) => self.group(asks, *keep),
+        }
+    }
+
+    fn wait(&mut self, seconds: i64) {
+        let State { accounts, transfers, .. } = self.state();
+        self.clock += seconds;
+        let last = accounts.iter().map(|account| account.updated_at).max();
+        let now = instant(self.clock).max(last.expect("there are accounts"));
+        self.model.now = (now.micros() - instant(0).micros()) / 1_000_000;
+        self.book = Book::new(accounts, transfers, instant(self.clock));
+        assert_eq!(self.book.now(), now);
+    }
+
+    fn group(&mut self, asks: &[(usize, Ask)], keep: bool) {
+        let (before, model) = (self.state(), self.model.clone());
+        self.book.savepoint();
+        for (tenant, ask) in asks {
+            self.ask(*tenant, ask);
+        }
+        if keep {
+            self.book.keep();
+            let after = self.state();
+            self.book.undo();
+            assert_eq!(after, self.state(), "what was kept was taken back");
+            return;
+        }
+        self.book.undo();
+        for id in self.transfers.split_off(before.transfers.len()) {
+            assert_eq!(self.book.transfer(id), None, "a transfer outlived its undoing");
+        }
+        self.model = model;
+        assert_eq!(before, self.state(), "not all was taken back");
+    }
+
+    fn ask(&mut self, tenant: usize, ask: &Ask) {
+        let before = self.state();
+        let movement = self.movement(ask);
+        let result = self.book.decide(TenantId(tenant as u128), &movement, &mut self.ids);
+        if let Ok(Outcome::Posting(posting)) = &result
+            && posting.created
+        {
+            self.transfers.push(posting.transfer.id);
+        }
+        let expected = self.expected(tenant, ask);
+        let was = match &result {
+            Ok(_) => Ok(()),
+            Err(refusal) => Err(name(refusal)),
+        };
+        assert_eq!(was, expected.map_err(str::to_owned), "{ask:?} gave {result:?}");
+        let after = self.state();
+        audit::check(&before, &after, &result);
+        self.compare(&after);
+        let outcome = was.err().unwrap_or_else(|| format!("{} accepted", name(&movement)));
+        *self.tally.borrow_mut().entry(outcome).or_default() += 1;
+    }
+
+    fn movement(&self, ask: &Ask) -> Movement {
+        let id = |picked| {
+            newest(picked, self.transfers.len())
+                .map_or(TransferId(0), |place| self.transfers[place])
+        };
+        match *ask {
+            Ask::Post { currency: code, ref legs, hold } => Movement::Post(NewTransfer {
+                kind: TransferKind::Transfer,
+                currency: currency(code),
+                legs: legs.iter().map(real_leg).collect(),
+                hold_until: hold.map(HoldUntil::Seconds),
+                reference: None,
+                metadata: Metadata::default(),
+            }),
+            Ask::Capture { transfer, amount, last } => {
+                Movement::Capture { transfer: id(transfer), amount, last }
+            }
+            Ask::Void { transfer } => Movement::Void { transfer: id(transfer) },
+            Ask::Expire { transfer } => Movement::Expire { transfer: id(transfer) },
+            Ask::Reverse { transfer, amount } => {
+                Movement::Reverse { transfer: id(transfer), amount }
+            }
+            Ask::SetStatus { account, status } => {
+                Movement::SetStatus { account: account_id(account), status }
+            }
+            Ask::SetFloor { account, floor } => {
+                Movement::SetFloor { account: account_id(account), floor }
+            }
+        }
+    }
+
+    /// The model's answer. A reversal just accepted is not yet among the model's transfers.
+    fn expected(&mut self, tenant: usize, ask: &Ask) -> Answer {
+        let known = self.model.transfers.len();
+        let of = |picked: usize| (tenant, newest(picked, known));
+        let model = &mut self.model;
+        match *ask {
+            Ask::Post { currency, ref legs, hold } => {
+                let leg = |(from, to, amount): &_| model::Leg::new(*from, *to, i128::from(*amount));
+                let legs: Vec<_> = legs.iter().map(leg).collect();
+                model.post((tenant, currency), &legs, hold)
+            }
+            Ask::Capture { transfer, amount, last } => {
+                model.capture(of(transfer), amount.map(i128::from), last)
+            }
+            Ask::Void { transfer } => model.end(of(transfer), "voided"),
+            Ask::Expire { transfer } => model.end(of(transfer), "expired"),
+            Ask::Reverse { transfer, amount } => {
+                model.reverse(of(transfer), amount.map(i128::from))
+            }
+            Ask::SetStatus { account, status } => model.set_status(tenant, account, status.name()),
+            Ask::SetFloor { account, floor } => model.set_floor(tenant, account, i128::from(floor)),
+        }
+    }
+
+    fn compare(&self, state: &State) {
+        for (real, model) in state.accounts.iter().zip(&self.model.accounts) {
+            let was = (i128::from(real.total), i128::from(real.held), real.status.name());
+            assert_eq!(was, (model.total, model.held, model.status), "{real:?}");
+            assert_eq!(real.floor.map(i128::from), model.floor, "{real:?}");
+        }
+        assert_eq!(state.transfers.len(), self.model.transfers.len());
+        for (real, model) in state.transfers.iter().zip(&self.model.transfers) {
+            assert_eq!(real.status.name(), model.status, "{real:?}");
+            let legs = |leg: &model::Leg| (leg.amount, leg.captured, leg.reversed);
+            let reals = real.legs.iter().map(|leg| (leg.amount, leg.captured, leg.reversed));
+            let reals = reals.map(|(a, c, r)| (i128::from(a), i128::from(c), i128::from(r)));
+            assert!(reals.eq(model.legs.iter().map(legs)), "{real:?} is not {model:?}");
+        }
+    }
+}
+
+/// The place of the transfer that is meant, if there is any.
+fn newest(back: usize, known: usize) -> Option<usize> {
+    back.checked_rem(known).map(|back| known - 1 - back)
+}
+
+/// The treasury has paid what its wallets have to begin with.
+fn funds(place: usize) -> i64 {
+    match place {
+        0 => -2 * FUNDS,
+        1 | 2 => FUNDS,
+        _ => 0,
+    }
+}
+
+fn account_id(place: usize) -> AccountId {
+    AccountId(((place as u128 + 1) << 8) | place as u128)
+}
+
+fn currency(place: usize) -> Currency {
+    Currency::from_code(CURRENCIES[place]).expect("a known code")
+}
+
+fn instant(seconds: i64) -> Timestamp {
+    Timestamp::from_micros(1_767_225_600_000_000).plus_seconds(seconds)
+}
+
+fn real_leg((from, to, amount): &(usize, usize, i64)) -> Leg {
+    Leg::new(account_id(*from), account_id(*to), *amount)
+}
+
+/// The name of an enum's variant.
+fn name(value: &impl std::fmt::Debug) -> String {
+    let text = format!("{value:?}");
+    text.split([' ', '(', '{']).next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn the_ledger_decides_as_the_model_does() {
+    let tally = RefCell::new(BTreeMap::new());
+    let config = Config { cases: CASES, failure_persistence: None, ..Config::default() };
+    let outcome = TestRunner::new(config).run(&vec(step(), STEPS), |steps| {
+        let mut pair = Pair::new(&tally);
+        steps.iter().for_each(|step| pair.step(step));
+        Ok(())
+    });
+    outcome.unwrap_or_else(|failed| panic!("{failed}"));
+    // A model that only ever says no, or is never asked, proves nothing.
+    let tally = tally.into_inner();
+    let movements =
+        ["Post", "Capture", "Void", "Expire", "Reverse", "SetStatus", "SetFloor"].into_iter();
+    let accepted = movements.map(|name| format!("{name} accepted"));
+    let refused = model::ORDER.into_iter().filter(|name| *name != "Rejected").map(str::to_owned);
+    for outcome in accepted.chain(refused) {
+        assert!(tally.contains_key(&outcome), "never met: {outcome}; met were {tally:#?}");
+    }
+}
