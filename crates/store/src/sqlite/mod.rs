@@ -1,46 +1,142 @@
-//! Sqlite: under construction.
-use crate::backend::Position;
-use crate::*;
+//! SQLite: one file, one writer thread, a few readers.
+//!
+//! Everything that writes, the batches of all lanes too, goes through [`writer::Writer`] one after
+//! the other; readers see the last commit and never wait for it (WAL).
+
+mod codec;
+mod lane;
+mod migrate;
+mod readers;
+mod rows;
+mod unit;
+mod writer;
+
+use std::{
+    ffi::OsString,
+    fs::{self, File, TryLockError},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
 use async_trait::async_trait;
 use caudal_domain::Timestamp;
-pub struct Sqlite;
+use rusqlite::{Connection, OpenFlags, params};
+
+use self::{readers::Readers, writer::Writer};
+use crate::{
+    Backend, Lane, Position, Row, StoreError, UnitOfWork, UnitOutcome, Value,
+    receipts::stale_generation,
+};
+
+pub struct Sqlite {
+    // Closed before the writer, whose connection then empties the WAL.
+    readers: Readers,
+    writer: Arc<Writer>,
+}
+
 impl Sqlite {
-    pub fn open(_s: &str) -> Result<Self, StoreError> {
-        Ok(Self)
+    /// Opens the file, or makes it and the folders above it. One process at a time.
+    pub fn open(path: &str) -> Result<Self, StoreError> {
+        if path.is_empty() || path.starts_with(":memory:") {
+            return Err(StoreError::Unavailable(
+                "sqlite:// needs the path of a file: readers open it beside the writer, so \
+                 :memory: can't serve"
+                    .into(),
+            ));
+        }
+        let (path, lock) = take(Path::new(path))?;
+        let writer = Writer::start(connect_writer(&path)?, lock)?;
+        Ok(Self { readers: Readers::new(path), writer: Arc::new(writer) })
     }
 }
-fn no<T>() -> Result<T, StoreError> {
-    Err(StoreError::Unavailable("not yet".into()))
+
+/// The file's full path, and the lock that keeps every other process away from it.
+fn take(path: &Path) -> Result<(PathBuf, File), StoreError> {
+    let cannot = |error| StoreError::Unavailable(format!("can't open {}: {error}", path.display()));
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(cannot)?;
+    }
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let mut name = OsString::from(&path);
+    name.push(".lock");
+    let lock = File::options().create(true).append(true).open(&name).map_err(cannot)?;
+    match lock.try_lock() {
+        Ok(()) => Ok((path, lock)),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Unavailable(format!(
+            "another process has {} open; SQLite serves one Caudal at a time, PostgreSQL several",
+            path.display()
+        ))),
+        Err(TryLockError::Error(error)) => Err(cannot(error)),
+    }
 }
+
+/// Prepared statements kept per connection: more than there are different ones.
+const STATEMENTS: usize = 256;
+
+fn connect(path: &Path, flags: OpenFlags, pragmas: &str) -> Result<Connection, StoreError> {
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.execute_batch(pragmas)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(connection)
+}
+
+/// The WAL is copied back into the file every 50,000 pages, so that a page changed by many batches
+/// is copied once; the cache of 64 MB holds the upper levels of every index.
+fn connect_writer(path: &Path) -> Result<Connection, StoreError> {
+    connect(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+        "pragma page_size = 8192; pragma journal_mode = wal; pragma synchronous = full;
+         pragma wal_autocheckpoint = 50000; pragma busy_timeout = 2000;
+         pragma cache_size = -65536; pragma mmap_size = 134217728; pragma temp_store = memory;
+         pragma foreign_keys = off",
+    )
+}
+
 #[async_trait]
 impl Backend for Sqlite {
     async fn query(
         &self,
-        _t: &'static str,
-        _s: &str,
-        _p: &[Value],
+        table: &'static str,
+        sql: &str,
+        params: &[Value],
     ) -> Result<Vec<Row>, StoreError> {
-        no()
+        self.readers.query(table, sql, params).await
     }
-    async fn commit(&self, _u: UnitOfWork) -> Result<(UnitOutcome, Position), StoreError> {
-        no()
+
+    async fn commit(&self, unit: UnitOfWork) -> Result<(UnitOutcome, Position), StoreError> {
+        self.writer.run(move |connection| unit::commit(connection, &unit)).await
     }
+
     fn lane(&self) -> Box<dyn Lane> {
-        unreachable!()
+        Box::new(lane::SqliteLane::new(self.writer.clone()))
     }
-    async fn migrate(&self, _n: Timestamp) -> Result<Vec<String>, StoreError> {
-        no()
+
+    async fn migrate(&self, now: Timestamp) -> Result<Vec<String>, StoreError> {
+        self.writer.run(move |connection| migrate::run(connection, now)).await
     }
+
     async fn pending_migrations(&self) -> Result<Vec<String>, StoreError> {
-        no()
+        self.writer.run(migrate::pending).await
     }
-    async fn create_partitions(&self, _n: Timestamp) -> Result<Vec<String>, StoreError> {
-        no()
+
+    /// There are none: a B-tree of one file grows as it is.
+    async fn create_partitions(&self, _now: Timestamp) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
     }
-    async fn retire_receipts(&self, _n: Timestamp) -> Result<(), StoreError> {
-        no()
+
+    async fn retire_receipts(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.writer
+            .run(move |connection| {
+                connection
+                    .prepare_cached("delete from receipts where generation = ?1")?
+                    .execute(params![stale_generation(now)])?;
+                Ok(())
+            })
+            .await
     }
+
     fn connections(&self) -> (usize, usize) {
-        (0, 0)
+        self.readers.connections()
     }
 }

@@ -1,0 +1,210 @@
+//! A batch on the writer thread: read, decide, write, commit.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use caudal_domain::{Account, Entry, Transfer};
+use rusqlite::{Connection, params};
+
+use super::{
+    codec::{self, blob},
+    rows::{ReceiptReader, insert_events, insert_receipts},
+    writer::{End, Writer, transaction},
+};
+use crate::{
+    AttachedRow, Decide, Expect, Lane, Locked, Locks, Position, Step, StoreError, Writes,
+    transfers::{self, legs_text},
+    wallets::{ACCOUNT_COLUMNS, metadata_text, read_account},
+};
+
+/// All lanes share the one writer, so a batch never meets another one.
+pub struct SqliteLane {
+    writer: Arc<Writer>,
+}
+
+impl SqliteLane {
+    pub fn new(writer: Arc<Writer>) -> Self {
+        Self { writer }
+    }
+}
+
+#[async_trait]
+impl Lane for SqliteLane {
+    async fn commit_batch(
+        &mut self,
+        locks: Locks,
+        mut decide: Decide,
+    ) -> Result<Position, StoreError> {
+        self.writer
+            .run(move |connection| {
+                transaction(connection, |connection| {
+                    let writes = decide(locked(connection, &locks)?);
+                    if writes.is_empty() {
+                        return Ok(End::Rollback(Position::new()));
+                    }
+                    write(connection, &writes, &locks).map(End::Commit)
+                })
+            })
+            .await
+    }
+}
+
+fn locked(connection: &Connection, locks: &Locks) -> Result<Locked, StoreError> {
+    let mut found = Locked::default();
+    let sql = format!("select {ACCOUNT_COLUMNS} from accounts a where a.id = ?1");
+    let mut select = connection.prepare_cached(&sql)?;
+    for id in &locks.accounts {
+        select.raw_bind_parameter(1, blob(id.0))?;
+        for row in codec::read(&mut select, "accounts")? {
+            found.accounts.push(read_account(&row)?);
+        }
+    }
+    for row in &locks.rows {
+        found.rows.extend(attached_version(connection, row)?.map(|version| (*row, version)));
+    }
+    let sql = format!("select {} from transfers t where t.id = ?1", transfers::COLUMNS);
+    let mut select = connection.prepare_cached(&sql)?;
+    for id in &locks.transfers {
+        select.raw_bind_parameter(1, blob(id.0))?;
+        for row in codec::read(&mut select, "transfers")? {
+            found.transfers.push(transfers::read(&row)?);
+        }
+    }
+    let mut receipts = ReceiptReader::new(connection, locks.at)?;
+    for key in &locks.receipts {
+        found.receipts.extend(receipts.find(*key)?);
+    }
+    Ok(found)
+}
+
+fn attached_version(connection: &Connection, row: &AttachedRow) -> Result<Option<i64>, StoreError> {
+    let sql = format!("select version from {} where bucket = ?1 and id = ?2", row.table);
+    let mut select = connection.prepare_cached(&sql)?;
+    select.raw_bind_parameter(1, row.bucket.0)?;
+    select.raw_bind_parameter(2, blob(row.id))?;
+    codec::read(&mut select, row.table)?.first().map(|row| row.int(0)).transpose()
+}
+
+fn write(connection: &Connection, writes: &Writes, locks: &Locks) -> Result<Position, StoreError> {
+    update_accounts(connection, &writes.accounts)?;
+    insert_transfers(connection, &writes.new_transfers)?;
+    update_transfers(connection, &writes.changed_transfers)?;
+    insert_entries(connection, &writes.entries)?;
+    insert_receipts(connection, &writes.receipts, locks.at)?;
+    for step in &writes.steps {
+        attach(connection, step)?;
+    }
+    insert_events(connection, &writes.events)
+}
+
+/// A locked row can't be missing.
+fn one(rows: usize, table: &'static str) -> Result<(), StoreError> {
+    match rows {
+        1 => Ok(()),
+        _ => Err(StoreError::Inconsistent { table, why: format!("{rows} rows for one id") }),
+    }
+}
+
+fn update_accounts(connection: &Connection, accounts: &[Account]) -> Result<(), StoreError> {
+    let mut update = connection.prepare_cached(
+        "update accounts set status = ?2, floor = ?3, total = ?4, held = ?5, pending = ?6,
+         version = ?7, updated_at = ?8 where id = ?1",
+    )?;
+    for account in accounts {
+        let rows = update.execute(params![
+            blob(account.id.0),
+            account.status as i16,
+            account.floor,
+            account.total,
+            account.held,
+            account.pending,
+            account.version,
+            account.updated_at.micros(),
+        ])?;
+        one(rows, "accounts")?;
+    }
+    Ok(())
+}
+
+fn insert_transfers(connection: &Connection, transfers: &[Transfer]) -> Result<(), StoreError> {
+    let mut insert = connection.prepare_cached(
+        "insert into transfers (bucket, id, tenant_id, kind, status, currency, from_id, to_id,
+         amount, amount_captured, amount_reversed, legs, expires_at, reference, metadata, reverses,
+         created_at) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,
+         ?17)",
+    )?;
+    for transfer in transfers {
+        let Some(leg) = transfer.legs.first() else {
+            return Err(StoreError::Rejected("a transfer without a leg".into()));
+        };
+        insert.execute(params![
+            transfer.id.bucket().0,
+            blob(transfer.id.0),
+            blob(transfer.tenant.0),
+            transfer.kind as i16,
+            transfer.status as i16,
+            transfer.currency.code(),
+            blob(leg.from.0),
+            blob(leg.to.0),
+            transfer.amount,
+            transfer.amount_captured,
+            transfer.amount_reversed,
+            legs_text(transfer),
+            transfer.expires_at.map(|at| at.micros()),
+            transfer.reference,
+            metadata_text(&transfer.metadata),
+            transfer.reverses.map(|id| blob(id.0)),
+            transfer.created_at.micros(),
+        ])?;
+    }
+    Ok(())
+}
+
+fn update_transfers(connection: &Connection, transfers: &[Transfer]) -> Result<(), StoreError> {
+    let mut update = connection.prepare_cached(
+        "update transfers set status = ?2, amount_captured = ?3, amount_reversed = ?4, legs = ?5
+         where id = ?1",
+    )?;
+    for transfer in transfers {
+        let rows = update.execute(params![
+            blob(transfer.id.0),
+            transfer.status as i16,
+            transfer.amount_captured,
+            transfer.amount_reversed,
+            legs_text(transfer),
+        ])?;
+        one(rows, "transfers")?;
+    }
+    Ok(())
+}
+
+fn insert_entries(connection: &Connection, entries: &[Entry]) -> Result<(), StoreError> {
+    let mut insert = connection.prepare_cached(
+        "insert into entries (bucket, account_id, version, transfer_id, amount, balance_after,
+         held_after, created_at) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?;
+    for entry in entries {
+        insert.execute(params![
+            entry.account.bucket().0,
+            blob(entry.account.0),
+            entry.version,
+            blob(entry.transfer.0),
+            entry.amount,
+            entry.balance_after,
+            entry.held_after,
+            entry.created_at.micros(),
+        ])?;
+    }
+    Ok(())
+}
+
+/// A row that moved since its version was read belongs to another writer: the batch runs again.
+fn attach(connection: &Connection, step: &Step) -> Result<(), StoreError> {
+    let rows = codec::execute(connection, step)?;
+    match step.expect == Expect::One && rows != 1 {
+        true => {
+            Err(StoreError::Contention(format!("an attached row was not written: {rows} rows")))
+        }
+        false => Ok(()),
+    }
+}

@@ -1,0 +1,40 @@
+//! The schema's steps, compiled in. To add one: a file in both `migrations/` folders, a line here.
+
+use caudal_domain::Timestamp;
+use rusqlite::{Connection, params};
+
+use super::writer::{End, transaction};
+use crate::StoreError;
+
+const MIGRATIONS: &[(&str, &str)] =
+    &[("0001_heart", include_str!("../../migrations/sqlite/0001_heart.sql"))];
+
+/// Runs what has not run yet, each in a transaction of its own.
+pub fn run(connection: &Connection, now: Timestamp) -> Result<Vec<String>, StoreError> {
+    connection.execute_batch(
+        "create table if not exists schema_migrations
+         (name text primary key not null, applied_at integer not null) strict",
+    )?;
+    let names = pending(connection)?;
+    for (name, sql) in MIGRATIONS.iter().filter(|(name, _)| names.iter().any(|n| n == name)) {
+        transaction(connection, |connection| {
+            connection.execute_batch(sql)?;
+            connection.execute(
+                "insert into schema_migrations (name, applied_at) values (?1, ?2)",
+                params![name, now.micros()],
+            )?;
+            Ok(End::Commit(()))
+        })?;
+    }
+    Ok(names)
+}
+
+pub fn pending(connection: &Connection) -> Result<Vec<String>, StoreError> {
+    let mut applied: Vec<String> = Vec::new();
+    if connection.table_exists(None, "schema_migrations")? {
+        let mut names = connection.prepare("select name from schema_migrations")?;
+        applied = names.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    }
+    let missing = MIGRATIONS.iter().map(|(name, _)| (*name).to_owned());
+    Ok(missing.filter(|name| !applied.contains(name)).collect())
+}
