@@ -57,7 +57,7 @@ impl fmt::Display for Scope {
 }
 
 /// An API key as stored: never the secret, only its hash.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiKey {
     pub id: ApiKeyId,
     pub tenant: TenantId,

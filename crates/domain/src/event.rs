@@ -23,6 +23,7 @@ pub mod kinds {
     pub const TENANT_CREATED: &str = "tenant.created";
     pub const TENANT_UPDATED: &str = "tenant.updated";
     pub const API_KEY_CREATED: &str = "api_key.created";
+    pub const API_KEY_UPDATED: &str = "api_key.updated";
     pub const API_KEY_REVOKED: &str = "api_key.revoked";
 }
 

@@ -38,7 +38,7 @@ macro_rules! names {
 names!(Mode { Test = "test", Live = "live" });
 names!(Placement { User = "user", Tenant = "tenant" });
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tenant {
     pub id: TenantId,
     pub name: String,

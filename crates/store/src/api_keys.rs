@@ -28,6 +28,13 @@ pub fn insert(key: &ApiKey, secret_hash: u128) -> Step {
     )
 }
 
+pub fn rename(tenant: TenantId, id: ApiKeyId, name: &str) -> Step {
+    Step::one(
+        "update api_keys set name = $3 where id = $1 and tenant_id = $2 and revoked_at is null",
+        vec![id.0.into(), tenant.0.into(), name.into()],
+    )
+}
+
 pub fn revoke(tenant: TenantId, id: ApiKeyId, at: Timestamp) -> Step {
     Step::one(
         "update api_keys set revoked_at = $3

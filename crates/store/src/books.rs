@@ -158,10 +158,22 @@ pub async fn trial_balance(
 /// A page of `(account, total, held, version)` by id, for proofs worked out outside SQL.
 pub async fn balances(
     db: &dyn Backend,
+    tenant: Option<TenantId>,
     after: u128,
     limit: i64,
 ) -> Result<Vec<(u128, i64, i64, i64)>, StoreError> {
-    let sql = "select id, total, held, version from accounts where id > $1 order by id limit $2";
-    let rows = db.query("accounts", sql, &[after.into(), limit.into()]).await?;
+    let mut params: Vec<Value> = vec![after.into(), limit.into()];
+    let condition = match tenant {
+        Some(tenant) => {
+            params.push(tenant.0.into());
+            "and tenant_id = $3"
+        }
+        None => "",
+    };
+    let sql = format!(
+        "select id, total, held, version from accounts where id > $1 {condition}
+         order by id limit $2"
+    );
+    let rows = db.query("accounts", &sql, &params).await?;
     rows.iter().map(|r| Ok((r.id(0)?, r.int(1)?, r.int(2)?, r.int(3)?))).collect()
 }

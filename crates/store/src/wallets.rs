@@ -5,12 +5,13 @@ use caudal_domain::{
     account::system_account, text::Metadata,
 };
 
-use crate::{Backend, Row, Step, StoreError, Value};
+use crate::{AttachedRow, Backend, Row, Step, StoreError, Value};
 
 pub(crate) const ACCOUNT_COLUMNS: &str = "a.id, a.tenant_id, a.kind, a.currency, a.status, \
      a.floor, a.total, a.held, a.pending, a.version, a.updated_at";
 
-const WALLET_COLUMNS: &str = "w.user_id, w.name, w.metadata, w.created_at";
+const WALLET_COLUMNS: &str = "w.user_id, w.name, w.metadata, w.version, \
+     w.created_at";
 
 /// The rows of a new wallet: both halves, and the tenant's system accounts of its currency.
 /// `unbounded_treasury`: test tenants fund without having money first.
@@ -58,7 +59,7 @@ fn insert_cold_half(wallet: &Wallet) -> Step {
     let account = &wallet.account;
     Step::one(
         "insert into wallets (bucket, id, tenant_id, user_id, currency, name, metadata, version,
-         created_at) values ($1, $2, $3, $4, $5, $6, $7, 1, $8)",
+         created_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         vec![
             i64::from(account.id.bucket().0).into(),
             account.id.0.into(),
@@ -67,25 +68,33 @@ fn insert_cold_half(wallet: &Wallet) -> Step {
             account.currency.code().into(),
             wallet.name.clone().into(),
             metadata_text(&wallet.metadata).into(),
+            wallet.version.into(),
             wallet.created_at.into(),
         ],
     )
 }
 
-/// Writes name and metadata.
+/// Writes name and metadata if the row still has the version before `wallet.version`.
 pub fn update(wallet: &Wallet) -> Step {
     let id = wallet.account.id;
     Step::one(
-        "update wallets set name = $4, metadata = $5, version = version + 1
-         where bucket = $1 and id = $2 and tenant_id = $3",
+        "update wallets set name = $4, metadata = $5, version = $6
+         where bucket = $1 and id = $2 and tenant_id = $3 and version = $6 - 1",
         vec![
             i64::from(id.bucket().0).into(),
             id.0.into(),
             wallet.account.tenant.0.into(),
             wallet.name.clone().into(),
             metadata_text(&wallet.metadata).into(),
+            wallet.version.into(),
         ],
     )
+}
+
+/// The cold half as a row that goes with a movement: see [`update`].
+pub fn attached(wallet: &Wallet) -> AttachedRow {
+    let id = wallet.account.id;
+    AttachedRow { table: "wallets", bucket: id.bucket(), id: id.0 }
 }
 
 pub(crate) fn metadata_text(metadata: &Metadata) -> Option<String> {
@@ -155,7 +164,8 @@ fn read(row: &Row) -> Result<Wallet, StoreError> {
             Some(_) => row.json(13)?,
             None => Metadata::default(),
         },
-        created_at: row.time(14)?,
+        version: row.int(14)?,
+        created_at: row.time(15)?,
     })
 }
 
