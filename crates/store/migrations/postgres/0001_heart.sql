@@ -157,6 +157,7 @@ do $$ begin
         end;
     end if;
 end $$;
+grant caudal_engine to current_user;
 grant usage on schema public to caudal_engine;
 grant select on all tables in schema public to caudal_engine;
 grant insert on entries, events, receipts, transfers, accounts, wallets, tenants, api_keys,

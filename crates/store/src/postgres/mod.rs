@@ -1,46 +1,96 @@
-//! Postgres: under construction.
-use crate::backend::Position;
-use crate::*;
+//! PostgreSQL: connections, batches by pipelining, partitions by month and by hash of the bucket.
+
+mod connect;
+mod errors;
+mod events;
+mod lane;
+mod migrate;
+mod partitions;
+mod statements;
+mod unit;
+mod values;
+mod writes;
+
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use caudal_domain::Timestamp;
-pub struct Postgres;
+use deadpool_postgres::{Pool, Runtime};
+
+use crate::{Backend, Lane, Position, Row, Settings, StoreError, UnitOfWork, UnitOutcome, Value};
+use connect::Connector;
+
+/// One database, with a pool for reads and small writes.
+pub(crate) struct Postgres {
+    connector: Arc<Connector>,
+    pool: Pool,
+}
+
 impl Postgres {
-    pub fn open(_s: &Settings) -> Result<Self, StoreError> {
-        Ok(Self)
+    /// Checks the settings; connections are made when they are first needed.
+    pub fn open(settings: &Settings) -> Result<Self, StoreError> {
+        let connector = Arc::new(Connector::new(settings)?);
+        let pool = Pool::builder(connector.clone().manager())
+            .max_size(settings.pool.max_connections)
+            .wait_timeout(Some(settings.pool.wait_timeout))
+            .create_timeout(Some(settings.pool.connect_timeout))
+            .runtime(Runtime::Tokio1)
+            .post_create(connect::session_hook())
+            .build()
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        Ok(Self { connector, pool })
+    }
+
+    async fn client(&self) -> Result<deadpool_postgres::Object, StoreError> {
+        self.pool.get().await.map_err(|error| StoreError::Unavailable(error.to_string()))
     }
 }
-fn no<T>() -> Result<T, StoreError> {
-    Err(StoreError::Unavailable("not yet".into()))
-}
+
 #[async_trait]
 impl Backend for Postgres {
     async fn query(
         &self,
-        _t: &'static str,
-        _s: &str,
-        _p: &[Value],
+        table: &'static str,
+        sql: &str,
+        params: &[Value],
     ) -> Result<Vec<Row>, StoreError> {
-        no()
+        let client = self.client().await?;
+        let statement = client.prepare_cached(sql).await.map_err(errors::classify)?;
+        let params = values::params(params);
+        let rows = client.query(&statement, &params).await.map_err(errors::classify)?;
+        rows.iter().map(|row| values::row(table, row)).collect()
     }
-    async fn commit(&self, _u: UnitOfWork) -> Result<(UnitOutcome, Position), StoreError> {
-        no()
+
+    async fn commit(&self, unit: UnitOfWork) -> Result<(UnitOutcome, Position), StoreError> {
+        let mut client = self.client().await?;
+        unit::commit(&mut client, unit).await
     }
+
     fn lane(&self) -> Box<dyn Lane> {
-        unreachable!()
+        Box::new(lane::PostgresLane::new(self.connector.clone()))
     }
-    async fn migrate(&self, _n: Timestamp) -> Result<Vec<String>, StoreError> {
-        no()
+
+    async fn migrate(&self, now: Timestamp) -> Result<Vec<String>, StoreError> {
+        let mut client = self.connector.connect_as_owner().await?;
+        let done = migrate::run(&mut client).await?;
+        partitions::create(&client, now).await?;
+        Ok(done)
     }
+
     async fn pending_migrations(&self) -> Result<Vec<String>, StoreError> {
-        no()
+        migrate::pending(&self.connector.connect_as_owner().await?).await
     }
-    async fn create_partitions(&self, _n: Timestamp) -> Result<Vec<String>, StoreError> {
-        no()
+
+    async fn create_partitions(&self, now: Timestamp) -> Result<Vec<String>, StoreError> {
+        partitions::create(&self.connector.connect_as_owner().await?, now).await
     }
-    async fn retire_receipts(&self, _n: Timestamp) -> Result<(), StoreError> {
-        no()
+
+    async fn retire_receipts(&self, now: Timestamp) -> Result<(), StoreError> {
+        partitions::retire_receipts(&self.connector.connect_as_owner().await?, now).await
     }
+
     fn connections(&self) -> (usize, usize) {
-        (0, 0)
+        let status = self.pool.status();
+        (status.size - status.available.min(status.size), status.max_size)
     }
 }

@@ -1,0 +1,282 @@
+//! A batch in two round trips: lock and read; write and commit. Both are pipelined.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use futures::{future::join_all, join};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_postgres::{Client, Error, types::ToSql};
+
+use crate::{
+    AttachedRow, Decide, Expect, Lane, Locked, Locks, Position, StoreError, Writes,
+    postgres::{
+        connect::Connector,
+        errors, events,
+        statements::Statements,
+        unit,
+        values::{self, Id},
+        writes::Target,
+    },
+    receipts::{generation, previous_generation},
+    transfers, wallets,
+};
+
+/// A batch takes milliseconds; one that takes this long has lost its database.
+const BATCH_TIMEOUT: Duration = Duration::from_secs(12);
+/// How long a lost COMMIT is asked after.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(15);
+const SETTLE_INTERVAL: Duration = Duration::from_millis(100);
+
+pub(super) struct PostgresLane {
+    connector: Arc<Connector>,
+    session: Option<Session>,
+}
+
+struct Session {
+    client: Client,
+    statements: Statements,
+}
+
+/// Why a batch did not answer with its position.
+enum Failure {
+    /// Nothing was written.
+    Clean(StoreError),
+    /// COMMIT may have been sent under this transaction id, and no answer came.
+    Lost { xid: String, why: String },
+}
+
+impl PostgresLane {
+    pub fn new(connector: Arc<Connector>) -> Self {
+        Self { connector, session: None }
+    }
+
+    async fn session(&mut self) -> Result<&Session, StoreError> {
+        if self.session.as_ref().is_none_or(|session| session.client.is_closed()) {
+            self.session = None;
+            let client = self.connector.connect_lane().await?;
+            let statements = Statements::prepare(&client).await.map_err(errors::classify)?;
+            self.session = Some(Session { client, statements });
+        }
+        self.session.as_ref().ok_or_else(|| StoreError::Unavailable("no connection".into()))
+    }
+
+    /// Asks, on a new connection, whether the transaction whose answer was lost was committed.
+    async fn settle(&mut self, xid: &str, why: String) -> Result<Position, StoreError> {
+        self.session = None;
+        let deadline = Instant::now() + SETTLE_TIMEOUT;
+        while Instant::now() < deadline {
+            if let Ok(Some(committed)) = self.status_of(xid).await {
+                tracing::warn!(committed, "settled a commit whose answer was lost");
+                return match committed {
+                    true => Ok(Position::new()),
+                    false => Err(StoreError::Contention(why)),
+                };
+            }
+            sleep(SETTLE_INTERVAL).await;
+        }
+        Err(StoreError::Unknown(why))
+    }
+
+    /// `None`: still under way.
+    async fn status_of(&mut self, xid: &str) -> Result<Option<bool>, StoreError> {
+        const NEVER_REACHED_THE_LOG: &str = "22023";
+        let client = self.connector.connect_as_owner().await?;
+        let sql = "select pg_xact_status($1::text::xid8)";
+        match client.query_one(sql, &[&xid]).await {
+            Ok(row) => match row.try_get::<_, Option<&str>>(0).map_err(errors::classify)? {
+                Some("in progress") => Ok(None),
+                status => Ok(Some(status == Some("committed"))),
+            },
+            Err(error) if error.code().is_some_and(|c| c.code() == NEVER_REACHED_THE_LOG) => {
+                Ok(Some(false))
+            }
+            Err(error) => Err(errors::classify(error)),
+        }
+    }
+}
+
+#[async_trait]
+impl Lane for PostgresLane {
+    async fn commit_batch(
+        &mut self,
+        locks: Locks,
+        mut decide: Decide,
+    ) -> Result<Position, StoreError> {
+        let session = self.session().await?;
+        let failure = match session.run(&locks, &mut decide).await {
+            Ok(position) => return Ok(position),
+            Err(failure) => failure,
+        };
+        match failure {
+            Failure::Lost { xid, why } => self.settle(&xid, why).await,
+            Failure::Clean(error) => {
+                let rollback = session.client.batch_execute("rollback");
+                if !matches!(timeout(BATCH_TIMEOUT, rollback).await, Ok(Ok(()))) {
+                    self.session = None;
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Session {
+    async fn run(&self, locks: &Locks, decide: &mut Decide) -> Result<Position, Failure> {
+        let read = timeout(BATCH_TIMEOUT, self.lock_and_read(locks)).await;
+        let (locked, xid) = match read {
+            Ok(read) => read.map_err(Failure::Clean)?,
+            Err(_) => {
+                return Err(Failure::Clean(StoreError::Unavailable("no answer in time".into())));
+            }
+        };
+        let writes = decide(locked);
+        if writes.is_empty() {
+            self.client
+                .batch_execute("rollback")
+                .await
+                .map_err(|error| Failure::Clean(errors::classify(error)))?;
+            return Ok(Position::new());
+        }
+        match timeout(BATCH_TIMEOUT, self.write_and_commit(locks, &writes)).await {
+            Ok(Ok(position)) => Ok(position),
+            Ok(Err(PipelineError::Missed)) => {
+                let why = "an attached row was not written".to_owned();
+                Err(Failure::Clean(StoreError::Rejected(why)))
+            }
+            Ok(Err(PipelineError::Database(error))) => match error.as_db_error() {
+                // An error of a statement: the COMMIT behind it was a rollback.
+                Some(_) if !self.client.is_closed() => Err(Failure::Clean(errors::classify(error))),
+                _ => Err(Failure::Lost { xid, why: error.to_string() }),
+            },
+            Err(_) => Err(Failure::Lost { xid, why: "no answer in time".into() }),
+        }
+    }
+
+    /// First round trip (attached rows add one each). Everything after the locks is read in statements of its own, so that it
+    /// is seen as the last holder of the locks left it.
+    async fn lock_and_read(&self, locks: &Locks) -> Result<(Locked, String), StoreError> {
+        let (begin, xid, accounts, rows, receipts, transfers) = join!(
+            self.client.batch_execute("begin"),
+            self.client.query_one(&self.statements.xid, &[]),
+            self.lock_accounts(locks),
+            self.lock_rows(locks),
+            self.read_receipts(locks),
+            self.read_transfers(locks),
+        );
+        begin.map_err(errors::classify)?;
+        let accounts = accounts.map_err(errors::classify)?;
+        let xid = xid.map_err(errors::classify)?;
+        let locked = Locked {
+            accounts: accounts
+                .iter()
+                .map(|row| wallets::read_account(&values::row("accounts", row)?))
+                .collect::<Result<_, _>>()?,
+            rows: rows.map_err(errors::classify)?,
+            transfers: transfers
+                .map_err(errors::classify)?
+                .iter()
+                .map(|row| transfers::read(&values::row("transfers", row)?))
+                .collect::<Result<_, _>>()?,
+            receipts: receipts
+                .map_err(errors::classify)?
+                .iter()
+                .map(unit::read_receipt)
+                .collect::<Result<_, _>>()?,
+        };
+        Ok((locked, xid.try_get(0).map_err(errors::classify)?))
+    }
+
+    async fn lock_accounts(&self, locks: &Locks) -> Result<Vec<tokio_postgres::Row>, Error> {
+        if locks.accounts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let buckets: Vec<i16> = locks.accounts.iter().map(|id| id.bucket().0.into()).collect();
+        let ids: Vec<Id> = locks.accounts.iter().map(|id| Id(id.0)).collect();
+        self.client.query(&self.statements.lock_accounts, &[&buckets, &ids]).await
+    }
+
+    async fn lock_rows(&self, locks: &Locks) -> Result<Vec<(AttachedRow, i64)>, Error> {
+        let mut found = Vec::with_capacity(locks.rows.len());
+        for row in &locks.rows {
+            let sql = format!(
+                "select version from {} where bucket = $1 and id = $2 for update",
+                row.table
+            );
+            let bucket = i16::from(row.bucket.0);
+            if let Some(version) = self.client.query_opt(&sql, &[&bucket, &Id(row.id)]).await? {
+                found.push((*row, version.try_get(0)?));
+            }
+        }
+        Ok(found)
+    }
+
+    async fn read_receipts(&self, locks: &Locks) -> Result<Vec<tokio_postgres::Row>, Error> {
+        if locks.receipts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let buckets: Vec<i16> = locks.receipts.iter().map(|key| key.bucket().0.into()).collect();
+        let keys: Vec<Id> = locks.receipts.iter().map(|key| Id(key.0)).collect();
+        let generations = (generation(locks.at), previous_generation(locks.at));
+        let params: [&(dyn ToSql + Sync); 4] = [&buckets, &keys, &generations.0, &generations.1];
+        self.client.query(&self.statements.receipts, &params).await
+    }
+
+    async fn read_transfers(&self, locks: &Locks) -> Result<Vec<tokio_postgres::Row>, Error> {
+        if locks.transfers.is_empty() {
+            return Ok(Vec::new());
+        }
+        let buckets: Vec<i16> = locks.transfers.iter().map(|id| id.bucket().0.into()).collect();
+        let ids: Vec<Id> = locks.transfers.iter().map(|id| Id(id.0)).collect();
+        self.client.query(&self.statements.transfers, &[&buckets, &ids]).await
+    }
+
+    /// Second round trip: all writes, the stream heads last, and COMMIT at once behind them.
+    async fn write_and_commit(
+        &self,
+        locks: &Locks,
+        writes: &Writes,
+    ) -> Result<Position, PipelineError> {
+        if !writes.steps.is_empty() {
+            self.run_steps(writes).await?;
+        }
+        let target = Target { client: &self.client, statements: &self.statements };
+        let (accounts, new, changed, entries, receipts, events, commit) = join!(
+            target.update_accounts(writes),
+            target.insert_transfers(writes),
+            target.update_transfers(writes),
+            target.insert_entries(writes),
+            target.insert_receipts(locks, writes),
+            events::write(&self.client, &self.statements.events, &writes.events),
+            self.client.batch_execute("commit"),
+        );
+        let (events, position) = match events {
+            Ok(position) => (Ok(()), position),
+            Err(error) => (Err(error), Position::new()),
+        };
+        let results = vec![accounts, new, changed, entries, receipts, events, commit];
+        errors::first(results).map_err(PipelineError::Database)?;
+        Ok(position)
+    }
+
+    /// Attachments' writes; their own round trip, since a missed row must stop the commit.
+    async fn run_steps(&self, writes: &Writes) -> Result<(), PipelineError> {
+        let runs = writes.steps.iter().map(|step| async move {
+            let touched = self.client.execute(step.sql, &values::params(&step.params)).await?;
+            Ok::<_, Error>((step.expect, touched))
+        });
+        for run in join_all(runs).await {
+            if let (Expect::One, touched) = run.map_err(PipelineError::Database)?
+                && touched != 1
+            {
+                return Err(PipelineError::Missed);
+            }
+        }
+        Ok(())
+    }
+}
+
+enum PipelineError {
+    Database(Error),
+    /// An attachment's write did not touch its row.
+    Missed,
+}

@@ -1,0 +1,58 @@
+//! Migrations: versioned files, each in a transaction of its own, one instance at a time.
+
+use tokio_postgres::Client;
+
+use crate::{StoreError, postgres::errors};
+
+/// To add one more: a file with the next number here and in `migrations/sqlite`.
+const MIGRATIONS: &[(&str, &str)] =
+    &[("0001_heart", include_str!("../../migrations/postgres/0001_heart.sql"))];
+
+/// Any number, the same in every instance: "caudal" in ASCII.
+const LOCK: i64 = 0x6361_7564_616c;
+
+pub(super) async fn run(client: &mut Client) -> Result<Vec<String>, StoreError> {
+    client.execute("select pg_advisory_lock($1)", &[&LOCK]).await.map_err(errors::classify)?;
+    let done = run_locked(client).await;
+    let unlock = client.execute("select pg_advisory_unlock($1)", &[&LOCK]).await;
+    let done = done?;
+    unlock.map_err(errors::classify)?;
+    Ok(done)
+}
+
+async fn run_locked(client: &mut Client) -> Result<Vec<String>, StoreError> {
+    client
+        .batch_execute(
+            "create table if not exists schema_migrations (
+               name text primary key, applied_at timestamptz not null default now())",
+        )
+        .await
+        .map_err(errors::classify)?;
+    let names = pending(client).await?;
+    for (name, sql) in MIGRATIONS.iter().filter(|(name, _)| names.iter().any(|n| n == name)) {
+        let step = client.transaction().await.map_err(errors::classify)?;
+        step.batch_execute(sql).await.map_err(errors::classify)?;
+        step.execute("insert into schema_migrations (name) values ($1)", &[name])
+            .await
+            .map_err(errors::classify)?;
+        step.commit().await.map_err(errors::classify)?;
+    }
+    Ok(names)
+}
+
+pub(super) async fn pending(client: &Client) -> Result<Vec<String>, StoreError> {
+    let exists = client
+        .query_one("select to_regclass('schema_migrations') is not null", &[])
+        .await
+        .map_err(errors::classify)?;
+    let mut done: Vec<String> = Vec::new();
+    if exists.get(0) {
+        let rows = client
+            .query("select name from schema_migrations", &[])
+            .await
+            .map_err(errors::classify)?;
+        done.extend(rows.iter().map(|row| row.get::<_, String>(0)));
+    }
+    let pending = MIGRATIONS.iter().map(|(name, _)| (*name).to_owned());
+    Ok(pending.filter(|name| !done.contains(name)).collect())
+}

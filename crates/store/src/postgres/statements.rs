@@ -1,0 +1,101 @@
+//! The statements of a batch, prepared once a connection. Each works on a whole list at once.
+
+use futures::future::try_join_all;
+use tokio_postgres::{Client, Error, Statement};
+
+use crate::{
+    postgres::events::{EventStatements, INSERT_EVENTS, LOCK_HEADS},
+    transfers, wallets,
+};
+
+pub(super) struct Statements {
+    pub lock_accounts: Statement,
+    pub receipts: Statement,
+    pub transfers: Statement,
+    pub update_accounts: Statement,
+    pub insert_transfers: Statement,
+    pub update_transfers: Statement,
+    pub insert_entries: Statement,
+    pub insert_receipts: Statement,
+    pub xid: Statement,
+    pub events: EventStatements,
+}
+
+impl Statements {
+    pub async fn prepare(client: &Client) -> Result<Self, Error> {
+        let lock_accounts = format!(
+            "select {} from unnest($1::int2[], $2::uuid[]) k (bucket, id)
+             join accounts a on a.bucket = k.bucket and a.id = k.id
+             order by a.bucket, a.id for update of a",
+            wallets::ACCOUNT_COLUMNS
+        );
+        let transfers = format!(
+            "select {} from unnest($1::int2[], $2::uuid[]) k (bucket, id)
+             join transfers t on t.bucket = k.bucket and t.id = k.id",
+            transfers::COLUMNS
+        );
+        let texts = [
+            lock_accounts.as_str(),
+            RECEIPTS,
+            transfers.as_str(),
+            UPDATE_ACCOUNTS,
+            INSERT_TRANSFERS,
+            UPDATE_TRANSFERS,
+            INSERT_ENTRIES,
+            INSERT_RECEIPTS,
+            XID,
+            LOCK_HEADS,
+            INSERT_EVENTS,
+        ];
+        let mut all = try_join_all(texts.map(|sql| client.prepare(sql))).await?.into_iter();
+        let mut next = || all.next().unwrap_or_else(|| unreachable!("one for each text"));
+        Ok(Self {
+            lock_accounts: next(),
+            receipts: next(),
+            transfers: next(),
+            update_accounts: next(),
+            insert_transfers: next(),
+            update_transfers: next(),
+            insert_entries: next(),
+            insert_receipts: next(),
+            xid: next(),
+            events: EventStatements { lock_heads: next(), insert: next() },
+        })
+    }
+}
+
+const RECEIPTS: &str = "select r.key, r.fingerprint, r.transfer_id, r.answer
+     from unnest($1::int2[], $2::uuid[]) k (bucket, key)
+     join receipts r on r.generation in ($3, $4) and r.bucket = k.bucket and r.key = k.key";
+
+const UPDATE_ACCOUNTS: &str = "update accounts a set status = u.status, floor = u.floor,
+       total = u.total, held = u.held, pending = u.pending, version = u.version, updated_at = u.at
+     from unnest($1::int2[], $2::uuid[], $3::int2[], $4::int8[], $5::int8[], $6::int8[],
+       $7::int8[], $8::int8[], $9::timestamptz[])
+       u (bucket, id, status, floor, total, held, pending, version, at)
+     where a.bucket = u.bucket and a.id = u.id";
+
+const INSERT_TRANSFERS: &str = "insert into transfers (bucket, id, tenant_id, kind, status,
+       currency, from_id, to_id, amount, amount_captured, amount_reversed, legs, expires_at,
+       reference, metadata, reverses, created_at)
+     select u.*, $17 from unnest($1::int2[], $2::uuid[], $3::uuid[], $4::int2[], $5::int2[],
+       $6::text[], $7::uuid[], $8::uuid[], $9::int8[], $10::int8[], $11::int8[], $12::json[],
+       $13::timestamptz[], $14::text[], $15::json[], $16::uuid[]) u";
+
+const UPDATE_TRANSFERS: &str = "update transfers t set status = u.status,
+       amount_captured = u.captured, amount_reversed = u.reversed, legs = u.legs
+     from unnest($1::int2[], $2::uuid[], $3::int2[], $4::int8[], $5::int8[], $6::json[])
+       u (bucket, id, status, captured, reversed, legs)
+     where t.bucket = u.bucket and t.id = u.id";
+
+const INSERT_ENTRIES: &str = "insert into entries (bucket, account_id, version, transfer_id,
+       amount, balance_after, held_after, created_at)
+     select u.*, $8 from unnest($1::int2[], $2::uuid[], $3::int8[], $4::uuid[], $5::int8[],
+       $6::int8[], $7::int8[]) u";
+
+const INSERT_RECEIPTS: &str = "insert into receipts (generation, bucket, key, fingerprint,
+       transfer_id, answer)
+     select $6, u.* from unnest($1::int2[], $2::uuid[], $3::uuid[], $4::uuid[], $5::json[]) u";
+
+/// The name under which a lost COMMIT is asked after.
+const XID: &str = "select pg_current_xact_id()::text";
