@@ -125,6 +125,13 @@ impl Account {
     }
 }
 
+impl AccountId {
+    /// Whether this is a tenant's own account (a UUIDv8) and no wallet (a UUIDv7).
+    pub fn is_system(self) -> bool {
+        (self.0 >> 76) & 0xf == 8
+    }
+}
+
 /// The id of a tenant's system account: derived, so that no look-up is needed.
 ///
 /// A UUIDv8 (RFC 9562: the application's own layout) of SHA-256 over tenant, kind and currency.

@@ -39,6 +39,8 @@ impl<'de> Deserialize<'de> for Amount {
 pub struct Currency([u8; 3]);
 
 impl Currency {
+    pub const USD: Self = Self(*b"USD");
+
     /// `None` when ISO 4217 does not know the code.
     pub fn from_code(code: &str) -> Option<Self> {
         iso_currency::Currency::from_code(code)?;

@@ -1,1 +1,120 @@
-//! Use cases: one method, one unit of work.
+//! Use cases: one method, one unit of work. Knows who asks and what is asked, not how (no HTTP),
+//! and decides nothing about money: that is the ledger's, behind the engine.
+//!
+//! Reading order: [`access`] (who asks), [`asked`] (receipts, pages, what came of it), then a file
+//! per noun: [`tenants`], [`api_keys`], [`wallets`], [`transfers`], [`events`]; and the keeping of
+//! the house: [`sweep`], [`reconcile`], [`rebuild`], `bootstrap`.
+//!
+//! To add a use case: a method on [`Service`] in its noun's file. Money goes through
+//! `Service::submit`, everything else through `Service::commit`.
+
+pub mod access;
+pub mod api_keys;
+pub mod asked;
+mod bootstrap;
+mod error;
+pub mod events;
+pub mod rebuild;
+pub mod reconcile;
+pub mod sweep;
+pub mod tenants;
+pub mod transfers;
+mod unit;
+pub mod wallets;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub use access::Caller;
+pub use asked::{Done, Page, Position, ReceiptOf, Span};
+pub use bootstrap::Bootstrap;
+use caudal_domain::{
+    Bucket, Clock, IdSource, Timestamp,
+    id::{Chance, lowest_at},
+};
+use caudal_engine::Engine;
+use caudal_store::Store;
+pub use error::ServiceError;
+
+/// What a [`Service`] is made of.
+pub struct Parts {
+    pub store: Store,
+    pub engine: Engine,
+    pub clock: Arc<dyn Clock>,
+    pub ids: Box<dyn IdSource>,
+    /// For secrets.
+    pub chance: Arc<dyn Chance>,
+}
+
+/// All use cases. Cheap to clone.
+#[derive(Clone)]
+pub struct Service {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    engine: Engine,
+    clock: Arc<dyn Clock>,
+    ids: Mutex<Box<dyn IdSource>>,
+    chance: Arc<dyn Chance>,
+    known_keys: access::KnownKeys,
+    hub: Arc<events::Hub>,
+}
+
+impl Service {
+    pub fn new(parts: Parts) -> Self {
+        let Parts { store, engine, clock, ids, chance } = parts;
+        let hub = Arc::new(events::Hub::new(store.clone()));
+        let known_keys = access::KnownKeys::new();
+        let ids = Mutex::new(ids);
+        Self { inner: Arc::new(Inner { store, engine, clock, ids, chance, known_keys, hub }) }
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+
+    /// Commands waiting in the engine, and the most there may be.
+    pub fn queued(&self) -> (usize, usize) {
+        self.inner.engine.queued()
+    }
+
+    /// Database connections in use, and the most there may be.
+    pub fn database_connections(&self) -> (usize, usize) {
+        self.inner.store.connections()
+    }
+
+    /// Whether the database answers.
+    pub async fn check_database(&self) -> Result<(), ServiceError> {
+        caudal_store::events::heads(self.store()).await?;
+        Ok(())
+    }
+
+    /// Random bytes, for what must not be guessed or met twice.
+    pub fn fill_random(&self, buffer: &mut [u8]) {
+        self.inner.chance.fill(buffer);
+    }
+
+    pub(crate) fn store(&self) -> &dyn caudal_store::Backend {
+        self.inner.store.as_ref()
+    }
+
+    pub(crate) fn next_id(&self, at: Timestamp, bucket: Bucket) -> u128 {
+        self.inner.ids.lock().unwrap_or_else(PoisonError::into_inner).next(at, bucket)
+    }
+
+    /// An id whose bucket is chance: the hash of the id itself.
+    pub(crate) fn scattered_id(&self, at: Timestamp) -> u128 {
+        let id = self.next_id(at, Bucket(0));
+        id | u128::from(Bucket::of(&id.to_be_bytes()).0)
+    }
+}
+
+/// The ids from which and below which a list of the span reads, wide by up to a millisecond, for
+/// that is all that ids know.
+pub(crate) fn id_range(span: &Span) -> (u128, u128) {
+    let round_up = |at: Timestamp| Timestamp::from_micros(at.micros().saturating_add(999));
+    let from = span.from.map_or(0, lowest_at);
+    let before = span.before.map_or(u128::MAX, |at| lowest_at(round_up(at)));
+    (from, before)
+}

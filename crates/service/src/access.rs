@@ -1,0 +1,147 @@
+//! Who asks: an API key's secret becomes a [`Caller`], remembered for a few seconds.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use caudal_domain::{
+    Mode, Placement, TenantId, Timestamp,
+    access::{ApiKey, Scope},
+};
+use moka::{Expiry, future::Cache};
+use sha2::{Digest, Sha256};
+
+use crate::{Service, ServiceError};
+
+/// How long a key is believed without asking the database: a revoked one lives on for so long in
+/// other processes.
+const KNOWN_FOR: Duration = Duration::from_secs(10);
+/// How long an unknown secret is turned away without asking.
+const UNKNOWN_FOR: Duration = Duration::from_secs(1);
+/// Keys remembered at once, good and bad.
+const REMEMBERED: u64 = 100_000;
+
+/// Whoever asks, and what they may.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    pub tenant: TenantId,
+    pub mode: Mode,
+    pub placement: Placement,
+    /// The user or service account: idempotency keys are theirs, whichever API key they use.
+    pub owner: u128,
+    pub expires_at: Option<Timestamp>,
+    scopes: u64,
+}
+
+impl Caller {
+    pub fn may(&self, scope: Scope) -> bool {
+        self.scopes & bit(scope) != 0
+    }
+
+    pub fn require(&self, scope: Scope) -> Result<(), ServiceError> {
+        if self.may(scope) { Ok(()) } else { Err(ServiceError::Forbidden(scope)) }
+    }
+}
+
+fn bit(scope: Scope) -> u64 {
+    1 << scope as u64
+}
+
+/// The account behind a key. Each key is its own until service accounts have several.
+pub(crate) fn service_account(key: &ApiKey) -> u128 {
+    key.id.0
+}
+
+/// 128 bits of SHA-256 of the secret: all that is stored of it. Looking it up takes the same time
+/// whatever part of a guess is right.
+pub(crate) fn secret_hash(secret: &str) -> u128 {
+    let digest = Sha256::digest(secret.as_bytes());
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    u128::from_be_bytes(bytes)
+}
+
+/// Answers of the database by the secret's hash; `None`: there is no such key.
+pub(crate) struct KnownKeys(Cache<u128, Option<Arc<Caller>>>);
+
+struct BySort;
+
+impl Expiry<u128, Option<Arc<Caller>>> for BySort {
+    fn expire_after_create(
+        &self,
+        _: &u128,
+        value: &Option<Arc<Caller>>,
+        _: Instant,
+    ) -> Option<Duration> {
+        Some(if value.is_some() { KNOWN_FOR } else { UNKNOWN_FOR })
+    }
+}
+
+impl KnownKeys {
+    pub fn new() -> Self {
+        Self(Cache::builder().max_capacity(REMEMBERED).expire_after(BySort).build())
+    }
+
+    /// Forgets everything: a key was revoked, and its hash is not known.
+    pub fn forget(&self) {
+        self.0.invalidate_all();
+    }
+}
+
+impl Service {
+    /// Whose secret this is.
+    pub async fn authenticate(&self, secret: &str) -> Result<Arc<Caller>, ServiceError> {
+        let hash = secret_hash(secret);
+        let known = &self.inner.known_keys.0;
+        let found = match known.get(&hash).await {
+            Some(found) => found,
+            // Many at once ask the database once.
+            None => known
+                .try_get_with(hash, self.look_up(hash))
+                .await
+                .map_err(|error| ServiceError::clone(&error))?,
+        };
+        let caller = found.ok_or(ServiceError::Unauthorized)?;
+        match caller.expires_at {
+            Some(at) if at <= self.now() => Err(ServiceError::Unauthorized),
+            _ => Ok(caller),
+        }
+    }
+
+    async fn look_up(&self, hash: u128) -> Result<Option<Arc<Caller>>, ServiceError> {
+        let Some(key) = caudal_store::api_keys::find_by_secret(self.store(), hash).await? else {
+            return Ok(None);
+        };
+        if key.revoked_at.is_some() {
+            return Ok(None);
+        }
+        let Some(tenant) = caudal_store::tenants::find(self.store(), key.tenant).await? else {
+            return Ok(None);
+        };
+        Ok(Some(Arc::new(Caller {
+            tenant: tenant.id,
+            mode: tenant.mode,
+            placement: tenant.placement,
+            owner: service_account(&key),
+            expires_at: key.expires_at,
+            scopes: key.scopes.iter().fold(0, |bits, scope| bits | bit(*scope)),
+        })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_scope_has_a_bit_of_its_own() {
+        let bits = Scope::ALL.iter().fold(0, |bits, scope| bits | bit(*scope));
+        assert_eq!(bits.count_ones() as usize, Scope::ALL.len());
+    }
+
+    #[test]
+    fn the_hash_is_the_first_half_of_sha_256() {
+        assert_eq!(secret_hash("abc"), 0xba78_16bf_8f01_cfea_4141_40de_5dae_2223);
+    }
+}

@@ -1,0 +1,74 @@
+//! Why a use case did not give what was asked: one list, mapped to HTTP once.
+
+use caudal_domain::{Refusal, access::Scope};
+use caudal_engine::EngineError;
+use caudal_store::StoreError;
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ServiceError {
+    /// Decided against; stored with the idempotency key.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The request can't mean anything.
+    #[error("{param}: {detail}")]
+    Invalid { param: String, detail: String },
+    /// The noun that is not there, or is another tenant's.
+    #[error("no such {0}")]
+    NotFound(&'static str),
+    /// `If-Match` named another version.
+    #[error("it changed since it was read")]
+    Stale,
+    #[error("this needs the scope {0}")]
+    Forbidden(Scope),
+    #[error("the credentials are not valid")]
+    Unauthorized,
+    #[error("too many requests are waiting")]
+    Overloaded,
+    #[error("the first request with this key is still being answered")]
+    InFlight,
+    #[error("{0}")]
+    Unavailable(String),
+    /// A bug, or books that somebody else has written in.
+    #[error("{0}")]
+    Broken(String),
+}
+
+impl ServiceError {
+    pub fn invalid(param: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::Invalid { param: param.into(), detail: detail.into() }
+    }
+}
+
+impl From<StoreError> for ServiceError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(_) | StoreError::Contention(_) | StoreError::Unknown(_) => {
+                tracing::warn!(%error, "the store failed");
+                Self::Unavailable("the database can't be reached now".into())
+            }
+            StoreError::Rejected(_) => {
+                tracing::error!(%error, "BUG: the database refused a value that the door let in");
+                Self::Refused(Refusal::Rejected)
+            }
+            StoreError::Inconsistent { .. } => {
+                tracing::error!(%error, "BUG: a row does not mean what is expected");
+                Self::Broken("the stored data is not as expected".into())
+            }
+        }
+    }
+}
+
+impl From<EngineError> for ServiceError {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Overloaded => Self::Overloaded,
+            EngineError::InFlight => Self::InFlight,
+            EngineError::Unavailable(_) => {
+                Self::Unavailable("the request could not be committed; try again".into())
+            }
+            EngineError::Unknown(_) => Self::Unavailable(
+                "whether the request was committed is not known; the same key will tell".into(),
+            ),
+        }
+    }
+}

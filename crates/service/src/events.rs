@@ -1,0 +1,231 @@
+//! Events as they happen: a [`Tail`] follows the store from any position, in commit order and
+//! without gaps per stream.
+//!
+//! One poller reads for all tails and runs only while there is one: it looks at the streams' heads
+//! every [`POLL_EVERY`], reads what is new once, and broadcasts it. A tail that starts in the past,
+//! or fell behind, reads from the store until it meets the broadcast.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+pub use caudal_domain::event::StoredEvent;
+use caudal_domain::{TenantId, id::STREAMS};
+pub use caudal_store::events::Heads;
+use caudal_store::{Store, events};
+use tokio::sync::broadcast::{self, error::RecvError};
+
+use crate::{Caller, Service, ServiceError};
+
+/// The heads are looked at this often at most.
+const POLL_EVERY: Duration = Duration::from_millis(50);
+/// After a failed look.
+const POLL_AGAIN: Duration = Duration::from_secs(1);
+/// Events read in one statement.
+const READ_MOST: i64 = 500;
+/// Parts of the broadcast a tail may be behind before it reads from the store again.
+const BEHIND_MOST: usize = 256;
+
+/// What the poller tells every tail.
+#[derive(Clone)]
+enum News {
+    /// The poller begins here: whoever is before it reads the difference from the store.
+    Began(Heads),
+    /// The next events of one stream, in order.
+    Events(Arc<Vec<Arc<StoredEvent>>>),
+}
+
+/// Where tails and the poller meet.
+pub(crate) struct Hub {
+    store: Store,
+    news: broadcast::Sender<News>,
+    is_polling: Mutex<bool>,
+}
+
+impl Hub {
+    pub fn new(store: Store) -> Self {
+        Self { store, news: broadcast::Sender::new(BEHIND_MOST), is_polling: Mutex::new(false) }
+    }
+
+    /// Joins the broadcast, and starts the poller if nobody had listened before.
+    fn join(self: &Arc<Self>) -> broadcast::Receiver<News> {
+        let mut is_polling = self.is_polling.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = self.news.subscribe();
+        if !*is_polling {
+            *is_polling = true;
+            tokio::spawn(self.clone().poll());
+        }
+        news
+    }
+
+    async fn poll(self: Arc<Self>) {
+        let mut reached = None;
+        while !self.is_left() {
+            let wait = match self.step(&mut reached).await {
+                Ok(()) => POLL_EVERY,
+                Err(error) => {
+                    tracing::warn!(%error, "the event streams can't be read now");
+                    POLL_AGAIN
+                }
+            };
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Whether nobody listens any more; the poller then ends.
+    fn is_left(&self) -> bool {
+        let mut is_polling = self.is_polling.lock().unwrap_or_else(PoisonError::into_inner);
+        *is_polling = self.news.receiver_count() > 0;
+        !*is_polling
+    }
+
+    async fn step(&self, reached: &mut Option<Heads>) -> Result<(), caudal_store::StoreError> {
+        let heads = events::heads(self.store.as_ref()).await?;
+        let Some(reached) = reached else {
+            *reached = Some(heads);
+            // Nobody listens any more: then nobody misses it.
+            let _ = self.news.send(News::Began(heads));
+            return Ok(());
+        };
+        for (stream, seq) in reached.iter_mut().enumerate() {
+            while *seq < heads[stream] {
+                let read =
+                    events::after(self.store.as_ref(), stream as u8, *seq, READ_MOST).await?;
+                let Some(last) = read.last() else { break };
+                *seq = last.seq;
+                let read = read.into_iter().map(Arc::new).collect();
+                let _ = self.news.send(News::Events(Arc::new(read)));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Follows the events of one tenant.
+pub struct Tail {
+    hub: Arc<Hub>,
+    tenant: TenantId,
+    news: broadcast::Receiver<News>,
+    /// What was given out.
+    position: Heads,
+    /// What was read, by us or by the poller.
+    read: Heads,
+    /// Up to where the store has to be read before the broadcast counts.
+    catch_up: Heads,
+    ready: VecDeque<Arc<StoredEvent>>,
+    /// Too slow for the broadcast: see [`Tail::next`].
+    pub has_lagged: bool,
+}
+
+impl Service {
+    /// Follows the caller's events from a position on, or from now.
+    pub async fn tail(&self, caller: &Caller, from: Option<Heads>) -> Result<Tail, ServiceError> {
+        let hub = self.inner.hub.clone();
+        // Joined before the heads are read, so that nothing falls between the two.
+        let news = hub.join();
+        let heads = events::heads(self.store()).await?;
+        let position = from.unwrap_or(heads);
+        if position.iter().zip(heads).any(|(from, head)| *from > head) {
+            return Err(ServiceError::invalid("Last-Event-ID", "lies in the future"));
+        }
+        Ok(Tail {
+            hub,
+            tenant: caller.tenant,
+            news,
+            position,
+            read: position,
+            catch_up: heads,
+            ready: VecDeque::new(),
+            has_lagged: false,
+        })
+    }
+}
+
+impl Tail {
+    /// Where the next event follows.
+    pub fn position(&self) -> &Heads {
+        &self.position
+    }
+
+    /// The next event, waiting for it. May be dropped while it waits and be called again.
+    pub async fn next(&mut self) -> Result<Arc<StoredEvent>, ServiceError> {
+        loop {
+            if let Some(event) = self.try_next() {
+                return Ok(event);
+            }
+            match self.behind() {
+                Some(stream) => self.read_store(stream).await?,
+                None => self.hear().await?,
+            }
+        }
+    }
+
+    /// The next event, if it was read already.
+    pub fn try_next(&mut self) -> Option<Arc<StoredEvent>> {
+        while let Some(event) = self.ready.pop_front() {
+            self.position[usize::from(event.stream % STREAMS)] = event.seq;
+            if event.tenant == self.tenant {
+                return Some(event);
+            }
+        }
+        None
+    }
+
+    /// A stream that the store has more of.
+    fn behind(&self) -> Option<u8> {
+        (0..STREAMS).find(|stream| {
+            let stream = usize::from(*stream);
+            self.read[stream] < self.catch_up[stream]
+        })
+    }
+
+    async fn read_store(&mut self, stream: u8) -> Result<(), ServiceError> {
+        let place = usize::from(stream);
+        let store = self.hub.store.as_ref();
+        let events = events::after(store, stream, self.read[place], READ_MOST).await?;
+        match events.last() {
+            Some(last) => self.read[place] = last.seq,
+            // Past its retention: there is nothing more to wait for.
+            None => self.read[place] = self.catch_up[place],
+        }
+        self.ready.extend(events.into_iter().map(Arc::new));
+        Ok(())
+    }
+
+    async fn hear(&mut self) -> Result<(), ServiceError> {
+        match self.news.recv().await {
+            Ok(News::Began(heads)) => {
+                for (place, head) in heads.into_iter().enumerate() {
+                    self.catch_up[place] = self.catch_up[place].max(head);
+                }
+            }
+            Ok(News::Events(events)) => self.take(&events),
+            Err(RecvError::Lagged(_)) => {
+                self.has_lagged = true;
+                self.catch_up = events::heads(self.hub.store.as_ref()).await?;
+            }
+            Err(RecvError::Closed) => {
+                return Err(ServiceError::Unavailable("the event stream has ended".into()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what continues our reading; what leaves a gap is read from the store instead.
+    fn take(&mut self, events: &[Arc<StoredEvent>]) {
+        let Some(last) = events.last() else { return };
+        let place = usize::from(last.stream % STREAMS);
+        for event in events {
+            let next = self.read[place] + 1;
+            if event.seq == next {
+                self.read[place] = next;
+                self.ready.push_back(event.clone());
+            } else if event.seq > next {
+                self.catch_up[place] = self.catch_up[place].max(last.seq);
+                return;
+            }
+        }
+    }
+}

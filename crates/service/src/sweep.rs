@@ -1,0 +1,34 @@
+//! Ends holds whose time has come.
+
+use std::collections::BTreeMap;
+
+use caudal_domain::TenantId;
+use caudal_engine::{Command, Given, Job};
+use caudal_ledger::Movement;
+use caudal_store::transfers;
+
+use crate::{Service, ServiceError, transfers::accounts_of};
+
+/// Holds ended by one call at most, so that a flood of them is taken in turns with other work.
+pub const SWEEP_MOST: i64 = 500;
+
+impl Service {
+    /// Ends up to [`SWEEP_MOST`] holds; how many it ended. Call again at once when that many.
+    pub async fn expire_holds(&self) -> Result<usize, ServiceError> {
+        let due = transfers::expired(self.store(), self.now(), SWEEP_MOST).await?;
+        let mut by_tenant: BTreeMap<TenantId, Vec<Command>> = BTreeMap::new();
+        for transfer in due {
+            let mut command = Command::new(Movement::Expire { transfer: transfer.id });
+            command.accounts = accounts_of(&transfer);
+            by_tenant.entry(transfer.tenant).or_default().push(command);
+        }
+        let mut ended = 0;
+        for (tenant, commands) in by_tenant {
+            let job = Job { tenant, commands, atomic: false, dry_run: false, receipt: None };
+            let replies = self.run(job).await?.replies;
+            // Refused: captured or voided between the look and the batch.
+            ended += replies.iter().filter(|r| matches!(r.given, Given::Transfer(_))).count();
+        }
+        Ok(ended)
+    }
+}

@@ -1,0 +1,318 @@
+//! Transfers: posted, held, captured, voided, reversed; one by one or in batches.
+
+use caudal_domain::{
+    AccountId, AccountKind, Currency, Leg, Refusal, TenantId, Transfer, TransferId, TransferKind,
+    TransferStatus, account::system_account, text::Metadata,
+};
+use caudal_engine::{Command, Given, Job, Reply};
+use caudal_ledger::Movement;
+pub use caudal_ledger::{NewTransfer, movements::HoldUntil};
+use caudal_store::transfers;
+use futures::{StreamExt, TryStreamExt, stream};
+
+use crate::{Caller, Done, Page, ReceiptOf, Service, ServiceError, asked::Window, id_range};
+
+/// Replays of a batch that are read at once.
+const READS_AT_ONCE: usize = 8;
+/// How often an empty part of a wallet's history is skipped before the page is given as it is.
+const PARTS: usize = 10;
+
+/// Which transfers to list.
+#[derive(Clone, Debug, Default)]
+pub struct TransferFilter {
+    pub status: Option<TransferStatus>,
+    pub reference: Option<String>,
+    pub wallet: Option<AccountId>,
+}
+
+/// Money between a wallet and one of the tenant's own accounts.
+#[derive(Clone, Copy, Debug)]
+pub struct WalletMoney {
+    pub wallet: AccountId,
+    pub amount: i64,
+    /// The wallet's, if not given.
+    pub currency: Option<Currency>,
+}
+
+/// Many transfers as one job.
+#[derive(Debug)]
+pub struct Batch {
+    pub items: Vec<(NewTransfer, ReceiptOf)>,
+    /// The first refusal undoes all.
+    pub atomic: bool,
+    pub receipt: Option<ReceiptOf>,
+}
+
+/// What came of a batch.
+#[derive(Debug)]
+pub enum BatchOutcome {
+    /// In order, each with its own fate.
+    Items(Vec<Result<Transfer, Refusal>>),
+    /// All-or-none: nothing was done, because of this item.
+    RefusedAt(usize, Refusal),
+}
+
+/// What is done to a transfer that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Follow {
+    /// `None` takes all that is left; `last` releases what remains.
+    Capture {
+        amount: Option<i64>,
+        last: bool,
+    },
+    Void,
+    /// `None` gives back all that is left.
+    Reverse {
+        amount: Option<i64>,
+    },
+}
+
+impl Follow {
+    fn movement(self, transfer: TransferId) -> Movement {
+        match self {
+            Self::Capture { amount, last } => Movement::Capture { transfer, amount, last },
+            Self::Void => Movement::Void { transfer },
+            Self::Reverse { amount } => Movement::Reverse { transfer, amount },
+        }
+    }
+}
+
+impl Service {
+    /// Posts or holds.
+    pub async fn post(
+        &self,
+        caller: &Caller,
+        new: NewTransfer,
+        receipt: ReceiptOf,
+    ) -> Result<Done<Transfer>, ServiceError> {
+        self.submit_transfer(caller, post_command(new, receipt)).await
+    }
+
+    /// What posting would give. Nothing is written, so there is no key and no position.
+    pub async fn dry_run(
+        &self,
+        caller: &Caller,
+        new: NewTransfer,
+    ) -> Result<Transfer, ServiceError> {
+        let command = Command::new(Movement::Post(only_wallets(new)));
+        let job = Job { dry_run: true, ..Job::one(caller.tenant, command) };
+        let mut reply = self.run(job).await?;
+        match reply.replies.pop().map(|reply| reply.given) {
+            Some(Given::Transfer(transfer)) => Ok(*transfer),
+            Some(Given::Refused(refusal)) => Err(refusal.into()),
+            _ => Err(ServiceError::Broken("a dry run gave no transfer".into())),
+        }
+    }
+
+    /// All in one job, so in one commit.
+    pub async fn batch(
+        &self,
+        caller: &Caller,
+        batch: Batch,
+    ) -> Result<Done<BatchOutcome>, ServiceError> {
+        let Batch { items, atomic, receipt } = batch;
+        let commands = items.into_iter().map(|(new, receipt)| post_command(new, receipt)).collect();
+        let job = Job { tenant: caller.tenant, commands, atomic, dry_run: false, receipt };
+        let reply = self.run(job).await?;
+        let value = match reply.refused_at {
+            Some((index, refusal)) => BatchOutcome::RefusedAt(index, refusal),
+            None => BatchOutcome::Items(self.items_of(caller.tenant, reply.replies).await?),
+        };
+        Ok(Done { value, replayed: reply.replayed, position: reply.position })
+    }
+
+    async fn items_of(
+        &self,
+        tenant: TenantId,
+        replies: Vec<Reply>,
+    ) -> Result<Vec<Result<Transfer, Refusal>>, ServiceError> {
+        stream::iter(replies)
+            .map(|reply| async move {
+                match reply.given {
+                    Given::Refused(refusal) => Ok(Err(refusal)),
+                    given => self.transfer_of(tenant, given).await.map(Ok),
+                }
+            })
+            .buffered(READS_AT_ONCE)
+            .try_collect()
+            .await
+    }
+
+    /// From the tenant's own money to a wallet.
+    pub async fn fund(
+        &self,
+        caller: &Caller,
+        money: WalletMoney,
+        receipt: ReceiptOf,
+    ) -> Result<Done<Transfer>, ServiceError> {
+        self.move_wallet_money(caller, money, (TransferKind::Fund, receipt)).await
+    }
+
+    /// From a wallet to the world outside.
+    pub async fn withdraw(
+        &self,
+        caller: &Caller,
+        money: WalletMoney,
+        receipt: ReceiptOf,
+    ) -> Result<Done<Transfer>, ServiceError> {
+        self.move_wallet_money(caller, money, (TransferKind::Withdrawal, receipt)).await
+    }
+
+    /// The system account is that of the wallet's currency, so that another currency is refused
+    /// for what it is. An unknown wallet is refused by the engine, and that is kept with the key.
+    async fn move_wallet_money(
+        &self,
+        caller: &Caller,
+        money: WalletMoney,
+        (kind, receipt): (TransferKind, ReceiptOf),
+    ) -> Result<Done<Transfer>, ServiceError> {
+        let found = self.find_wallet(caller, money.wallet).await?;
+        let (wallet, currency) = match found {
+            Some(wallet) => (money.wallet, wallet.account.currency),
+            // No account has this id, not even one of the tenant's own.
+            None => (AccountId(0), money.currency.unwrap_or(Currency::USD)),
+        };
+        let system = |kind| system_account(caller.tenant, kind, currency);
+        let leg = match kind {
+            TransferKind::Fund => Leg::new(system(AccountKind::Treasury), wallet, money.amount),
+            _ => Leg::new(wallet, system(AccountKind::External), money.amount),
+        };
+        let mut command = Command::new(Movement::Post(NewTransfer {
+            kind,
+            currency: money.currency.unwrap_or(currency),
+            legs: vec![leg],
+            hold_until: None,
+            reference: None,
+            metadata: Metadata::default(),
+        }));
+        command.receipt = Some(receipt);
+        self.submit_transfer(caller, command).await
+    }
+
+    /// Captures, voids or reverses. An unknown transfer is refused by the engine, so that the
+    /// refusal is kept with the key like any other.
+    pub async fn follow(
+        &self,
+        caller: &Caller,
+        id: TransferId,
+        follow: Follow,
+        receipt: ReceiptOf,
+    ) -> Result<Done<Transfer>, ServiceError> {
+        let mut command = Command::new(follow.movement(id));
+        command.receipt = Some(receipt);
+        if let Some(transfer) = transfers::find(self.store(), caller.tenant, id).await? {
+            command.accounts = accounts_of(&transfer);
+        }
+        self.submit_transfer(caller, command).await
+    }
+
+    async fn submit_transfer(
+        &self,
+        caller: &Caller,
+        command: Command,
+    ) -> Result<Done<Transfer>, ServiceError> {
+        let Done { value, replayed, position } = self.submit(caller.tenant, command).await?;
+        let value = self.transfer_of(caller.tenant, value).await?;
+        Ok(Done { value, replayed, position })
+    }
+
+    /// A creation that was repeated is read and shown as it was first given.
+    async fn transfer_of(&self, tenant: TenantId, given: Given) -> Result<Transfer, ServiceError> {
+        match given {
+            Given::Transfer(transfer) => Ok(*transfer),
+            Given::Created(id) => {
+                let found = transfers::find(self.store(), tenant, id).await?;
+                let lost = || ServiceError::Broken(format!("{id} has a receipt but no row"));
+                found.map(Transfer::as_created).ok_or_else(lost)
+            }
+            Given::Refused(refusal) => Err(refusal.into()),
+            Given::Account { .. } => Err(ServiceError::Broken("a transfer gave an account".into())),
+        }
+    }
+
+    pub async fn transfer(
+        &self,
+        caller: &Caller,
+        id: TransferId,
+    ) -> Result<Transfer, ServiceError> {
+        let found = transfers::find(self.store(), caller.tenant, id).await?;
+        found.ok_or(ServiceError::NotFound("transfer"))
+    }
+
+    pub async fn list_transfers(
+        &self,
+        caller: &Caller,
+        filter: &TransferFilter,
+        window: &Window,
+    ) -> Result<Page<Transfer>, ServiceError> {
+        if let Some(wallet) = filter.wallet {
+            self.wallet(caller, wallet).await?;
+            return self.list_wallet_transfers(filter, wallet, window).await;
+        }
+        let (from, before) = id_range(&window.created);
+        let filter = transfers::Filter {
+            tenant: caller.tenant,
+            status: filter.status,
+            reference: filter.reference.clone(),
+            before: window.cursor.map_or(before, |cursor| cursor.min(before)),
+            from,
+            limit: window.rows(),
+        };
+        let rows = transfers::list(self.store(), &filter).await?;
+        Ok(window.page(rows, |transfer| (transfer.id.0, transfer.created_at)))
+    }
+
+    /// Along the wallet's entries, whose version is the cursor. The other filters are few enough
+    /// to be held against what was read; parts where none is met are skipped.
+    async fn list_wallet_transfers(
+        &self,
+        filter: &TransferFilter,
+        wallet: AccountId,
+        window: &Window,
+    ) -> Result<Page<Transfer>, ServiceError> {
+        let cursor = window.cursor.and_then(|cursor| i64::try_from(cursor).ok());
+        let mut before = cursor.unwrap_or(i64::MAX);
+        let mut items: Vec<Transfer> = Vec::new();
+        for _ in 0..PARTS {
+            let limit = (window.limit - items.len()) as i64;
+            let rows = transfers::list_of_wallet(self.store(), wallet, before, limit).await?;
+            // Versions have no gaps: what is left lies below the last one read.
+            before = rows.last().map_or(1, |(version, _)| *version);
+            let met = rows.into_iter().map(|(_, transfer)| transfer).filter(|transfer| {
+                filter.status.is_none_or(|status| transfer.status == status)
+                    && (filter.reference.is_none() || transfer.reference == filter.reference)
+                    && window.created.holds(transfer.created_at)
+            });
+            items.extend(met);
+            if before <= 1 || items.len() >= window.limit {
+                break;
+            }
+        }
+        let next = (before > 1).then_some(before.unsigned_abs().into());
+        Ok(Page { items, next })
+    }
+}
+
+fn post_command(new: NewTransfer, receipt: ReceiptOf) -> Command {
+    let mut command = Command::new(Movement::Post(only_wallets(new)));
+    command.receipt = Some(receipt);
+    command
+}
+
+/// A tenant's own accounts are reached by funding and withdrawing only, whose scopes are others:
+/// here their ids are as good as unknown.
+fn only_wallets(mut new: NewTransfer) -> NewTransfer {
+    for leg in &mut new.legs {
+        for id in [&mut leg.from, &mut leg.to] {
+            if id.is_system() {
+                *id = AccountId(0);
+            }
+        }
+    }
+    new
+}
+
+/// The accounts that a change of the transfer locks.
+pub(crate) fn accounts_of(transfer: &Transfer) -> Vec<AccountId> {
+    transfer.legs.iter().flat_map(|leg| [leg.from, leg.to]).collect()
+}

@@ -1,0 +1,123 @@
+//! The two ways to write: movements through the engine, everything else as a unit of work.
+
+use caudal_domain::{Event, EventId, TenantId, Timestamp};
+use caudal_engine::{Command, Given, Job, JobReply};
+use caudal_store::{Answer, Position, Receipt, StoreError, UnitOfWork, UnitOutcome};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{Done, ReceiptOf, Service, ServiceError};
+
+/// How often a unit is run when another writer was in the way.
+const ATTEMPTS: u32 = 4;
+
+/// A creation without money: what is made, how it is written, and how it is said again.
+pub(crate) struct Creation<T> {
+    pub unit: UnitOfWork,
+    pub receipt: Option<ReceiptOf>,
+    pub value: T,
+}
+
+impl Service {
+    /// Hands one command to the engine; what it gave, told apart from a refusal.
+    pub(crate) async fn submit(
+        &self,
+        tenant: TenantId,
+        command: Command,
+    ) -> Result<Done<Given>, ServiceError> {
+        let mut reply = self.run(Job::one(tenant, command)).await?;
+        let Some(first) = reply.replies.pop() else {
+            let refusal = reply.refused_at.map(|(_, refusal)| refusal);
+            return Err(match refusal {
+                Some(refusal) => refusal.into(),
+                None => ServiceError::Broken("the engine gave no reply".into()),
+            });
+        };
+        match first.given {
+            Given::Refused(refusal) => Err(refusal.into()),
+            value => Ok(Done { value, replayed: first.replayed, position: reply.position }),
+        }
+    }
+
+    pub(crate) async fn run(&self, job: Job) -> Result<JobReply, ServiceError> {
+        Ok(self.inner.engine.submit(job).await?)
+    }
+
+    /// Runs the unit, again if another writer was in the way.
+    pub(crate) async fn commit(
+        &self,
+        unit: UnitOfWork,
+    ) -> Result<(UnitOutcome, Position), ServiceError> {
+        let mut attempt = 1;
+        loop {
+            match self.store().commit(unit.clone()).await {
+                Err(StoreError::Contention(why)) if attempt < ATTEMPTS => {
+                    tracing::warn!(why, attempt, "running the unit of work again");
+                    attempt += 1;
+                }
+                result => return Ok(result?),
+            }
+        }
+    }
+
+    /// Runs the creation, or says again what was said to its key.
+    pub(crate) async fn create<T: Serialize + DeserializeOwned>(
+        &self,
+        creation: Creation<T>,
+    ) -> Result<Done<T>, ServiceError> {
+        let Creation { mut unit, receipt, value } = creation;
+        if let Some(ReceiptOf { key, fingerprint }) = receipt {
+            let said = serde_json::to_string(&value).map_err(broken)?;
+            unit.receipt = Some(Receipt { key, fingerprint, answer: Answer::Said(said) });
+        }
+        match self.commit(unit).await? {
+            (UnitOutcome::Done, position) => Ok(Done { value, replayed: false, position }),
+            (UnitOutcome::Replayed(first), _) => said_again(first, receipt),
+            (UnitOutcome::Missed(step), _) => {
+                Err(ServiceError::Broken(format!("step {step} of a creation wrote nothing")))
+            }
+        }
+    }
+
+    /// An event of this moment about what the id's bucket places.
+    pub(crate) fn event<T: Serialize>(
+        &self,
+        about: &Subject<'_>,
+        data: &T,
+    ) -> Result<Event, ServiceError> {
+        Ok(Event {
+            id: EventId(self.next_id(about.at, caudal_domain::Bucket(about.id as u8))),
+            tenant: about.tenant,
+            kind: about.kind,
+            subject: about.text.to_string(),
+            data: serde_json::to_string(data).map_err(broken)?,
+            occurred_at: about.at,
+        })
+    }
+}
+
+/// What an event is about. Its id's last byte is its bucket.
+pub(crate) struct Subject<'a> {
+    pub kind: &'static str,
+    pub tenant: TenantId,
+    pub id: u128,
+    pub text: &'a dyn std::fmt::Display,
+    pub at: Timestamp,
+}
+
+fn said_again<T: DeserializeOwned>(
+    first: Receipt,
+    receipt: Option<ReceiptOf>,
+) -> Result<Done<T>, ServiceError> {
+    if receipt.map(|receipt| receipt.fingerprint) != Some(first.fingerprint) {
+        return Err(caudal_domain::Refusal::IdempotencyMismatch.into());
+    }
+    let Answer::Said(said) = first.answer else {
+        return Err(caudal_domain::Refusal::IdempotencyMismatch.into());
+    };
+    let value = serde_json::from_str(&said).map_err(broken)?;
+    Ok(Done { value, replayed: true, position: Position::new() })
+}
+
+pub(crate) fn broken(error: serde_json::Error) -> ServiceError {
+    ServiceError::Broken(format!("stored JSON is not as expected: {error}"))
+}

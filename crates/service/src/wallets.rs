@@ -1,0 +1,321 @@
+//! Wallets: made, read, labelled, frozen and closed; their entries and balances.
+
+use caudal_domain::{
+    Account, AccountId, AccountKind, AccountStatus, Bucket, Currency, Entry, Event, MAX_AMOUNT,
+    Mode, Placement, Timestamp, UserId, Wallet, access::Scope, event::kinds, text::Metadata,
+};
+use caudal_engine::{Command, Given};
+use caudal_ledger::Movement;
+use caudal_store::{Attachment, UnitOfWork, UnitOutcome, entries, wallets};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Caller, Done, Page, ReceiptOf, Service, ServiceError,
+    asked::Window,
+    id_range,
+    unit::{Creation, Subject, broken},
+};
+
+#[derive(Clone, Debug)]
+pub struct NewWallet {
+    pub currency: Currency,
+    pub user: Option<UserId>,
+    pub name: Option<String>,
+    /// Minor units; below zero is credit.
+    pub floor: i64,
+    pub metadata: Metadata,
+}
+
+/// What to change; `None` leaves it as it is.
+#[derive(Clone, Debug, Default)]
+pub struct WalletChange {
+    pub name: Option<Option<String>>,
+    pub metadata: Option<Metadata>,
+    pub floor: Option<i64>,
+}
+
+/// Which wallets to list.
+#[derive(Clone, Debug, Default)]
+pub struct WalletFilter {
+    pub user: Option<UserId>,
+    pub status: Option<AccountStatus>,
+    pub currency: Option<Currency>,
+}
+
+/// A balance at a moment, in minor units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Balance {
+    pub total: i64,
+    pub held: i64,
+    pub pending: i64,
+    /// Number of the last entry that counts.
+    pub version: i64,
+}
+
+impl Balance {
+    pub fn of(account: &Account) -> Self {
+        let Account { total, held, pending, version, .. } = *account;
+        Self { total, held, pending, version }
+    }
+
+    pub fn available(&self) -> i64 {
+        self.total - self.held - self.pending
+    }
+}
+
+/// What a wallet is besides its account: kept with the receipt of a change of the account.
+#[derive(Serialize, Deserialize)]
+struct ColdHalf {
+    user: Option<UserId>,
+    name: Option<String>,
+    metadata: Metadata,
+    version: i64,
+    created_at: Timestamp,
+}
+
+#[derive(Serialize)]
+struct WalletData {
+    wallet_id: AccountId,
+    currency: Currency,
+    status: AccountStatus,
+    floor: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<UserId>,
+}
+
+/// How often a change is decided again when another one came between.
+const ATTEMPTS: u32 = 4;
+
+impl Service {
+    pub async fn create_wallet(
+        &self,
+        caller: &Caller,
+        new: NewWallet,
+        receipt: ReceiptOf,
+    ) -> Result<Done<Wallet>, ServiceError> {
+        check_floor(caller, new.floor)?;
+        let at = self.now();
+        let account = Account {
+            id: self.new_wallet_id(caller, new.user, at),
+            tenant: caller.tenant,
+            kind: AccountKind::Wallet,
+            currency: new.currency,
+            status: AccountStatus::Active,
+            floor: Some(new.floor),
+            total: 0,
+            held: 0,
+            pending: 0,
+            version: 0,
+            updated_at: at,
+        };
+        let NewWallet { user, name, metadata, .. } = new;
+        let wallet = Wallet { account, user, name, metadata, version: 1, created_at: at };
+        let unit = UnitOfWork {
+            at,
+            steps: wallets::insert(&wallet, caller.mode == Mode::Test),
+            events: vec![self.wallet_event(kinds::WALLET_CREATED, &wallet, at)?],
+            receipt: None,
+        };
+        self.create(Creation { unit, receipt: Some(receipt), value: wallet }).await
+    }
+
+    fn new_wallet_id(&self, caller: &Caller, user: Option<UserId>, at: Timestamp) -> AccountId {
+        let placed_by = match (caller.placement, user) {
+            (Placement::Tenant, _) => caller.tenant.0,
+            (Placement::User, Some(user)) => user.0,
+            (Placement::User, None) => return AccountId(self.scattered_id(at)),
+        };
+        AccountId(self.next_id(at, Bucket::of(&placed_by.to_be_bytes())))
+    }
+
+    fn wallet_event(
+        &self,
+        kind: &'static str,
+        wallet: &Wallet,
+        at: Timestamp,
+    ) -> Result<Event, ServiceError> {
+        let Account { id, tenant, currency, status, floor, .. } = wallet.account;
+        let data = WalletData { wallet_id: id, currency, status, floor, user_id: wallet.user };
+        self.event(&Subject { kind, tenant, id: id.0, text: &id, at }, &data)
+    }
+
+    pub async fn wallet(&self, caller: &Caller, id: AccountId) -> Result<Wallet, ServiceError> {
+        self.find_wallet(caller, id).await?.ok_or(ServiceError::NotFound("wallet"))
+    }
+
+    pub(crate) async fn find_wallet(
+        &self,
+        caller: &Caller,
+        id: AccountId,
+    ) -> Result<Option<Wallet>, ServiceError> {
+        Ok(wallets::find(self.store(), caller.tenant, id).await?)
+    }
+
+    pub async fn list_wallets(
+        &self,
+        caller: &Caller,
+        filter: &WalletFilter,
+        window: &Window,
+    ) -> Result<Page<Wallet>, ServiceError> {
+        let (from, before) = id_range(&window.created);
+        let filter = wallets::Filter {
+            tenant: caller.tenant,
+            user: filter.user,
+            status: filter.status,
+            currency: filter.currency,
+            before: window.cursor.map_or(before, |cursor| cursor.min(before)),
+            from,
+            limit: window.rows(),
+        };
+        let rows = wallets::list(self.store(), &filter).await?;
+        Ok(window.page(rows, |wallet| (wallet.account.id.0, wallet.created_at)))
+    }
+
+    /// A page of the wallet's history, newest first; the cursor is a version.
+    pub async fn entries(
+        &self,
+        caller: &Caller,
+        id: AccountId,
+        window: &Window,
+    ) -> Result<Page<Entry>, ServiceError> {
+        self.wallet(caller, id).await?;
+        let cursor = window.cursor.and_then(|cursor| i64::try_from(cursor).ok());
+        let before = cursor.unwrap_or(i64::MAX);
+        let rows = entries::list(self.store(), id, before, window.rows()).await?;
+        Ok(window.page(rows, |entry| (entry.version.unsigned_abs().into(), entry.created_at)))
+    }
+
+    /// The balance now, or as it was at an instant.
+    pub async fn balance(
+        &self,
+        caller: &Caller,
+        id: AccountId,
+        at: Option<Timestamp>,
+    ) -> Result<(Wallet, Balance), ServiceError> {
+        let wallet = self.wallet(caller, id).await?;
+        let balance = match at {
+            None => Balance::of(&wallet.account),
+            Some(at) => {
+                let found = wallets::balance_at(self.store(), id, at).await?;
+                let (total, held, version) = found.unwrap_or_default();
+                Balance { total, held, pending: 0, version }
+            }
+        };
+        Ok((wallet, balance))
+    }
+
+    /// Changes labels and floor together. `is_met`: only if it holds for the wallet as it is.
+    pub async fn update_wallet(
+        &self,
+        caller: &Caller,
+        id: AccountId,
+        change: WalletChange,
+        is_met: Option<&(dyn Fn(&Wallet) -> bool + Sync)>,
+    ) -> Result<Done<Wallet>, ServiceError> {
+        if let Some(floor) = change.floor {
+            caller.require(Scope::WalletsCredit)?;
+            check_floor(caller, floor)?;
+        }
+        for _ in 0..ATTEMPTS {
+            let before = self.wallet(caller, id).await?;
+            if is_met.is_some_and(|is_met| !is_met(&before)) {
+                return Err(ServiceError::Stale);
+            }
+            let wallet = changed(before, &change);
+            let done = match change.floor {
+                Some(floor) => self.write_floor(wallet, floor).await?,
+                None => self.write_labels(wallet).await?,
+            };
+            if let Some(done) = done {
+                return Ok(done);
+            }
+        }
+        Err(caudal_domain::Refusal::Conflict.into())
+    }
+
+    /// `None`: another change came between.
+    async fn write_labels(&self, wallet: Wallet) -> Result<Option<Done<Wallet>>, ServiceError> {
+        let at = self.now();
+        let unit = UnitOfWork {
+            at,
+            steps: vec![wallets::update(&wallet)],
+            events: vec![self.wallet_event(kinds::WALLET_UPDATED, &wallet, at)?],
+            receipt: None,
+        };
+        let (outcome, position) = self.commit(unit).await?;
+        let done = Done { value: wallet, replayed: false, position };
+        Ok((outcome == UnitOutcome::Done).then_some(done))
+    }
+
+    /// The floor is the account's, so the engine writes it, and the labels with it.
+    async fn write_floor(
+        &self,
+        mut wallet: Wallet,
+        floor: i64,
+    ) -> Result<Option<Done<Wallet>>, ServiceError> {
+        let account = wallet.account.id;
+        let mut command = Command::new(Movement::SetFloor { account, floor });
+        command.attachments.push(Attachment {
+            row: wallets::attached(&wallet),
+            expected_version: wallet.version - 1,
+            write: wallets::update(&wallet),
+        });
+        match self.submit(wallet.account.tenant, command).await {
+            Err(ServiceError::Refused(caudal_domain::Refusal::Conflict)) => Ok(None),
+            Err(error) => Err(error),
+            Ok(done) => {
+                if let Given::Account { account, .. } = &done.value {
+                    wallet.account = *account;
+                }
+                Ok(Some(done.map(|_| wallet)))
+            }
+        }
+    }
+
+    /// Freezes, unfreezes or closes. An unknown wallet is refused by the engine, so that the
+    /// refusal is kept with the key like any other.
+    pub async fn set_wallet_status(
+        &self,
+        caller: &Caller,
+        id: AccountId,
+        status: AccountStatus,
+        receipt: ReceiptOf,
+    ) -> Result<Done<Wallet>, ServiceError> {
+        let mut command = Command::new(Movement::SetStatus { account: id, status });
+        command.receipt = Some(receipt);
+        if let Some(Wallet { user, name, metadata, version, created_at, .. }) =
+            self.find_wallet(caller, id).await?
+        {
+            let half = ColdHalf { user, name, metadata, version, created_at };
+            command.context = Some(serde_json::to_string(&half).map_err(broken)?);
+        }
+        let done = self.submit(caller.tenant, command).await?;
+        let Given::Account { account, context } = &done.value else {
+            return Err(ServiceError::Broken("a change of an account gave a transfer".into()));
+        };
+        let half: ColdHalf =
+            serde_json::from_str(context.as_deref().unwrap_or_default()).map_err(broken)?;
+        let ColdHalf { user, name, metadata, version, created_at } = half;
+        let wallet = Wallet { account: *account, user, name, metadata, version, created_at };
+        Ok(done.map(|_| wallet))
+    }
+}
+
+fn check_floor(caller: &Caller, floor: i64) -> Result<(), ServiceError> {
+    if floor.checked_abs().is_none_or(|size| size > MAX_AMOUNT) {
+        let detail = format!("a floor lies within ±{MAX_AMOUNT} minor units");
+        return Err(ServiceError::invalid("floor", detail));
+    }
+    if floor < 0 { caller.require(Scope::WalletsCredit) } else { Ok(()) }
+}
+
+fn changed(mut wallet: Wallet, change: &WalletChange) -> Wallet {
+    if let Some(name) = &change.name {
+        wallet.name.clone_from(name);
+    }
+    if let Some(metadata) = &change.metadata {
+        wallet.metadata.clone_from(metadata);
+    }
+    wallet.version += 1;
+    wallet
+}
