@@ -19,8 +19,11 @@ const SESSION: &str = "set synchronous_commit = on; set lock_timeout = '1s';
      select set_config('role', 'caudal_engine', false)
      where pg_has_role(current_user, 'caudal_engine', 'member')";
 
-/// A batch looks rows up by key only.
-const LANE: &str = "set enable_seqscan = off; set enable_mergejoin = off";
+/// A batch looks rows up by key, whatever the statistics say: its plans are made once, often while
+/// the tables are still empty, and must be right when they are large.
+const LANE: &str = "set enable_seqscan = off; set enable_bitmapscan = off;
+     set enable_mergejoin = off; set enable_hashjoin = off; set enable_material = off;
+     set random_page_cost = 0.1";
 
 pub(super) struct Connector {
     config: Config,

@@ -30,8 +30,9 @@ impl Statements {
             wallets::ACCOUNT_COLUMNS
         );
         let transfers = format!(
-            "select {} from unnest($1::int2[], $2::uuid[]) k (bucket, id)
-             join transfers t on t.bucket = k.bucket and t.id = k.id",
+            "select t.* from unnest($1::int2[], $2::uuid[]) k (bucket, id)
+             cross join lateral (select {} from transfers t
+               where t.bucket = k.bucket and t.id = k.id limit 1) t",
             transfers::COLUMNS
         );
         let texts = [
@@ -66,7 +67,8 @@ impl Statements {
 
 const RECEIPTS: &str = "select r.key, r.fingerprint, r.transfer_id, r.answer
      from unnest($1::int2[], $2::uuid[]) k (bucket, key)
-     join receipts r on r.generation in ($3, $4) and r.bucket = k.bucket and r.key = k.key";
+     cross join lateral (select * from receipts r
+       where r.generation in ($3, $4) and r.bucket = k.bucket and r.key = k.key limit 1) r";
 
 const UPDATE_ACCOUNTS: &str = "update accounts a set status = u.status, floor = u.floor,
        total = u.total, held = u.held, pending = u.pending, version = u.version, updated_at = u.at
