@@ -9,7 +9,7 @@ use caudal_store::{Step, UnitOfWork, UnitOutcome, api_keys};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Caller, Done, Page, ReceiptOf, Service, ServiceError,
+    Asked, Caller, Done, Page, Service, ServiceError,
     access::secret_hash,
     asked::Window,
     unit::{Creation, Subject},
@@ -95,10 +95,10 @@ impl Service {
     /// Nobody can give what they don't have.
     pub async fn create_api_key(
         &self,
-        caller: &Caller,
+        asked: Asked<'_>,
         new: NewApiKey,
-        receipt: ReceiptOf,
     ) -> Result<Done<CreatedKey>, ServiceError> {
+        let Asked { caller, receipt } = asked;
         new.scopes.iter().try_for_each(|scope| caller.require(*scope))?;
         let at = self.now();
         let secret = self.new_secret(caller.mode);

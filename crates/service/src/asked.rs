@@ -6,6 +6,23 @@ pub use caudal_store::Position;
 
 use crate::Caller;
 
+/// Who asks for a write, and under which key its answer is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    pub caller: &'a Caller,
+    pub receipt: ReceiptOf,
+}
+
+/// A change, and what must hold for the `T` that is changed.
+pub struct Edit<'a, T, C> {
+    pub change: C,
+    /// Else the change is refused as [`crate::ServiceError::Stale`].
+    pub is_met: Option<Condition<'a, T>>,
+}
+
+/// Whether a thing is still as somebody saw it.
+pub type Condition<'a, T> = &'a (dyn Fn(&T) -> bool + Sync);
+
 /// What was done, or had been done before under the same key.
 #[derive(Clone, Debug)]
 pub struct Done<T> {

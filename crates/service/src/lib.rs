@@ -25,7 +25,7 @@ pub mod wallets;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use access::Caller;
-pub use asked::{Done, Page, Position, ReceiptOf, Span};
+pub use asked::{Asked, Done, Edit, Page, Position, ReceiptOf, Span, Window};
 pub use bootstrap::Bootstrap;
 use caudal_domain::{
     Bucket, Clock, IdSource, Timestamp,

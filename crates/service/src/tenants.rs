@@ -9,7 +9,7 @@ use caudal_store::{UnitOfWork, UnitOutcome, api_keys, tenants};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Caller, Done, ReceiptOf, Service, ServiceError,
+    Asked, Caller, Done, Edit, Service, ServiceError,
     api_keys::{NewApiKey, Secret},
     unit::{Creation, Subject},
 };
@@ -57,12 +57,12 @@ fn owner_scopes() -> Vec<Scope> {
 impl Service {
     pub async fn create_tenant(
         &self,
+        asked: Asked<'_>,
         new: NewTenant,
-        receipt: ReceiptOf,
     ) -> Result<Done<Founded>, ServiceError> {
         let key = NewApiKey { name: "owner".into(), scopes: owner_scopes(), expires_at: None };
         let creation = self.founding(new, key, None)?;
-        self.create(Creation { receipt: Some(receipt), ..creation }).await
+        self.create(Creation { receipt: Some(asked.receipt), ..creation }).await
     }
 
     /// The unit that makes a tenant and its first key, with the secret given or a random one.
@@ -99,15 +99,14 @@ impl Service {
         tenants::find(self.store(), caller.tenant).await?.ok_or(ServiceError::NotFound("tenant"))
     }
 
-    /// `revision`: only if the tenant still has this one.
     pub async fn update_tenant(
         &self,
         caller: &Caller,
-        change: TenantChange,
-        revision: Option<&dyn Fn(&Tenant) -> bool>,
+        edit: Edit<'_, Tenant, TenantChange>,
     ) -> Result<Done<Tenant>, ServiceError> {
         let mut tenant = self.tenant(caller).await?;
-        if revision.is_some_and(|is_met| !is_met(&tenant)) {
+        let Edit { change, is_met } = edit;
+        if is_met.is_some_and(|is_met| !is_met(&tenant)) {
             return Err(ServiceError::Stale);
         }
         let at = self.now();
@@ -122,7 +121,7 @@ impl Service {
         };
         match self.commit(unit).await? {
             (UnitOutcome::Done, position) => Ok(Done { value: tenant, replayed: false, position }),
-            _ if revision.is_some() => Err(ServiceError::Stale),
+            _ if is_met.is_some() => Err(ServiceError::Stale),
             _ => Err(caudal_domain::Refusal::Conflict.into()),
         }
     }

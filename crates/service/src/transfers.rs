@@ -10,7 +10,7 @@ pub use caudal_ledger::{NewTransfer, movements::HoldUntil};
 use caudal_store::transfers;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::{Caller, Done, Page, ReceiptOf, Service, ServiceError, asked::Window, id_range};
+use crate::{Asked, Caller, Done, Page, ReceiptOf, Service, ServiceError, asked::Window, id_range};
 
 /// Replays of a batch that are read at once.
 const READS_AT_ONCE: usize = 8;
@@ -81,11 +81,10 @@ impl Service {
     /// Posts or holds.
     pub async fn post(
         &self,
-        caller: &Caller,
+        asked: Asked<'_>,
         new: NewTransfer,
-        receipt: ReceiptOf,
     ) -> Result<Done<Transfer>, ServiceError> {
-        self.submit_transfer(caller, post_command(new, receipt)).await
+        self.submit_transfer(asked.caller, post_command(new, asked.receipt)).await
     }
 
     /// What posting would give. Nothing is written, so there is no key and no position.
@@ -141,31 +140,30 @@ impl Service {
     /// From the tenant's own money to a wallet.
     pub async fn fund(
         &self,
-        caller: &Caller,
+        asked: Asked<'_>,
         money: WalletMoney,
-        receipt: ReceiptOf,
     ) -> Result<Done<Transfer>, ServiceError> {
-        self.move_wallet_money(caller, money, (TransferKind::Fund, receipt)).await
+        self.move_wallet_money(asked, TransferKind::Fund, money).await
     }
 
     /// From a wallet to the world outside.
     pub async fn withdraw(
         &self,
-        caller: &Caller,
+        asked: Asked<'_>,
         money: WalletMoney,
-        receipt: ReceiptOf,
     ) -> Result<Done<Transfer>, ServiceError> {
-        self.move_wallet_money(caller, money, (TransferKind::Withdrawal, receipt)).await
+        self.move_wallet_money(asked, TransferKind::Withdrawal, money).await
     }
 
     /// The system account is that of the wallet's currency, so that another currency is refused
     /// for what it is. An unknown wallet is refused by the engine, and that is kept with the key.
     async fn move_wallet_money(
         &self,
-        caller: &Caller,
+        asked: Asked<'_>,
+        kind: TransferKind,
         money: WalletMoney,
-        (kind, receipt): (TransferKind, ReceiptOf),
     ) -> Result<Done<Transfer>, ServiceError> {
+        let Asked { caller, receipt } = asked;
         let found = self.find_wallet(caller, money.wallet).await?;
         let (wallet, currency) = match found {
             Some(wallet) => (money.wallet, wallet.account.currency),
@@ -193,11 +191,11 @@ impl Service {
     /// refusal is kept with the key like any other.
     pub async fn follow(
         &self,
-        caller: &Caller,
+        asked: Asked<'_>,
         id: TransferId,
         follow: Follow,
-        receipt: ReceiptOf,
     ) -> Result<Done<Transfer>, ServiceError> {
+        let Asked { caller, receipt } = asked;
         let mut command = Command::new(follow.movement(id));
         command.receipt = Some(receipt);
         if let Some(transfer) = transfers::find(self.store(), caller.tenant, id).await? {

@@ -10,7 +10,7 @@ use caudal_store::{Attachment, UnitOfWork, UnitOutcome, entries, wallets};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Caller, Done, Page, ReceiptOf, Service, ServiceError,
+    Asked, Caller, Done, Edit, Page, Service, ServiceError,
     asked::Window,
     id_range,
     unit::{Creation, Subject, broken},
@@ -89,10 +89,10 @@ const ATTEMPTS: u32 = 4;
 impl Service {
     pub async fn create_wallet(
         &self,
-        caller: &Caller,
+        asked: Asked<'_>,
         new: NewWallet,
-        receipt: ReceiptOf,
     ) -> Result<Done<Wallet>, ServiceError> {
+        let Asked { caller, receipt } = asked;
         check_floor(caller, new.floor)?;
         let at = self.now();
         let account = Account {
@@ -204,14 +204,14 @@ impl Service {
         Ok((wallet, balance))
     }
 
-    /// Changes labels and floor together. `is_met`: only if it holds for the wallet as it is.
+    /// Changes labels and floor together.
     pub async fn update_wallet(
         &self,
         caller: &Caller,
         id: AccountId,
-        change: WalletChange,
-        is_met: Option<&(dyn Fn(&Wallet) -> bool + Sync)>,
+        edit: Edit<'_, Wallet, WalletChange>,
     ) -> Result<Done<Wallet>, ServiceError> {
+        let Edit { change, is_met } = edit;
         if let Some(floor) = change.floor {
             caller.require(Scope::WalletsCredit)?;
             check_floor(caller, floor)?;
@@ -276,11 +276,11 @@ impl Service {
     /// refusal is kept with the key like any other.
     pub async fn set_wallet_status(
         &self,
-        caller: &Caller,
+        asked: Asked<'_>,
         id: AccountId,
         status: AccountStatus,
-        receipt: ReceiptOf,
     ) -> Result<Done<Wallet>, ServiceError> {
+        let Asked { caller, receipt } = asked;
         let mut command = Command::new(Movement::SetStatus { account: id, status });
         command.receipt = Some(receipt);
         if let Some(Wallet { user, name, metadata, version, created_at, .. }) =
