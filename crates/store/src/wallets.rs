@@ -40,7 +40,7 @@ const INSERT_ACCOUNT: &str = "insert into accounts (bucket, id, tenant_id, kind,
      values ($1, $2, $3, $4, $5, $6, $7, 0, 0, 0, 0, $8)";
 const INSERT_SYSTEM_ACCOUNT: &str = "insert into accounts (bucket, id, tenant_id, kind, currency,
      status, floor, total, held, pending, version, updated_at)
-     values ($1, $2, $3, $4, $5, $6, $7, 0, 0, 0, 0, $8) on conflict (bucket, id) do nothing";
+     values ($1, $2, $3, $4, $5, $6, $7, 0, 0, 0, 0, $8) on conflict do nothing";
 
 fn account_values(account: &Account) -> Vec<Value> {
     vec![
@@ -193,18 +193,21 @@ pub async fn balance_at(
     id: AccountId,
     at: Timestamp,
 ) -> Result<Option<(i64, i64, i64)>, StoreError> {
-    let sql = "with recursive search (lo, hi) as (
+    // Said twice, because SQLite lets a recursive term name its table once, and not one level down.
+    let early = "(select e.created_at from entries e where e.bucket = $1 and e.account_id = $2
+         and e.version = (lo + hi + 1) / 2) <= $3";
+    let sql = format!(
+        "with recursive search (lo, hi) as (
            select cast(0 as bigint), a.version from accounts a where a.bucket = $1 and a.id = $2
          union all
-           select case when early then (lo + hi + 1) / 2 else lo end,
-                  case when early then hi else (lo + hi + 1) / 2 - 1 end
-           from (select lo, hi, (select e.created_at from entries e where e.bucket = $1
-                   and e.account_id = $2 and e.version = (lo + hi + 1) / 2) <= $3 as early
-                 from search where lo < hi) step)
+           select case when {early} then (lo + hi + 1) / 2 else lo end,
+                  case when {early} then hi else (lo + hi + 1) / 2 - 1 end
+           from search where lo < hi)
          select e.balance_after, e.held_after, e.version from entries e
          where e.bucket = $1 and e.account_id = $2
-           and e.version = (select lo from search where lo = hi)";
+           and e.version = (select lo from search where lo = hi)"
+    );
     let params = [i64::from(id.bucket().0).into(), id.0.into(), at.into()];
-    let rows = db.query("entries", sql, &params).await?;
+    let rows = db.query("entries", &sql, &params).await?;
     rows.first().map(|row| Ok((row.int(0)?, row.int(1)?, row.int(2)?))).transpose()
 }

@@ -198,13 +198,12 @@ fn insert_entries(connection: &Connection, entries: &[Entry]) -> Result<(), Stor
     Ok(())
 }
 
-/// A row that moved since its version was read belongs to another writer: the batch runs again.
+/// The row's version was checked under the lock, so a miss is the caller's: another try would miss
+/// again, and a batch in halves finds whose it is.
 fn attach(connection: &Connection, step: &Step) -> Result<(), StoreError> {
     let rows = codec::execute(connection, step)?;
     match step.expect == Expect::One && rows != 1 {
-        true => {
-            Err(StoreError::Contention(format!("an attached row was not written: {rows} rows")))
-        }
+        true => Err(StoreError::Rejected(format!("an attached row was not written: {rows} rows"))),
         false => Ok(()),
     }
 }

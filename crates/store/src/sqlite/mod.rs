@@ -140,3 +140,52 @@ impl Backend for Sqlite {
         self.readers.connections()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use caudal_domain::{Mode, Placement, Tenant, TenantId};
+
+    use super::*;
+    use crate::tenants;
+
+    fn tenant(id: u128, name: String) -> UnitOfWork {
+        let tenant = Tenant {
+            id: TenantId(id),
+            name,
+            mode: Mode::Test,
+            placement: Placement::User,
+            region: None,
+            timezone: "UTC".into(),
+            version: 1,
+            created_at: Timestamp::default(),
+        };
+        UnitOfWork { steps: vec![tenants::insert(&tenant)], ..UnitOfWork::default() }
+    }
+
+    async fn most_pages(store: &Sqlite, count: i64) {
+        let sql = format!("pragma max_page_count = {count}");
+        let set = store.writer.run(move |connection| Ok(connection.execute_batch(&sql)?)).await;
+        set.expect("a pragma");
+    }
+
+    /// A full disk, played by the most pages that the file may have.
+    #[tokio::test]
+    async fn writing_goes_on_once_there_is_space_again() {
+        let folder = std::env::temp_dir().join(format!("caudal-full-{}", std::process::id()));
+        let path = folder.join("books.db");
+        let store = Sqlite::open(path.to_str().expect("a path in UTF-8")).expect("a file");
+        store.migrate(Timestamp::default()).await.expect("migrations");
+        most_pages(&store, 1).await; // Never below what there is already.
+        for id in 1..3 {
+            let full = store.commit(tenant(id, "x".repeat(100_000))).await;
+            assert!(matches!(full, Err(StoreError::Unavailable(_))), "{full:?}");
+            let found = tenants::find(&store, TenantId(id)).await.expect("reads go on");
+            assert_eq!(found, None);
+        }
+        most_pages(&store, 1_000_000).await;
+        let (outcome, _) = store.commit(tenant(1, "x".repeat(100_000))).await.expect("space");
+        assert_eq!(outcome, UnitOutcome::Done);
+        drop(store);
+        fs::remove_dir_all(folder).expect("removed");
+    }
+}

@@ -1,0 +1,98 @@
+//! What a store promises, held against both databases: the same cases on a fresh SQLite file and,
+//! where `CAUDAL_TEST_POSTGRES_URL` names a server, on a fresh PostgreSQL database.
+//!
+//! To add a case: an `async fn` in the noun's file under `conformance/`, its name in the list.
+
+#![expect(clippy::unwrap_used, reason = "a case that can't go on has failed")]
+
+mod conformance {
+    pub mod fixtures;
+    pub mod stage;
+
+    pub mod attachments;
+    pub mod batches;
+    pub mod books;
+    pub mod entries;
+    pub mod events;
+    pub mod postgres_only;
+    pub mod receipts;
+    pub mod schema;
+    pub mod sqlite_only;
+    pub mod tenants;
+    pub mod transfers;
+    pub mod units;
+    pub mod wallets;
+}
+
+use std::sync::Arc;
+
+use conformance::stage::Stage;
+
+/// Runs the case to its end, takes the database away, and only then lets it fail.
+async fn run<F>(stage: Stage, case: impl FnOnce(Arc<Stage>) -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let stage = Arc::new(stage);
+    let outcome = tokio::spawn(case(stage.clone())).await;
+    if let Some(stage) = Arc::into_inner(stage) {
+        stage.close().await;
+    }
+    if let Err(failure) = outcome {
+        std::panic::resume_unwind(failure.into_panic());
+    }
+}
+
+macro_rules! cases {
+    (@sqlite $noun:ident $case:ident) => {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $case() {
+            let case = crate::conformance::$noun::$case;
+            crate::run(crate::Stage::sqlite().await, |stage| async move { case(&stage).await })
+                .await;
+        }
+    };
+    (@postgres $noun:ident $case:ident) => {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $case() {
+            let case = crate::conformance::$noun::$case;
+            if let Some(stage) = crate::Stage::postgres().await {
+                crate::run(stage, |stage| async move { case(&stage).await }).await;
+            }
+        }
+    };
+    ($($noun:ident: $($case:ident)*;)*) => {
+        mod sqlite {
+            $(mod $noun { $(cases!(@sqlite $noun $case);)* })*
+        }
+        mod postgres {
+            $(mod $noun { $(cases!(@postgres $noun $case);)* })*
+        }
+    };
+}
+
+cases! {
+    schema: migrating_again_does_nothing partitions_are_made_once connections_are_counted;
+    tenants: round_trip change_counts_versions keys_round_trip keys_by_page;
+    wallets: round_trip change_counts_versions system_accounts_once by_page_and_filter;
+    transfers: round_trip life_of_a_hold reversed by_page_and_filter of_a_wallet holds_by_time;
+    entries: by_page balance_at_any_instant;
+    events: positions_only_go_forward gapless_from_four_lanes;
+    batches: all_or_nothing nothing_to_write opposite_directions absent_rows_are_left_out;
+    receipts: in_two_generations met_twice answers_round_trip retired;
+    attachments: locked_and_written missed;
+    units: done_then_replayed missed_changes_nothing rejected_changes_nothing;
+    books: proven every_check_fires;
+}
+
+mod only_sqlite {
+    cases!(@sqlite sqlite_only one_process_at_a_time);
+    cases!(@sqlite sqlite_only needs_a_file);
+    cases!(@sqlite sqlite_only opens_again_where_it_was_left);
+    cases!(@sqlite sqlite_only survives_a_panicking_decision);
+}
+
+mod only_postgres {
+    cases!(@postgres postgres_only look_ups_by_id_prune);
+    cases!(@postgres postgres_only the_engine_can_not_rewrite_history);
+}

@@ -1,0 +1,86 @@
+//! Events: gapless per stream in commit order, and how far a relay has come.
+
+use caudal_domain::{AccountId, TenantId, id::STREAMS};
+use caudal_store::{Position, Store, events};
+
+use super::{
+    fixtures::{Batch, commit, done, funded, pay, seconds, tenant},
+    stage::Stage,
+};
+
+pub async fn positions_only_go_forward(stage: &Stage) {
+    let db = stage.store.as_ref();
+    assert_eq!(events::position(db, "relay").await.unwrap(), [0; STREAMS as usize]);
+    for (seq, wanted) in [(5, 5), (9, 9), (7, 9)] {
+        done(stage, vec![events::save_position("relay", 3, seq)]).await;
+        assert_eq!(events::position(db, "relay").await.unwrap()[3], wanted);
+    }
+    done(stage, vec![events::save_position("relay", 15, 2)]).await;
+    let position = events::position(db, "relay").await.unwrap();
+    assert_eq!((position[3], position[15], position[0]), (9, 2, 0));
+    assert_eq!(events::position(db, "other").await.unwrap(), [0; STREAMS as usize]);
+}
+
+const LANES: u8 = 4;
+const BATCHES: i64 = 20;
+
+/// Batches of three transfers in different streams; the position after each.
+async fn drive(stage: &Stage, tenant: TenantId, wallets: Vec<AccountId>) -> Vec<Position> {
+    let mut lane = stage.store.lane();
+    let mut positions = Vec::new();
+    for at in 1..=BATCHES {
+        let posts = vec![
+            pay(wallets[0], wallets[1], 1),
+            pay(wallets[1], wallets[2], 1),
+            pay(wallets[0], wallets[2], 1),
+        ];
+        let batch = Batch::of(tenant, seconds(at), posts);
+        let (decided, position) = commit(stage, lane.as_mut(), batch).await.expect("a batch");
+        assert!(decided.iter().all(Result::is_ok));
+        positions.push(position);
+    }
+    positions
+}
+
+pub async fn gapless_from_four_lanes(stage: &Stage) {
+    let tenant = tenant(stage).await;
+    let mut lanes = Vec::new();
+    for lane in 0..LANES {
+        let mut wallets = Vec::new();
+        // Every lane meets every other one in streams 1 and 8, and has one more with a neighbour.
+        for bucket in [16 + lane, 128 + lane, 200 + lane * 16] {
+            wallets.push(funded(stage, tenant, bucket, 1_000).await);
+        }
+        lanes.push(wallets);
+    }
+    let before = events::heads(stage.store.as_ref()).await.unwrap();
+    let runs = lanes.into_iter().map(|wallets| drive(stage, tenant, wallets));
+    let positions: Vec<Position> = futures::future::join_all(runs).await.concat();
+
+    let heads = events::heads(stage.store.as_ref()).await.unwrap();
+    let written: i64 = heads.iter().sum::<i64>() - before.iter().sum::<i64>();
+    assert_eq!(written, i64::from(LANES) * BATCHES * 3);
+    let mut last = before;
+    for position in &positions {
+        assert!(position.is_sorted(), "ascending: {position:?}");
+        for (stream, seq) in position {
+            let slot = &mut last[usize::from(*stream)];
+            *slot = (*slot).max(*seq);
+        }
+    }
+    assert_eq!(last, heads, "the positions answered reach the heads");
+    all_there(&stage.store, heads).await;
+}
+
+async fn all_there(store: &Store, heads: events::Heads) {
+    for (stream, head) in (0..STREAMS).zip(heads) {
+        let all = events::after(store.as_ref(), stream, 0, 10_000).await.unwrap();
+        let places: Vec<i64> = all.iter().map(|event| event.seq).collect();
+        assert_eq!(places, (1..=head).collect::<Vec<_>>(), "stream {stream}");
+        assert!(all.iter().all(|event| event.id.bucket().stream() == stream));
+        if head > 2 {
+            let page = events::after(store.as_ref(), stream, head - 2, 1).await.unwrap();
+            assert_eq!(page, all[all.len() - 2..all.len() - 1]);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! What only a server has: partitions and roles.
+
+use std::collections::BTreeSet;
+
+use super::{
+    fixtures::{funded, pay, post, seconds, tenant, wallet},
+    stage::{START, Stage},
+};
+
+/// Partitions of `table` that the plan of `sql` names.
+async fn partitions(stage: &Stage, table: &str, sql: &str) -> BTreeSet<String> {
+    let plan = stage.client().query(&format!("explain (costs off) {sql}"), &[]).await.unwrap();
+    let lines = plan.iter().map(|row| row.get::<_, String>(0));
+    let words =
+        lines.flat_map(|line| line.split([' ', '(', ')']).map(str::to_owned).collect::<Vec<_>>());
+    let start = format!("{table}_");
+    words
+        .filter(|word| {
+            let rest = word.strip_prefix(&start);
+            // Not its indices, whose names go on with `_pkey` and the like.
+            rest.is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit() || c == '_'))
+        })
+        .collect()
+}
+
+pub async fn look_ups_by_id_prune(stage: &Stage) {
+    let account = stage.literal(stage.id(START, 77));
+    let by_id = format!("where bucket = 77 and id = {account}");
+    for (table, condition) in [
+        ("accounts", by_id.clone()),
+        ("transfers", by_id),
+        ("entries", format!("where bucket = 77 and account_id = {account} and version < 9")),
+        ("receipts", format!("where generation = 1 and bucket = 77 and key = {account}")),
+    ] {
+        let named = partitions(stage, table, &format!("select * from {table} {condition}")).await;
+        assert_eq!(named.len(), 1, "{table}: {named:?}");
+        let all = partitions(stage, table, &format!("select * from {table}")).await;
+        assert!(all.len() > 1, "{table}: {all:?}");
+    }
+}
+
+pub async fn the_engine_can_not_rewrite_history(stage: &Stage) {
+    let tenant = tenant(stage).await;
+    let (a, b) = (funded(stage, tenant, 10, 100).await, wallet(stage, tenant, 200).await);
+    post(stage, tenant, pay(a, b, 5), seconds(1)).await;
+    let client = stage.client();
+    client.batch_execute("set role caudal_engine").await.unwrap();
+    let mut forbidden = vec![
+        "update entries set amount = amount + 1".to_owned(),
+        "update events set data = '{}'".to_owned(),
+        "update receipts set fingerprint = key".to_owned(),
+        "drop table entries".to_owned(),
+        "truncate events".to_owned(),
+    ];
+    for table in
+        ["accounts", "transfers", "entries", "events", "receipts", "wallets", "stream_heads"]
+    {
+        forbidden.push(format!("delete from {table}"));
+    }
+    for sql in forbidden {
+        let error = client.batch_execute(&sql).await.expect_err(&sql);
+        let code = error.code().map(|code| code.code().to_owned());
+        assert_eq!(code.as_deref(), Some("42501"), "{sql}: {error:?}");
+    }
+    // What it is for still works.
+    client.batch_execute("update accounts set total = total").await.unwrap();
+    client.batch_execute("reset role").await.unwrap();
+}

@@ -1,0 +1,69 @@
+//! What only a file has: its path, its lock, its one writer.
+
+use caudal_store::{Locks, StoreError, Writes, tenants};
+
+use super::{
+    fixtures::{done, new_tenant},
+    stage::{START, Stage, folder, open},
+};
+
+/// Opening must fail; what it says.
+async fn refused(url: &str) -> String {
+    match open(url).await {
+        Ok(_) => panic!("{url} was opened"),
+        Err(StoreError::Unavailable(why)) => why,
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+pub async fn one_process_at_a_time(stage: &Stage) {
+    let why = refused(&stage.url()).await;
+    assert!(why.contains("another process"), "{why}");
+    // The first one goes on.
+    done(stage, vec![tenants::insert(&new_tenant(stage, "Acme"))]).await;
+}
+
+pub async fn needs_a_file(_: &Stage) {
+    for url in ["sqlite://:memory:", "sqlite://"] {
+        let why = refused(url).await;
+        assert!(why.contains("path of a file"), "{why}");
+    }
+    let folder = folder();
+    std::fs::create_dir_all(&folder).unwrap();
+    let why = refused(&format!("sqlite://{}", folder.display())).await;
+    assert!(why.contains("unable to open"), "{why}");
+    std::fs::remove_dir_all(&folder).unwrap();
+    let _ = std::fs::remove_file(folder.with_extension("lock"));
+}
+
+pub async fn opens_again_where_it_was_left(stage: &Stage) {
+    let folder = folder();
+    // Parents are made.
+    let url = format!("sqlite://{}", folder.join("a/b/books.db").display());
+    let acme = new_tenant(stage, "Acme");
+    for round in 0..3 {
+        let store = open(&url).await.expect("closed before");
+        let pending = store.pending_migrations().await.unwrap();
+        assert_eq!(pending.is_empty(), round > 0);
+        store.migrate(START).await.unwrap();
+        if round == 0 {
+            let unit = caudal_store::UnitOfWork {
+                steps: vec![tenants::insert(&acme)],
+                ..Default::default()
+            };
+            store.commit(unit).await.unwrap();
+        }
+        assert_eq!(tenants::find(store.as_ref(), acme.id).await.unwrap(), Some(acme.clone()));
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+pub async fn survives_a_panicking_decision(stage: &Stage) {
+    let mut lane = stage.store.lane();
+    let locks = Locks { at: START, ..Locks::default() };
+    let decide = Box::new(|_| panic!("on purpose"));
+    let error = lane.commit_batch(locks.clone(), decide).await.expect_err("a panic");
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+    lane.commit_batch(locks, Box::new(|_| Writes::default())).await.expect("the writer serves on");
+    done(stage, vec![tenants::insert(&new_tenant(stage, "Acme"))]).await;
+}

@@ -1,0 +1,197 @@
+//! A fresh database for one test, on either server, with a second way in for tampering.
+
+use std::{
+    fs,
+    io::Write,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use caudal_domain::{
+    Bucket, IdSource, Timestamp,
+    id::{Chance, Uuid7Source},
+};
+use caudal_store::{PoolSettings, Settings, Store, StoreError};
+use tokio_postgres::NoTls;
+
+/// 2026-01-15T12:00:00Z.
+pub const START: Timestamp = Timestamp::from_micros(1_768_478_400_000_000);
+
+/// The server on which tests make databases of their own.
+pub const POSTGRES_URL: &str = "CAUDAL_TEST_POSTGRES_URL";
+
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// Bytes that only count up: every run of a test sees the same ids.
+struct Counted;
+
+impl Chance for Counted {
+    fn fill(&self, buffer: &mut [u8]) {
+        for (place, byte) in buffer.iter_mut().enumerate() {
+            *byte = place as u8;
+        }
+    }
+}
+
+enum Raw {
+    Sqlite(PathBuf),
+    Postgres { admin_url: String, name: String, client: tokio_postgres::Client },
+}
+
+pub struct Stage {
+    pub store: Store,
+    ids: Arc<Mutex<Uuid7Source<Counted>>>,
+    raw: Raw,
+}
+
+fn settings(url: &str) -> Settings {
+    let pool = PoolSettings { max_connections: 4, ..PoolSettings::default() };
+    Settings { url: url.to_owned(), ca_file: None, pool }
+}
+
+pub async fn open(url: &str) -> Result<Store, StoreError> {
+    caudal_store::open(&settings(url)).await
+}
+
+/// A name that no other test of this run or another has.
+fn unique() -> String {
+    format!("caudal_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A folder for one test's file.
+pub fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(unique())
+}
+
+pub async fn connect(url: &str) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("PostgreSQL");
+    tokio::spawn(connection);
+    client
+}
+
+/// The same URL with another database.
+fn with_database(url: &str, name: &str) -> String {
+    let (before, query) = url.split_once('?').map_or((url, ""), |(url, query)| (url, query));
+    let host_end = before.find("://").map_or(0, |at| at + 3);
+    let base = match before[host_end..].find('/') {
+        Some(at) => &before[..host_end + at],
+        None => before,
+    };
+    match query {
+        "" => format!("{base}/{name}"),
+        query => format!("{base}/{name}?{query}"),
+    }
+}
+
+impl Stage {
+    pub async fn sqlite() -> Self {
+        let path = folder().join("books.db");
+        let store = open(&format!("sqlite://{}", path.display())).await.expect("a fresh file");
+        Self::prepared(store, Raw::Sqlite(path)).await
+    }
+
+    /// `None`, said on standard error, where no server was named.
+    pub async fn postgres() -> Option<Self> {
+        let Ok(admin_url) = std::env::var(POSTGRES_URL) else {
+            let skipped = format!("SKIPPED: conformance on PostgreSQL: {POSTGRES_URL} is not set");
+            // Past the test harness, which would keep it to itself.
+            let _ = writeln!(std::io::stderr(), "{skipped}");
+            return None;
+        };
+        let name = unique();
+        let create = format!("create database {name}");
+        connect(&admin_url).await.batch_execute(&create).await.expect("a database");
+        let url = with_database(&admin_url, &name);
+        let client = connect(&url).await;
+        let store = open(&url).await.expect("a store");
+        Some(Self::prepared(store, Raw::Postgres { admin_url, name, client }).await)
+    }
+
+    async fn prepared(store: Store, raw: Raw) -> Self {
+        store.migrate(START).await.expect("migrations");
+        store.create_partitions(START).await.expect("partitions");
+        Self { store, ids: Arc::new(Mutex::new(Uuid7Source::new(Counted))), raw }
+    }
+
+    pub async fn close(self) {
+        drop(self.store);
+        match self.raw {
+            Raw::Sqlite(path) => {
+                let _ = path.parent().map(fs::remove_dir_all);
+            }
+            Raw::Postgres { admin_url, name, client } => {
+                drop(client);
+                let sql = format!("drop database {name} with (force)");
+                connect(&admin_url).await.batch_execute(&sql).await.expect("dropped");
+            }
+        }
+    }
+
+    pub fn id(&self, at: Timestamp, bucket: u8) -> u128 {
+        self.ids.lock().unwrap().next(at, Bucket(bucket))
+    }
+
+    /// For decisions, which may run on another thread.
+    pub fn ids(&self) -> impl FnMut(Timestamp, Bucket) -> u128 + Send + use<> {
+        let ids = self.ids.clone();
+        move |at, bucket| ids.lock().unwrap().next(at, bucket)
+    }
+
+    /// An id as a literal of this database's SQL.
+    pub fn literal(&self, id: u128) -> String {
+        match self.raw {
+            Raw::Sqlite(_) => format!("x'{id:032x}'"),
+            Raw::Postgres { .. } => format!("'{id:032x}'"),
+        }
+    }
+
+    /// Runs SQL past the store, as the owner of the database.
+    pub async fn raw(&self, sql: &str) {
+        match &self.raw {
+            Raw::Sqlite(path) => {
+                let file = rusqlite::Connection::open(path).expect("the file");
+                file.busy_timeout(std::time::Duration::from_secs(5)).expect("a pragma");
+                file.execute_batch(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+            }
+            Raw::Postgres { client, .. } => {
+                let done = client.batch_execute(sql).await;
+                done.unwrap_or_else(|error| panic!("{sql}: {:?}", error.as_db_error()));
+            }
+        }
+    }
+
+    /// The URL of a test that is for SQLite alone.
+    pub fn url(&self) -> String {
+        match &self.raw {
+            Raw::Sqlite(path) => format!("sqlite://{}", path.display()),
+            Raw::Postgres { .. } => panic!("this test is for SQLite"),
+        }
+    }
+
+    /// The owner's connection of a test that is for PostgreSQL alone.
+    pub fn client(&self) -> &tokio_postgres::Client {
+        match &self.raw {
+            Raw::Postgres { client, .. } => client,
+            Raw::Sqlite(_) => panic!("this test is for PostgreSQL"),
+        }
+    }
+
+    /// A table of rows that go with movements, as a caller of the engine would have one.
+    pub async fn create_scratch(&self) {
+        self.raw(match self.raw {
+            Raw::Sqlite(_) => {
+                "create table scratch (bucket integer not null, id blob not null,
+                 version integer not null, note text, primary key (bucket, id)) strict"
+            }
+            Raw::Postgres { .. } => {
+                "create table scratch (bucket smallint not null, id uuid not null,
+                 version bigint not null, note text, primary key (bucket, id));
+                 grant select, insert, update on scratch to caudal_engine"
+            }
+        })
+        .await;
+    }
+}
