@@ -1,1 +1,36 @@
-//! Background work: relay, hold expiry, partitions, receipts.
+//! Background work of a running instance, a file each. All stop with the same token.
+//!
+//! To add one more: a file here with a loop over [`Rounds`], and its line in [`start`].
+
+mod expire_holds;
+mod partitions;
+mod relay;
+mod rounds;
+
+use std::sync::Arc;
+
+use caudal_bus::Bus;
+use caudal_domain::Clock;
+use caudal_service::Service;
+use caudal_store::Store;
+use rounds::Rounds;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// What the workers work with.
+#[derive(Clone)]
+pub struct Parts {
+    pub store: Store,
+    pub service: Service,
+    pub bus: Bus,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Starts all workers; they end when `stop` is cancelled.
+pub fn start(parts: &Parts, stop: &CancellationToken) -> JoinSet<()> {
+    let mut workers = JoinSet::new();
+    workers.spawn(expire_holds::run(parts.service.clone(), Rounds::new(stop)));
+    workers.spawn(partitions::run(parts.store.clone(), parts.clock.clone(), Rounds::new(stop)));
+    workers.spawn(relay::run(parts.store.clone(), parts.bus.clone(), Rounds::new(stop)));
+    workers
+}

@@ -1,0 +1,56 @@
+//! `caudal reconcile` and `caudal rebuild`: the books, proved.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use caudal_domain::TenantId;
+
+use super::{exit, say};
+use crate::{Instance, Settings};
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Only this tenant's books.
+    #[arg(long, value_name = "TENANT")]
+    tenant: Option<String>,
+}
+
+pub(super) async fn reconcile(settings: &Settings, args: &Args) -> anyhow::Result<ExitCode> {
+    let tenant = args.tenant.as_deref().map(str::parse::<TenantId>).transpose();
+    let tenant = tenant.context("--tenant wants an id such as ten_…")?;
+    let instance = Instance::open(settings).await?;
+    let report = instance.service.reconcile(tenant).await?;
+    for check in &report.checks {
+        match &check.differences {
+            None => say(format_args!("  –   {} (only for all tenants)", check.name))?,
+            Some(found) if found.is_empty() => say(format_args!("  ok  {}", check.name))?,
+            Some(found) => {
+                say(format_args!("  NO  {}", check.name))?;
+                found.iter().try_for_each(|line| say(format_args!("        {line}")))?;
+            }
+        }
+    }
+    say(format_args!(
+        "\n{:<4} {:<12} {:<7} {:>9} {:>22} {:>22}",
+        "", "account", "side", "accounts", "total", "held"
+    ))?;
+    for line in &report.trial_balance {
+        say(format_args!(
+            "{:<4} {:<12} {:<7} {:>9} {:>22} {:>22}",
+            line.currency, line.kind, line.side, line.accounts, line.total, line.held
+        ))?;
+    }
+    let proven = report.is_proven();
+    say(if proven { "\nThe books are proven." } else { "\nThe books do NOT agree: see NO above." })?;
+    Ok(exit(proven))
+}
+
+pub(super) async fn rebuild(settings: &Settings) -> anyhow::Result<ExitCode> {
+    let instance = Instance::open(settings).await?;
+    let rebuilt = instance.service.rebuild().await?;
+    say(format_args!("{} events, {} accounts", rebuilt.events, rebuilt.accounts))?;
+    rebuilt.differences.iter().try_for_each(|line| say(format_args!("  NO  {line}")))?;
+    let same = rebuilt.differences.is_empty();
+    say(if same { "Events and accounts say the same." } else { "They differ: see NO above." })?;
+    Ok(exit(same))
+}

@@ -1,0 +1,186 @@
+//! `caudal serve`: opens the doors, and closes them without losing anything.
+
+use std::{net::SocketAddr, path::Path, process::ExitCode};
+
+use anyhow::Context;
+use caudal_http::{Api, Metrics};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use super::say;
+use crate::{
+    Instance, Settings,
+    settings::{Env, LogFormat, Role},
+};
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// The parts this process plays; all of them when not given.
+    #[arg(long, value_delimiter = ',', value_name = "ROLE")]
+    roles: Vec<Role>,
+    /// Listens here instead of CAUDAL_HTTP_ADDR.
+    #[arg(long, value_name = "HOST:PORT")]
+    http_addr: Option<String>,
+    /// `sqlite://PATH` or `postgres://…` instead of CAUDAL_DATABASE_URL.
+    #[arg(long, value_name = "URL")]
+    database_url: Option<String>,
+}
+
+impl Args {
+    /// Flags go over everything else.
+    pub fn over(self, mut settings: Settings) -> Settings {
+        if let Some(addr) = self.http_addr {
+            settings.http_addr = addr;
+        }
+        if let Some(url) = self.database_url {
+            settings.database_url = url;
+        }
+        if !self.roles.is_empty() {
+            settings.roles = self.roles;
+        }
+        settings
+    }
+}
+
+pub(super) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
+    start_log(settings);
+    let listener = listen(&settings.http_addr).await?;
+    let admin = match &settings.admin_addr {
+        Some(addr) => Some(listen(addr).await?),
+        None => None,
+    };
+    let metrics = Metrics::install()?;
+    let instance = Instance::start(settings).await?;
+    greet(settings, &instance, listener.local_addr()?).await?;
+    let api = Api::new(instance.service.clone(), caudal_http::Settings::default(), metrics);
+    let stop = stop_on_signal()?;
+    let doors = open_doors(settings, &api, (listener, admin), &stop);
+    for door in doors {
+        door.await??;
+    }
+    tracing::info!("the doors are closed; committing what is waiting");
+    instance.shutdown().await;
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+type Door = JoinHandle<std::io::Result<()>>;
+
+/// The API, and beside it probes and metrics when they have an address of their own.
+fn open_doors(
+    settings: &Settings,
+    api: &Api,
+    (listener, admin): (TcpListener, Option<TcpListener>),
+    stop: &CancellationToken,
+) -> Vec<Door> {
+    let serves_api = settings.roles.contains(&Role::Wallets);
+    let public = match (serves_api, &admin) {
+        (true, None) => caudal_http::router(api.clone()).merge(caudal_http::admin_router(api)),
+        (true, Some(_)) => caudal_http::router(api.clone()),
+        (false, _) => caudal_http::admin_router(api),
+    };
+    let open = |listener, router| {
+        let stop = stop.clone();
+        tokio::spawn(caudal_http::serve(listener, router, async move { stop.cancelled().await }))
+    };
+    let mut doors = vec![open(listener, public)];
+    doors.extend(admin.map(|admin| open(admin, caudal_http::admin_router(api))));
+    doors
+}
+
+/// An instance on a new SQLite file and a free port, for `bench --embedded`.
+pub(super) struct Embedded {
+    pub url: String,
+    pub api_key: String,
+    instance: Instance,
+    doors: Vec<Door>,
+    stop: CancellationToken,
+}
+
+impl Embedded {
+    pub async fn start(settings: &Settings, dir: &Path) -> anyhow::Result<Self> {
+        let settings = Settings {
+            env: Env::Development,
+            database_url: format!("sqlite://{}", dir.join("bench.db").display()),
+            admin_addr: None,
+            bootstrap_api_key: None,
+            ..settings.clone()
+        };
+        let listener = listen("127.0.0.1:0").await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let metrics = Metrics::install()?;
+        let instance = Instance::start(&settings).await?;
+        let demo = instance.service.bootstrap(None).await?.context("the file is not new")?;
+        let api = Api::new(instance.service.clone(), caudal_http::Settings::default(), metrics);
+        let stop = CancellationToken::new();
+        let doors = open_doors(&settings, &api, (listener, None), &stop);
+        Ok(Self { url, api_key: demo.secret.reveal().to_owned(), instance, doors, stop })
+    }
+
+    pub async fn stop(self) {
+        self.stop.cancel();
+        for door in self.doors {
+            if let Err(error) = door.await {
+                tracing::error!(%error, "a door ended badly");
+            }
+        }
+        self.instance.shutdown().await;
+    }
+}
+
+async fn listen(addr: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(addr).await.with_context(|| {
+        format!("can't listen on {addr}; is it in use? Set CAUDAL_HTTP_ADDR to another address")
+    })
+}
+
+fn start_log(settings: &Settings) {
+    let filter = EnvFilter::new(&settings.log);
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match settings.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+}
+
+/// Tells where everything is; an empty development database gets its demo tenant.
+async fn greet(
+    settings: &Settings,
+    instance: &Instance,
+    addr: SocketAddr,
+) -> anyhow::Result<()> {
+    say(format_args!("Caudal {} listens on http://{addr}/", env!("CARGO_PKG_VERSION")))?;
+    if settings.env == Env::Production {
+        return Ok(());
+    }
+    let given = settings.bootstrap_api_key.as_deref();
+    if let Some(demo) = instance.service.bootstrap(given).await? {
+        say(format_args!("tenant  demo ({})", demo.tenant.id))?;
+        say(format_args!("API key {}", demo.secret.reveal()))?;
+        say("        shown this once; keep it")?;
+        say(format_args!("console http://{addr}/#key={}", demo.secret.reveal()))?;
+    }
+    say(format_args!("docs    http://{addr}/docs"))?;
+    Ok(())
+}
+
+/// Cancelled by SIGTERM (a deployment) or SIGINT (a keyboard).
+fn stop_on_signal() -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let token = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        token.cancel();
+    });
+    Ok(stop)
+}

@@ -1,0 +1,102 @@
+//! A running Caudal without its doors: database, engine, use cases, background work.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use caudal_bus::Bus;
+use caudal_domain::Clock;
+use caudal_engine::Engine;
+use caudal_service::{Parts, Service};
+use caudal_store::Store;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Settings,
+    settings::{Env, Role},
+    system::{self, SystemChance, SystemClock},
+};
+
+pub struct Instance {
+    pub store: Store,
+    pub engine: Engine,
+    pub service: Service,
+    pub bus: Bus,
+    workers: JoinSet<()>,
+    stop: CancellationToken,
+}
+
+impl Instance {
+    /// Opens the database, brings its schema up to date (production: demands that it is), starts
+    /// the engine and the workers.
+    pub async fn start(settings: &Settings) -> anyhow::Result<Self> {
+        Self::start_with(settings, Arc::new(SystemClock)).await
+    }
+
+    /// The same, with a clock of the caller's.
+    pub async fn start_with(settings: &Settings, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+        let store = caudal_store::open(&settings.store()).await?;
+        prepare_schema(settings, &store, clock.as_ref()).await?;
+        let mut instance = Self::assemble(settings, store.clone(), clock.clone());
+        let parts = caudal_workers::Parts {
+            store,
+            service: instance.service.clone(),
+            bus: instance.bus.clone(),
+            clock,
+        };
+        if settings.roles.contains(&Role::Workers) {
+            instance.workers = caudal_workers::start(&parts, &instance.stop);
+        }
+        Ok(instance)
+    }
+
+    fn assemble(settings: &Settings, store: Store, clock: Arc<dyn Clock>) -> Self {
+        let ids = Arc::new(|| Box::new(system::ids()) as Box<dyn caudal_domain::IdSource>);
+        let engine = Engine::start(&store, &settings.engine(), clock.clone(), ids);
+        let service = Service::new(Parts {
+            store: store.clone(),
+            engine: engine.clone(),
+            clock,
+            ids: Box::new(system::ids()),
+            chance: Arc::new(SystemChance),
+        });
+        let stop = CancellationToken::new();
+        Self { store, engine, service, bus: Bus::default(), workers: JoinSet::new(), stop }
+    }
+
+    /// For commands that only read: no migrations are run and nothing works in the background.
+    pub async fn open(settings: &Settings) -> anyhow::Result<Self> {
+        let store = caudal_store::open(&settings.store()).await?;
+        let pending = store.pending_migrations().await.context("the schema can't be checked")?;
+        anyhow::ensure!(pending.is_empty(), "the schema is not up to date: run `caudal migrate`");
+        Ok(Self::assemble(settings, store, Arc::new(SystemClock)))
+    }
+
+    /// Call after the doors are closed: commits what is waiting, then stops the workers.
+    pub async fn shutdown(mut self) {
+        self.engine.shutdown().await;
+        self.stop.cancel();
+        while self.workers.join_next().await.is_some() {}
+    }
+}
+
+async fn prepare_schema(
+    settings: &Settings,
+    store: &Store,
+    clock: &dyn Clock,
+) -> anyhow::Result<()> {
+    if settings.env == Env::Production {
+        let pending = store.pending_migrations().await.context("the schema can't be checked")?;
+        anyhow::ensure!(
+            pending.is_empty(),
+            "the schema is not up to date ({}): run `caudal migrate` first",
+            pending.join(", ")
+        );
+        return Ok(());
+    }
+    let done = store.migrate(clock.now()).await.context("the schema can't be brought up to date")?;
+    if !done.is_empty() {
+        tracing::info!(migrations = ?done, "brought the schema up to date");
+    }
+    Ok(())
+}

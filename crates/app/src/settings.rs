@@ -1,0 +1,322 @@
+//! Configuration: flags over `CAUDAL_…` variables over `caudal.toml` over defaults.
+//!
+//! To add a key: a field in [`Settings`] with its default, and its line in `caudal.example.toml`.
+
+use std::{collections::BTreeMap, fmt, path::Path, time::Duration};
+
+use anyhow::{Context, bail, ensure};
+use clap::ValueEnum;
+use config::{Config, File};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// Effective settings. Units are in the names.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    pub env: Env,
+    /// The parts this process plays: the API, the background work.
+    #[serde(deserialize_with = "roles_from_text")]
+    pub roles: Vec<Role>,
+    pub http_addr: String,
+    /// Where probes and metrics answer; the HTTP address when not set.
+    pub admin_addr: Option<String>,
+    pub database_url: String,
+    /// Certificate authorities (PEM) besides the public ones.
+    pub database_ca_file: Option<String>,
+    pub database_pool_max: usize,
+    pub database_connect_timeout_ms: u64,
+    pub engine_lanes: usize,
+    pub engine_batch_commands: usize,
+    pub engine_queue_commands: usize,
+    pub bootstrap_api_key: Option<String>,
+    /// `id:base64,…`; the first encrypts secrets at rest, all decrypt.
+    pub master_keys: Option<String>,
+    /// `error`, `warn`, `info`, `debug`, or a filter such as `info,caudal_engine=debug`.
+    pub log: String,
+    pub log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Env {
+    #[default]
+    Development,
+    Production,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+/// Users, payments and the gateway join with their use cases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    Wallets,
+    Workers,
+}
+
+/// `wallets,workers`: a list is text in a variable.
+fn roles_from_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Role>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        List(Vec<Role>),
+        Text(String),
+    }
+    match Written::deserialize(deserializer)? {
+        Written::List(roles) => Ok(roles),
+        Written::Text(text) => text
+            .split(',')
+            .map(|name| Role::from_str(name.trim(), true).map_err(serde::de::Error::custom))
+            .collect(),
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let engine = caudal_engine::Settings::default();
+        Self {
+            env: Env::Development,
+            roles: vec![Role::Wallets, Role::Workers],
+            http_addr: "127.0.0.1:8080".into(),
+            admin_addr: None,
+            database_url: "sqlite://caudal.db".into(),
+            database_ca_file: None,
+            database_pool_max: 20,
+            database_connect_timeout_ms: 5000,
+            engine_lanes: engine.lanes,
+            engine_batch_commands: engine.batch_commands,
+            engine_queue_commands: engine.queue_commands,
+            bootstrap_api_key: None,
+            master_keys: None,
+            log: "info".into(),
+            log_format: LogFormat::Text,
+        }
+    }
+}
+
+/// Settings that belong to parts this build does not have yet; accepted, so that one environment
+/// serves every version, and named in the log.
+const WITHOUT_EFFECT: &[&str] = &[
+    "bootstrap_admin_password",
+    "database_replica_urls",
+    "kafka_brokers",
+    "rate_limits",
+    "redis_cluster_urls",
+    "redis_url",
+    "trusted_proxies",
+    "webhooks_allow_private",
+];
+
+/// Variables with our prefix that are not settings of the platform.
+const NOT_SETTINGS: &[&str] = &["CAUDAL_TEST", "CAUDAL_CONFIG"];
+
+const DEFAULT_FILE: &str = "caudal.toml";
+
+impl Settings {
+    /// Reads the file (or `caudal.toml`, if there is one) and the environment.
+    pub fn load(file: Option<&Path>) -> anyhow::Result<Self> {
+        Self::read(file, std::env::vars())
+    }
+
+    fn read(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> anyhow::Result<Self> {
+        let source = match file {
+            Some(path) => File::from(path).required(true),
+            None => File::with_name(DEFAULT_FILE).required(false),
+        };
+        let mut builder = Config::builder().add_source(source);
+        for (name, value) in environment {
+            let Some(key) = name.strip_prefix("CAUDAL_") else { continue };
+            if NOT_SETTINGS.iter().any(|other| name.starts_with(other)) || value.is_empty() {
+                continue;
+            }
+            builder = builder.set_override(key.to_lowercase(), value)?;
+        }
+        let config = builder.build().context("the configuration can't be read")?;
+        let given: BTreeMap<String, config::Value> = config.clone().try_deserialize()?;
+        check_names(given.keys().map(String::as_str))?;
+        let settings: Self = config.try_deserialize().context("the configuration can't be used")?;
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        ensure!((1..=16).contains(&self.engine_lanes), "engine_lanes must be 1 to 16");
+        ensure!((1..=2000).contains(&self.database_pool_max), "database_pool_max: 1 to 2000");
+        ensure!(
+            (1..=5000).contains(&self.engine_batch_commands),
+            "engine_batch_commands must be 1 to 5000"
+        );
+        ensure!(
+            self.engine_queue_commands >= self.engine_batch_commands,
+            "engine_queue_commands must hold one batch (engine_batch_commands) at least"
+        );
+        if self.env == Env::Production {
+            self.check_production()?;
+        }
+        Ok(())
+    }
+
+    /// What production must not do without, and must not have.
+    fn check_production(&self) -> anyhow::Result<()> {
+        ensure!(
+            self.master_keys.is_some(),
+            "CAUDAL_MASTER_KEYS is not set: production needs keys that encrypt secrets at rest"
+        );
+        ensure!(
+            self.bootstrap_api_key.is_none(),
+            "CAUDAL_BOOTSTRAP_API_KEY is for development: production has no demo tenant"
+        );
+        let url = &self.database_url;
+        let local = ["localhost", "127.0.0.1", "[::1]", "%2F", "host=/"];
+        let is_local = url.starts_with("sqlite://") || local.iter().any(|name| url.contains(name));
+        ensure!(
+            is_local || url.contains("sslmode=require"),
+            "the database is remote and the connection is not encrypted: add sslmode=require"
+        );
+        Ok(())
+    }
+
+    pub fn store(&self) -> caudal_store::Settings {
+        caudal_store::Settings {
+            url: self.database_url.clone(),
+            ca_file: self.database_ca_file.as_ref().map(Into::into),
+            pool: caudal_store::PoolSettings {
+                max_connections: self.database_pool_max,
+                connect_timeout: Duration::from_millis(self.database_connect_timeout_ms),
+                ..caudal_store::PoolSettings::default()
+            },
+        }
+    }
+
+    pub fn engine(&self) -> caudal_engine::Settings {
+        caudal_engine::Settings {
+            lanes: self.engine_lanes,
+            batch_commands: self.engine_batch_commands,
+            queue_commands: self.engine_queue_commands,
+            ..caudal_engine::Settings::default()
+        }
+    }
+}
+
+/// The effective settings, secrets masked.
+impl fmt::Display for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let set = |value: &Option<String>| value.as_deref().map_or("not set", |_| "set (hidden)");
+        let or_none = |value: &Option<String>| value.clone().unwrap_or_else(|| "not set".into());
+        writeln!(f, "env = {:?}", self.env)?;
+        writeln!(f, "roles = {:?}", self.roles)?;
+        writeln!(f, "http_addr = {}", self.http_addr)?;
+        writeln!(f, "admin_addr = {}", or_none(&self.admin_addr))?;
+        writeln!(f, "database_url = {}", without_password(&self.database_url))?;
+        writeln!(f, "database_ca_file = {}", or_none(&self.database_ca_file))?;
+        writeln!(f, "database_pool_max = {}", self.database_pool_max)?;
+        writeln!(f, "database_connect_timeout_ms = {}", self.database_connect_timeout_ms)?;
+        writeln!(f, "engine_lanes = {}", self.engine_lanes)?;
+        writeln!(f, "engine_batch_commands = {}", self.engine_batch_commands)?;
+        writeln!(f, "engine_queue_commands = {}", self.engine_queue_commands)?;
+        writeln!(f, "bootstrap_api_key = {}", set(&self.bootstrap_api_key))?;
+        writeln!(f, "master_keys = {}", set(&self.master_keys))?;
+        writeln!(f, "log = {}", self.log)?;
+        write!(f, "log_format = {:?}", self.log_format)
+    }
+}
+
+/// The URL with the password and everything that could hold one masked.
+fn without_password(url: &str) -> String {
+    let (base, query) = url.split_once('?').map_or((url, None), |(b, q)| (b, Some(q)));
+    let masked = match (base.split_once("://"), base.rsplit_once('@')) {
+        (Some((scheme, _)), Some((credentials, host))) => {
+            let user = credentials.trim_start_matches(scheme).trim_start_matches("://");
+            let user = user.split(':').next().unwrap_or("");
+            format!("{scheme}://{user}:…@{host}")
+        }
+        _ => base.to_owned(),
+    };
+    match query {
+        Some(query) if query.contains("password") => format!("{masked}?…"),
+        Some(query) => format!("{masked}?{query}"),
+        None => masked,
+    }
+}
+
+/// Every name must be known; the message says which one was probably meant.
+fn check_names<'a>(names: impl Iterator<Item = &'a str>) -> anyhow::Result<()> {
+    let known = Config::try_from(&Settings::default())?;
+    let known: BTreeMap<String, config::Value> = known.try_deserialize()?;
+    for name in names {
+        if WITHOUT_EFFECT.contains(&name) {
+            tracing::warn!(name, "this setting has no effect in this version");
+        } else if !known.contains_key(name) {
+            let near = known
+                .keys()
+                .max_by(|a, b| {
+                    let nearness = |key: &str| strsim::jaro_winkler(key, name);
+                    nearness(a).total_cmp(&nearness(b))
+                })
+                .map_or("", String::as_str);
+            bail!(
+                "unknown setting {name} (CAUDAL_{}); did you mean {near} (CAUDAL_{})?",
+                name.to_uppercase(),
+                near.to_uppercase()
+            );
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> anyhow::Result<Settings> {
+        let pairs = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        Settings::read(None, pairs)
+    }
+
+    #[test]
+    fn variables_override_defaults_and_unknown_ones_are_refused() {
+        let settings = read(&[("CAUDAL_ENGINE_LANES", "3"), ("HOME", "/")]).expect("good");
+        assert_eq!(settings.engine_lanes, 3);
+        let error = read(&[("CAUDAL_DATABSE_URL", "x")]).expect_err("a typing error");
+        assert!(error.to_string().contains("CAUDAL_DATABASE_URL"), "{error}");
+        assert!(read(&[("CAUDAL_ENGINE_LANES", "many")]).is_err());
+        assert!(read(&[("CAUDAL_ENGINE_LANES", "0")]).is_err());
+        assert!(read(&[("CAUDAL_RATE_LIMITS", "off")]).is_ok());
+    }
+
+    #[test]
+    fn production_refuses_what_is_unsafe() {
+        let production = ("CAUDAL_ENV", "production");
+        let keys = ("CAUDAL_MASTER_KEYS", "a:AAAA");
+        let local = ("CAUDAL_DATABASE_URL", "postgres://u@127.0.0.1/x");
+        assert!(read(&[production, local]).is_err(), "no master keys");
+        assert!(read(&[production, keys, local]).is_ok());
+        let remote = ("CAUDAL_DATABASE_URL", "postgres://u@db.example/x");
+        assert!(read(&[production, keys, remote]).is_err(), "plaintext");
+        let tls = ("CAUDAL_DATABASE_URL", "postgres://u@db.example/x?sslmode=require");
+        assert!(read(&[production, keys, tls]).is_ok());
+        let demo = ("CAUDAL_BOOTSTRAP_API_KEY", "sk_test_0123456789abcdef");
+        assert!(read(&[production, keys, local, demo]).is_err(), "a development setting");
+    }
+
+    #[test]
+    fn secrets_are_never_shown() {
+        let settings = read(&[
+            ("CAUDAL_DATABASE_URL", "postgres://u:hunter2@h/x?sslmode=require"),
+            ("CAUDAL_BOOTSTRAP_API_KEY", "sk_test_hunter2hunter2"),
+        ])
+        .expect("good");
+        let text = settings.to_string();
+        assert!(!text.contains("hunter2"), "{text}");
+        assert!(text.contains("postgres://u:…@h/x?sslmode=require"), "{text}");
+    }
+}
