@@ -1,0 +1,163 @@
+//! What the engine guarantees, whatever the database does.
+
+mod memory;
+
+use caudal_domain::Refusal;
+use caudal_engine::{EngineError, Given, Job, JobReply, Settings};
+use caudal_store::StoreError;
+use memory::{POISON, TENANT, engine, transfer, with_key, with_reference};
+
+fn one_lane() -> Settings {
+    Settings { lanes: 1, ..Settings::default() }
+}
+
+fn is_accepted(reply: &JobReply) -> bool {
+    matches!(reply.replies[0].given, Given::Transfer(_))
+}
+
+#[tokio::test]
+async fn waiting_commands_share_a_commit() {
+    let (engine, memory) = engine(2, &one_lane());
+    let jobs = (0..100).map(|_| engine.submit(Job::one(TENANT, transfer(0, 1, 1))));
+    let replies = futures::future::join_all(jobs).await;
+    assert!(replies.iter().all(|reply| is_accepted(reply.as_ref().unwrap())));
+    let batches = memory.0.lock().unwrap().batches.clone();
+    assert!(batches.len() <= 3, "100 transfers took {} commits", batches.len());
+    assert_eq!(memory.total(1), 1100);
+}
+
+#[tokio::test]
+async fn two_hundred_callers_race_for_the_same_money_and_ten_win() {
+    let (engine, memory) = engine(2, &Settings::default());
+    let jobs = (0..200).map(|_| engine.submit(Job::one(TENANT, transfer(0, 1, 100))));
+    let replies = futures::future::join_all(jobs).await;
+    let won = replies.iter().filter(|reply| is_accepted(reply.as_ref().unwrap())).count();
+    // Two lanes of this in-memory database are serial, as row locks make a real one.
+    assert_eq!((won, memory.total(0), memory.total(1)), (10, 0, 2000));
+}
+
+#[tokio::test]
+async fn one_poisoned_row_never_fails_its_neighbours() {
+    let (engine, memory) = engine(2, &one_lane());
+    let command = |n| match n {
+        137 => with_reference(transfer(0, 1, 1), POISON),
+        _ => transfer(0, 1, 1),
+    };
+    let jobs = (0..500).map(|n| engine.submit(Job::one(TENANT, command(n))));
+    let replies = futures::future::join_all(jobs).await;
+    for (n, reply) in replies.into_iter().enumerate() {
+        match (n, reply.unwrap().replies.remove(0).given) {
+            (137, given) => assert!(matches!(given, Given::Refused(Refusal::Rejected))),
+            (_, given) => assert!(matches!(given, Given::Transfer(_)), "{n}: {given:?}"),
+        }
+    }
+    assert_eq!(memory.total(1), 1499);
+}
+
+#[tokio::test]
+async fn a_poisoned_item_of_a_group_fails_alone_unless_all_or_none() {
+    let (engine, memory) = engine(2, &one_lane());
+    let commands = || {
+        let mut commands = vec![transfer(0, 1, 1); 5];
+        commands[2] = with_reference(transfer(0, 1, 1), POISON);
+        Job { commands, ..Job::one(TENANT, transfer(0, 1, 1)) }
+    };
+    let reply = engine.submit(commands()).await.unwrap();
+    let refused: Vec<_> = (0..5)
+        .filter(|n| matches!(reply.replies[*n].given, Given::Refused(Refusal::Rejected)))
+        .collect();
+    assert_eq!((refused, memory.total(1)), (vec![2], 1004));
+    let reply = engine.submit(Job { atomic: true, ..commands() }).await.unwrap();
+    assert!(matches!(reply.refused_at, Some((_, Refusal::Rejected))));
+    assert_eq!(memory.total(1), 1004);
+}
+
+#[tokio::test]
+async fn an_all_or_none_group_leaves_nothing_when_one_is_refused() {
+    let (engine, memory) = engine(3, &one_lane());
+    let commands = vec![transfer(0, 1, 600), transfer(1, 2, 1600), transfer(0, 2, 600)];
+    let job = Job { commands, atomic: true, ..Job::one(TENANT, transfer(0, 1, 1)) };
+    let reply = engine.submit(job).await.unwrap();
+    let (index, refusal) = reply.refused_at.unwrap();
+    assert_eq!((index, refusal.code()), (2, "insufficient_funds"));
+    assert_eq!((memory.total(0), memory.total(1), memory.transfers()), (1000, 1000, 0));
+    assert_eq!(memory.0.lock().unwrap().events, 0);
+}
+
+#[tokio::test]
+async fn a_dry_run_decides_and_writes_nothing() {
+    let (engine, memory) = engine(2, &one_lane());
+    for (amount, accepted) in [(1000, true), (1001, false)] {
+        let job = Job { dry_run: true, ..Job::one(TENANT, transfer(0, 1, amount)) };
+        assert_eq!(is_accepted(&engine.submit(job).await.unwrap()), accepted);
+    }
+    assert_eq!((memory.total(0), memory.transfers()), (1000, 0));
+}
+
+#[tokio::test]
+async fn a_key_is_answered_once_and_repeated() {
+    let (engine, memory) = engine(2, &one_lane());
+    let keyed = |fingerprint| Job::one(TENANT, with_key(transfer(0, 1, 10), 99, fingerprint));
+    let twice = [engine.submit(keyed(1)), engine.submit(keyed(1))];
+    let replies = futures::future::join_all(twice).await;
+    let replayed = replies.iter().filter(|r| r.as_ref().unwrap().replies[0].replayed).count();
+    assert_eq!((replayed, memory.total(1)), (1, 1010));
+    let other = engine.submit(keyed(2)).await.unwrap();
+    let mismatch = Given::Refused(Refusal::IdempotencyMismatch);
+    assert_eq!(format!("{:?}", other.replies[0].given), format!("{mismatch:?}"));
+}
+
+#[tokio::test]
+async fn duplicates_inside_one_group_get_the_first_answer() {
+    let (engine, memory) = engine(2, &one_lane());
+    let item = with_key(transfer(0, 1, 10), 5, 1);
+    let poor = with_key(transfer(0, 1, 5000), 6, 1);
+    let commands = vec![item.clone(), item, poor.clone(), poor];
+    let job = Job { commands, ..Job::one(TENANT, transfer(0, 1, 1)) };
+    let reply = engine.submit(job).await.unwrap();
+    let replayed: Vec<bool> = reply.replies.iter().map(|reply| reply.replayed).collect();
+    assert_eq!((replayed, memory.total(1)), (vec![false, true, false, true], 1010));
+}
+
+#[tokio::test]
+async fn a_batch_in_the_way_of_another_is_run_again() {
+    let (engine, memory) = engine(2, &one_lane());
+    let busy = || StoreError::Contention("deadlock".into());
+    memory.0.lock().unwrap().faults = vec![busy(), busy(), busy()];
+    let reply = engine.submit(Job::one(TENANT, transfer(0, 1, 10))).await.unwrap();
+    assert!(is_accepted(&reply));
+    assert_eq!((memory.total(1), memory.transfers()), (1010, 1));
+}
+
+#[tokio::test]
+async fn a_lost_database_is_told_and_then_forgotten() {
+    let (engine, memory) = engine(2, &one_lane());
+    memory.0.lock().unwrap().faults = vec![StoreError::Unavailable("gone".into())];
+    let job = || Job::one(TENANT, with_key(transfer(0, 1, 10), 1, 1));
+    let error = engine.submit(job()).await.unwrap_err();
+    assert!(matches!(error, EngineError::Unavailable(_)), "{error:?}");
+    assert_eq!(memory.total(1), 1000);
+    let reply = engine.submit(job()).await.unwrap();
+    assert!(is_accepted(&reply) && !reply.replies[0].replayed);
+    assert_eq!(memory.total(1), 1010);
+}
+
+#[tokio::test]
+async fn shutdown_commits_what_is_waiting_and_takes_no_more() {
+    let (engine, memory) = engine(2, &one_lane());
+    let waiting: Vec<_> = (0..50)
+        .map(|_| {
+            let engine = engine.clone();
+            tokio::spawn(async move { engine.submit(Job::one(TENANT, transfer(0, 1, 1))).await })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    engine.shutdown().await;
+    let mut done = 0;
+    for reply in waiting {
+        done += i64::from(reply.await.unwrap().is_ok());
+    }
+    assert_eq!(memory.total(1), 1000 + done);
+    assert!(done > 0, "nothing was waiting");
+    assert!(engine.submit(Job::one(TENANT, transfer(0, 1, 1))).await.is_err());
+}
