@@ -1,0 +1,64 @@
+//! Who asks: a bearer token becomes a caller before a handler runs.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, header, request::Parts},
+};
+use caudal_service::{Caller, Service, ServiceError};
+
+use crate::problem::{Problem, internal};
+
+/// Looks the request's key up; by its hash, so a guess learns nothing from the time it takes.
+pub(crate) async fn authenticate(
+    service: &Service,
+    headers: &HeaderMap,
+) -> Result<Arc<Caller>, Problem> {
+    let secret = bearer(headers).ok_or(ServiceError::Unauthorized)?;
+    Ok(service.authenticate(secret).await?)
+}
+
+/// The token of `Authorization: Bearer …`, if there is just one such header.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut given = headers.get_all(header::AUTHORIZATION).iter();
+    let value = given.next()?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    let token = token.trim();
+    let is_one = given.next().is_none();
+    (is_one && scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+/// The caller, for handlers of routes that ask for a scope.
+pub(crate) struct By(pub Arc<Caller>);
+
+impl<S: Sync> FromRequestParts<S> for By {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        // Every route with a scope puts the caller there.
+        parts.extensions.get::<Arc<Caller>>().cloned().map(Self).ok_or_else(internal)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn the_scheme_is_bearer_in_any_case() {
+        let read = |text: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, HeaderValue::from_static(text));
+            bearer(&headers).map(str::to_owned)
+        };
+        assert_eq!(read("Bearer sk_test_1").as_deref(), Some("sk_test_1"));
+        assert_eq!(read("bearer  sk_test_1").as_deref(), Some("sk_test_1"));
+        for bad in ["", "Bearer", "Bearer ", "Basic sk_test_1", "sk_test_1"] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+        assert_eq!(bearer(&HeaderMap::new()), None);
+    }
+}

@@ -1,0 +1,221 @@
+//! One route: what it is, who may call it, what it takes and gives. The router and the OpenAPI
+//! document are made of the same lines.
+
+use std::{sync::Arc, time::Instant};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    handler::Handler,
+    http::StatusCode,
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::{MethodFilter, on},
+};
+use caudal_domain::access::Scope;
+use utoipa::{
+    ToSchema,
+    openapi::{HttpMethod, Ref, RefOr, schema::Schema},
+};
+
+use crate::{
+    api::Api,
+    auth::authenticate,
+    metrics::{EndpointMetrics, SharedMetrics},
+    problem::Problem,
+    query::Params,
+};
+
+/// Collects the schemas a type needs, and refers to it.
+pub(crate) type SchemaOf = fn(&mut Vec<(String, RefOr<Schema>)>) -> RefOr<Schema>;
+
+fn schema_of<T: ToSchema>(found: &mut Vec<(String, RefOr<Schema>)>) -> RefOr<Schema> {
+    T::schemas(found);
+    found.push((T::name().into_owned(), T::schema()));
+    Ref::from_schema_name(T::name()).into()
+}
+
+/// What a success holds.
+#[derive(Clone, Copy)]
+pub(crate) enum Gives {
+    /// Status without a body of interest.
+    Nothing,
+    One(SchemaOf),
+    /// A page of them.
+    List(SchemaOf),
+    /// Text of this media type.
+    Text(&'static str),
+}
+
+/// A line of the router.
+#[derive(Clone)]
+pub(crate) struct Endpoint {
+    pub method: HttpMethod,
+    pub path: &'static str,
+    pub scope: Option<Scope>,
+    pub summary: &'static str,
+    pub query: Vec<&'static str>,
+    pub takes: Option<SchemaOf>,
+    pub gives: (StatusCode, Gives),
+    /// Statuses of refusals, besides those every route has.
+    pub errors: &'static [u16],
+    pub needs_key: bool,
+    pub moves_money: bool,
+}
+
+impl Endpoint {
+    fn new(method: HttpMethod, path: &'static str, scope: impl Into<Option<Scope>>) -> Self {
+        Self {
+            method,
+            path,
+            scope: scope.into(),
+            summary: "",
+            query: Vec::new(),
+            takes: None,
+            gives: (StatusCode::OK, Gives::Nothing),
+            errors: &[],
+            needs_key: false,
+            moves_money: false,
+        }
+    }
+
+    pub fn summary(mut self, summary: &'static str) -> Self {
+        self.summary = summary;
+        self
+    }
+
+    pub fn query(mut self, names: &[&'static str]) -> Self {
+        self.query.extend_from_slice(names);
+        self
+    }
+
+    pub fn takes<T: ToSchema>(mut self) -> Self {
+        self.takes = Some(schema_of::<T>);
+        self
+    }
+
+    pub fn gives<T: ToSchema>(mut self, status: StatusCode) -> Self {
+        self.gives = (status, Gives::One(schema_of::<T>));
+        self
+    }
+
+    pub fn gives_nothing(mut self, status: StatusCode) -> Self {
+        self.gives = (status, Gives::Nothing);
+        self
+    }
+
+    pub fn gives_text(mut self, media_type: &'static str) -> Self {
+        self.gives = (StatusCode::OK, Gives::Text(media_type));
+        self
+    }
+
+    /// A page, with the parameters of every list.
+    pub fn lists<T: ToSchema>(mut self) -> Self {
+        self.gives = (StatusCode::OK, Gives::List(schema_of::<T>));
+        self.query(crate::query::LIST)
+    }
+
+    pub fn errors(mut self, statuses: &'static [u16]) -> Self {
+        self.errors = statuses;
+        self
+    }
+
+    /// Needs an `Idempotency-Key`.
+    pub fn once(mut self) -> Self {
+        self.needs_key = true;
+        self
+    }
+
+    /// Is counted among the transfers.
+    pub fn money(mut self) -> Self {
+        self.moves_money = true;
+        self
+    }
+
+    fn filter(&self) -> (MethodFilter, &'static str) {
+        match self.method {
+            HttpMethod::Post => (MethodFilter::POST, "POST"),
+            HttpMethod::Patch => (MethodFilter::PATCH, "PATCH"),
+            HttpMethod::Put => (MethodFilter::PUT, "PUT"),
+            HttpMethod::Delete => (MethodFilter::DELETE, "DELETE"),
+            _ => (MethodFilter::GET, "GET"),
+        }
+    }
+}
+
+pub(crate) fn get(path: &'static str, scope: impl Into<Option<Scope>>) -> Endpoint {
+    Endpoint::new(HttpMethod::Get, path, scope)
+}
+
+pub(crate) fn post(path: &'static str, scope: impl Into<Option<Scope>>) -> Endpoint {
+    Endpoint::new(HttpMethod::Post, path, scope)
+}
+
+pub(crate) fn patch(path: &'static str, scope: impl Into<Option<Scope>>) -> Endpoint {
+    Endpoint::new(HttpMethod::Patch, path, scope)
+}
+
+pub(crate) fn delete(path: &'static str, scope: impl Into<Option<Scope>>) -> Endpoint {
+    Endpoint::new(HttpMethod::Delete, path, scope)
+}
+
+/// Routes being gathered, with what they are.
+pub(crate) struct Routes {
+    pub api: Api,
+    pub router: Router<Api>,
+    pub endpoints: Vec<Endpoint>,
+}
+
+impl Routes {
+    pub fn new(api: Api) -> Self {
+        Self { api, router: Router::new(), endpoints: Vec::new() }
+    }
+
+    pub fn add<H: Handler<T, Api>, T: 'static>(mut self, endpoint: Endpoint, handler: H) -> Self {
+        let (filter, method) = endpoint.filter();
+        let metrics = Arc::new(EndpointMetrics::new(method, endpoint.path));
+        let entry = Arc::new(Entry { api: self.api.clone(), endpoint, metrics });
+        let path = entry.endpoint.path;
+        self.endpoints.push(entry.endpoint.clone());
+        let enter = from_fn_with_state::<_, _, (State<Arc<Entry>>, Request)>(entry, enter);
+        self.router = self.router.route(path, on(filter, handler).route_layer(enter));
+        self
+    }
+}
+
+struct Entry {
+    api: Api,
+    endpoint: Endpoint,
+    metrics: SharedMetrics,
+}
+
+/// What happens before and after every handler.
+async fn enter(State(entry): State<Arc<Entry>>, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let response = match entry.admit(&mut request).await {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
+    let (took, status) = (started.elapsed(), response.status());
+    entry.metrics.record(took, status);
+    if entry.endpoint.moves_money {
+        entry.api.money.record(took, status);
+    }
+    response
+}
+
+impl Entry {
+    /// Lets in who may come with what the route knows.
+    async fn admit(&self, request: &mut Request) -> Result<(), Problem> {
+        if let Some(scope) = self.endpoint.scope {
+            let caller = authenticate(&self.api.service, request.headers()).await?;
+            caller.require(scope)?;
+            request.extensions_mut().insert(caller);
+        }
+        if request.uri().query().is_some() {
+            let params = Params::read(request.uri(), &self.endpoint.query)?;
+            request.extensions_mut().insert(params);
+        }
+        Ok(())
+    }
+}

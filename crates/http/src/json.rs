@@ -1,0 +1,221 @@
+//! Request bodies: JSON within limits, understood wholly or refused with the field's name.
+
+use axum::{
+    extract::{FromRequest, Request},
+    http::{HeaderMap, StatusCode, header},
+};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::{api::Api, problem::Problem};
+
+/// The largest body of a single request, and of a batch, in bytes.
+const BODY_BYTES: usize = 1 << 20;
+const BATCH_BYTES: usize = 4 << 20;
+
+/// A body that must be there.
+pub(crate) struct Json<T>(pub T);
+
+/// A body of many items.
+pub(crate) struct BatchJson<T>(pub T);
+
+/// A body that may be left out.
+pub(crate) struct JsonOrNothing<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<Api> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
+        check_type(request.headers())?;
+        parse(&read(request, api, BODY_BYTES).await?).map(Self)
+    }
+}
+
+impl<T: DeserializeOwned> FromRequest<Api> for BatchJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
+        check_type(request.headers())?;
+        parse(&read(request, api, BATCH_BYTES).await?).map(Self)
+    }
+}
+
+impl<T: DeserializeOwned + Default> FromRequest<Api> for JsonOrNothing<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
+        let typed = check_type(request.headers());
+        let body = read(request, api, BODY_BYTES).await?;
+        if body.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        typed?;
+        parse(&body).map(Self)
+    }
+}
+
+fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = given.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let detail = "Content-Type must be application/json";
+    let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    let mut problem = Problem::new(status, "unsupported_media_type", detail);
+    problem.param = Some("Content-Type".into());
+    Err(problem)
+}
+
+async fn read(request: Request, api: &Api, limit: usize) -> Result<Bytes, Problem> {
+    let body = request.into_body();
+    if axum::body::HttpBody::size_hint(&body).lower() > limit as u64 {
+        return Err(too_large(limit));
+    }
+    let collected = Limited::new(body, limit).collect();
+    match tokio::time::timeout(api.settings.body_timeout, collected).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(limit)),
+        Ok(Err(_)) => Err(Problem::invalid("", "the body broke off")),
+        Err(_) => {
+            let detail = "the body did not arrive in time";
+            let problem = Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail);
+            Err(Problem { retryable: true, is_last: true, ..problem })
+        }
+    }
+}
+
+fn too_large(limit: usize) -> Problem {
+    let detail = format!("a body has {limit} bytes at most");
+    let problem = Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", detail);
+    Problem { is_last: true, ..problem }
+}
+
+/// Reads quickly; only what is wrong is read again, slowly, to tell where.
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    check_nul(body)?;
+    serde_json::from_slice(body).map_err(|_| explain::<T>(body))
+}
+
+/// U+0000 can only be there as an escape, and PostgreSQL can't store it.
+fn check_nul(body: &[u8]) -> Result<(), Problem> {
+    if !body.contains(&b'\\') {
+        return Ok(());
+    }
+    let Ok(value) = serde_json::from_slice::<Value>(body) else { return Ok(()) };
+    match nul_in(&value, String::new()) {
+        Some(param) => Err(Problem::invalid(param, "holds the character U+0000")),
+        None => Ok(()),
+    }
+}
+
+/// The path of a text or name with U+0000.
+fn nul_in(value: &Value, path: String) -> Option<String> {
+    match value {
+        Value::String(text) => text.contains('\0').then_some(path),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .find_map(|(index, item)| nul_in(item, format!("{path}[{index}]"))),
+        Value::Object(members) => members.iter().find_map(|(name, member)| {
+            if name.contains('\0') {
+                return Some(path.clone());
+            }
+            let dot = if path.is_empty() { "" } else { "." };
+            nul_in(member, format!("{path}{dot}{name}"))
+        }),
+        _ => None,
+    }
+}
+
+fn explain<T: DeserializeOwned>(body: &[u8]) -> Problem {
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let error = match serde_path_to_error::deserialize::<_, T>(&mut reader) {
+        Err(error) => error,
+        Ok(_) => return Problem::invalid("", "there is something after the end of the JSON"),
+    };
+    let path = error.path().to_string();
+    let inner = error.into_inner();
+    let text = inner.to_string();
+    if !inner.is_data() {
+        return Problem::invalid("", format!("the body is not JSON: {text}"));
+    }
+    let detail = text.split(" at line ").next().unwrap_or_default().to_owned();
+    Problem::invalid(param(&path, &detail), detail)
+}
+
+/// Where a field is missing or unknown, the path ends at its object: the field is in the message.
+fn param(path: &str, detail: &str) -> String {
+    let path = if path == "." { "" } else { path };
+    let lacks = ["missing field `", "duplicate field `"];
+    let named = lacks.iter().find_map(|start| detail.strip_prefix(start));
+    let Some(field) = named.and_then(|rest| rest.split('`').next()) else {
+        return path.to_owned();
+    };
+    if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use caudal_domain::Amount;
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Order {
+        #[expect(dead_code, reason = "only its reading is tested")]
+        amount: Amount,
+        #[expect(dead_code, reason = "only its reading is tested")]
+        #[serde(default)]
+        items: Vec<Item>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Item {
+        #[expect(dead_code, reason = "only its reading is tested")]
+        name: String,
+    }
+
+    fn param_of(body: &str) -> Option<String> {
+        parse::<Order>(body.as_bytes()).expect_err(body).param
+    }
+
+    #[test]
+    fn a_problem_names_the_field() {
+        assert!(parse::<Order>(br#"{"amount": 5, "items": [{"name": "a"}]}"#).is_ok());
+        for (body, wanted) in [
+            (r#"{"amount": "10"}"#, "amount"),
+            (r#"{"amount": 10.0}"#, "amount"),
+            (r#"{"amount": 1e3}"#, "amount"),
+            (r#"{"amount": 0}"#, "amount"),
+            (r#"{}"#, "amount"),
+            (r#"{"amount": 1, "amount": 2}"#, "amount"),
+            (r#"{"amount": 1, "colour": 2}"#, "colour"),
+            (r#"{"amount": 1, "items": [{"name": "a"}, {}]}"#, "items[1].name"),
+            (r#"{"amount": 1, "items": [{"name": 5}]}"#, "items[0].name"),
+            (r#"{"amount": 1, "items": [{"name": "a\u0000"}]}"#, "items[0].name"),
+        ] {
+            assert_eq!(param_of(body).as_deref(), Some(wanted), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_names_no_field() {
+        for body in ["", "{", "[]x", "{\"amount\": 1} {}", "\u{0}", "{\"amount\": 1,}"] {
+            assert_eq!(param_of(body), None, "{body}");
+        }
+        let deep = format!("{{\"amount\": {}1{}}}", "[".repeat(500), "]".repeat(500));
+        assert!(parse::<Order>(deep.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn an_escaped_backslash_is_no_nul() {
+        let body = br#"{"amount": 1, "items": [{"name": "a\\u0000"}]}"#;
+        assert!(parse::<Order>(body).is_ok());
+    }
+}

@@ -1,0 +1,295 @@
+//! Every route on one page, with its scope.
+//!
+//! To add one: a line here, its handler in `routes/`, its shapes in `shapes/`. The scope is asked
+//! for, unknown query parameters are refused, answers are measured and the OpenAPI document is
+//! written, all from that line.
+
+use axum::{Router, http::StatusCode, middleware::from_fn_with_state};
+use caudal_domain::access::Scope::{
+    ApiKeysRead, ApiKeysWrite, EventsRead, Platform, TenantRead, TenantWrite, TransfersRead,
+    TransfersWrite, TreasuryFund, WalletsControl, WalletsRead, WalletsWrite,
+};
+
+use crate::{
+    api::Api,
+    document::document,
+    endpoint::{Routes, delete, get, patch, post},
+    frame::{frame, unknown_route, wrong_method},
+    routes::{api_keys, console, events, health, openapi, tenants, transfers, wallets},
+    shapes::{
+        NoFields,
+        api_keys::{ApiKeyPatch, ApiKeyRequest, ApiKeyShape},
+        tenants::{TenantPatch, TenantRequest, TenantShape},
+        transfers::{
+            BatchRequest, BatchShape, CaptureRequest, ReverseRequest, TransferRequest,
+            TransferShape,
+        },
+        wallets::{
+            EntryShape, FundRequest, WalletBalanceShape, WalletPatch, WalletRequest, WalletShape,
+            WithdrawRequest,
+        },
+    },
+};
+
+const OK: StatusCode = StatusCode::OK;
+const CREATED: StatusCode = StatusCode::CREATED;
+/// What may be refused when money moves.
+const MONEY: &[u16] = &[402, 404, 409, 422];
+
+/// The public door.
+pub fn router(api: Api) -> Router {
+    let routes = public_routes(Routes::new(api.clone()));
+    let router = openapi::serve(routes.router, openapi(&api));
+    let router = console::serve(router).fallback(unknown_route);
+    framed(router, api)
+}
+
+/// Probes and metrics: on an address of their own, or merged into [`router`].
+pub fn admin_router(api: &Api) -> Router {
+    framed(admin_routes(Routes::new(api.clone())).router, api.clone())
+}
+
+/// The OpenAPI document of both, as JSON.
+pub fn openapi(api: &Api) -> String {
+    document(&admin_routes(public_routes(Routes::new(api.clone()))).endpoints)
+}
+
+fn framed(router: Router<Api>, api: Api) -> Router {
+    router
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(api.clone(), frame))
+        .with_state(api)
+}
+
+fn public_routes(routes: Routes) -> Routes {
+    transfer_routes(wallet_routes(tenant_routes(event_routes(routes))))
+}
+
+fn event_routes(routes: Routes) -> Routes {
+    routes.add(
+        get("/api/v1/events", EventsRead)
+            .summary("Events as they happen: server-sent, resumable with Last-Event-ID")
+            .gives_text("text/event-stream"),
+        events::stream,
+    )
+}
+
+fn admin_routes(routes: Routes) -> Routes {
+    routes
+        .add(get("/healthz", None).summary("Whether the process runs"), health::live)
+        .add(
+            get("/readyz", None).summary("Whether requests can be served").errors(&[503]),
+            health::ready,
+        )
+        .add(
+            get("/metrics", None).summary("Measures for Prometheus").gives_text("text/plain"),
+            health::metrics,
+        )
+}
+
+fn tenant_routes(routes: Routes) -> Routes {
+    routes
+        .add(
+            post("/api/v1/tenants", Platform)
+                .summary("Create a tenant with its owner's key, which is shown once")
+                .takes::<TenantRequest>()
+                .gives::<TenantShape<'_>>(CREATED)
+                .errors(&[409, 422])
+                .once(),
+            tenants::create,
+        )
+        .add(
+            get("/api/v1/tenants/me", TenantRead)
+                .summary("Read the tenant of the key used")
+                .gives::<TenantShape<'_>>(OK),
+            tenants::read,
+        )
+        .add(
+            patch("/api/v1/tenants/me", TenantWrite)
+                .summary("Configure the tenant of the key used")
+                .takes::<TenantPatch>()
+                .gives::<TenantShape<'_>>(OK)
+                .errors(&[409, 412]),
+            tenants::update,
+        )
+        .add(
+            post("/api/v1/api-keys", ApiKeysWrite)
+                .summary("Create an API key, whose secret is shown once")
+                .takes::<ApiKeyRequest>()
+                .gives::<ApiKeyShape<'_>>(CREATED)
+                .errors(&[409, 422])
+                .once(),
+            api_keys::create,
+        )
+        .add(
+            get("/api/v1/api-keys", ApiKeysRead)
+                .summary("List API keys, newest first")
+                .lists::<ApiKeyShape<'_>>(),
+            api_keys::list,
+        )
+        .add(
+            get("/api/v1/api-keys/{id}", ApiKeysRead)
+                .summary("Read an API key")
+                .gives::<ApiKeyShape<'_>>(OK)
+                .errors(&[404]),
+            api_keys::read,
+        )
+        .add(
+            patch("/api/v1/api-keys/{id}", ApiKeysWrite)
+                .summary("Rename an API key")
+                .takes::<ApiKeyPatch>()
+                .gives::<ApiKeyShape<'_>>(OK)
+                .errors(&[404, 409]),
+            api_keys::update,
+        )
+        .add(
+            delete("/api/v1/api-keys/{id}", ApiKeysWrite)
+                .summary("Revoke an API key")
+                .gives_nothing(StatusCode::NO_CONTENT)
+                .errors(&[404]),
+            api_keys::revoke,
+        )
+}
+
+fn wallet_routes(routes: Routes) -> Routes {
+    let control = |path, summary| {
+        post(path, WalletsControl)
+            .summary(summary)
+            .takes::<NoFields>()
+            .gives::<WalletShape<'static>>(OK)
+            .errors(&[404, 409, 422])
+            .once()
+    };
+    routes
+        .add(
+            post("/api/v1/wallets", WalletsWrite)
+                .summary("Create a wallet")
+                .takes::<WalletRequest>()
+                .gives::<WalletShape<'_>>(CREATED)
+                .errors(&[404, 409, 422])
+                .once(),
+            wallets::create,
+        )
+        .add(
+            get("/api/v1/wallets", WalletsRead)
+                .summary("List wallets, newest first")
+                .lists::<WalletShape<'_>>()
+                .query(&["user", "status", "currency"])
+                .errors(&[404]),
+            wallets::list,
+        )
+        .add(
+            get("/api/v1/wallets/{id}", WalletsRead)
+                .summary("Read a wallet")
+                .gives::<WalletShape<'_>>(OK)
+                .errors(&[404]),
+            wallets::read,
+        )
+        .add(
+            patch("/api/v1/wallets/{id}", WalletsWrite)
+                .summary("Change a wallet's name, metadata and floor")
+                .takes::<WalletPatch>()
+                .gives::<WalletShape<'_>>(OK)
+                .errors(&[404, 409, 412]),
+            wallets::update,
+        )
+        .add(
+            get("/api/v1/wallets/{id}/entries", WalletsRead)
+                .summary("List what changed a wallet, newest first")
+                .lists::<EntryShape>()
+                .errors(&[404]),
+            wallets::entries,
+        )
+        .add(
+            get("/api/v1/wallets/{id}/balance", WalletsRead)
+                .summary("Read a wallet's balance, now or as it was")
+                .gives::<WalletBalanceShape>(OK)
+                .query(&["at"])
+                .errors(&[404]),
+            wallets::balance,
+        )
+        .add(
+            post("/api/v1/wallets/{id}/fund", TreasuryFund)
+                .summary("Move the tenant's own money into a wallet")
+                .takes::<FundRequest>()
+                .gives::<TransferShape<'_>>(CREATED)
+                .errors(MONEY)
+                .once()
+                .money(),
+            wallets::fund,
+        )
+        .add(
+            post("/api/v1/wallets/{id}/withdraw", TransfersWrite)
+                .summary("Move a wallet's money to the world outside")
+                .takes::<WithdrawRequest>()
+                .gives::<TransferShape<'_>>(CREATED)
+                .errors(MONEY)
+                .once()
+                .money(),
+            wallets::withdraw,
+        )
+        .add(
+            control("/api/v1/wallets/{id}/freeze", "Stop what would be taken from a wallet"),
+            wallets::freeze,
+        )
+        .add(control("/api/v1/wallets/{id}/unfreeze", "End a freeze"), wallets::unfreeze)
+        .add(control("/api/v1/wallets/{id}/close", "Close an empty wallet"), wallets::close)
+}
+
+fn transfer_routes(routes: Routes) -> Routes {
+    let write = |path| post(path, TransfersWrite).errors(MONEY).once().money();
+    routes
+        .add(
+            write("/api/v1/transfers")
+                .summary("Move money between wallets, at once or held")
+                .takes::<TransferRequest>()
+                .gives::<TransferShape<'_>>(CREATED)
+                .query(&["dry_run"]),
+            transfers::create,
+        )
+        .add(
+            post("/api/v1/transfers/batch", TransfersWrite)
+                .summary("Move money many times in one commit")
+                .takes::<BatchRequest>()
+                .gives::<BatchShape<'_>>(OK)
+                .errors(MONEY)
+                .money(),
+            transfers::batch,
+        )
+        .add(
+            get("/api/v1/transfers", TransfersRead)
+                .summary("List transfers, newest first")
+                .lists::<TransferShape<'_>>()
+                .query(&["status", "wallet", "reference"])
+                .errors(&[404]),
+            transfers::list,
+        )
+        .add(
+            get("/api/v1/transfers/{id}", TransfersRead)
+                .summary("Read a transfer")
+                .gives::<TransferShape<'_>>(OK)
+                .errors(&[404]),
+            transfers::read,
+        )
+        .add(
+            write("/api/v1/transfers/{id}/capture")
+                .summary("Take what is held, wholly or in part")
+                .takes::<CaptureRequest>()
+                .gives::<TransferShape<'_>>(OK),
+            transfers::capture,
+        )
+        .add(
+            write("/api/v1/transfers/{id}/void")
+                .summary("Let go what is held")
+                .takes::<NoFields>()
+                .gives::<TransferShape<'_>>(OK),
+            transfers::void,
+        )
+        .add(
+            write("/api/v1/transfers/{id}/reverse")
+                .summary("Give back what was moved, wholly or in part")
+                .takes::<ReverseRequest>()
+                .gives::<TransferShape<'_>>(CREATED),
+            transfers::reverse,
+        )
+}

@@ -1,0 +1,71 @@
+//! `/api/v1/api-keys`.
+
+use axum::{
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use caudal_domain::ApiKeyId;
+
+use super::InPath;
+use crate::{
+    answer::{Answer, add_headers, bytes, done, json},
+    api::Api,
+    auth::By,
+    idempotency::Write,
+    json::Json,
+    problem::Problem,
+    query::{List, Params, Shown, list_body, next_of},
+    shapes::api_keys::{ApiKeyPatch, ApiKeyRequest, ApiKeyShape},
+};
+
+pub(crate) async fn create(
+    State(api): State<Api>,
+    write: Write,
+    Json(request): Json<ApiKeyRequest>,
+) -> Answer {
+    let asked = write.asked(&request)?;
+    let new = request.into_new(api.service.now())?;
+    let made = api.service.create_api_key(asked, new).await?;
+    let shape = ApiKeyShape::with_secret(&made.value.key, &made.value.secret);
+    done(StatusCode::CREATED, &made, &shape)
+}
+
+pub(crate) async fn list(State(api): State<Api>, By(caller): By, params: Params) -> Answer {
+    let window = params.window(List::ApiKeys)?;
+    let fields = params.fields(ApiKeyShape::FIELDS)?;
+    let page = api.service.list_api_keys(&caller, &window).await?;
+    let shapes = page.items.iter().map(ApiKeyShape::from).collect();
+    let body = list_body(shapes, next_of(List::ApiKeys, &page), fields.as_deref())?;
+    Ok(bytes(StatusCode::OK, body))
+}
+
+pub(crate) async fn read(
+    State(api): State<Api>,
+    By(caller): By,
+    InPath(id, _): InPath<ApiKeyId>,
+) -> Answer {
+    let key = api.service.api_key(&caller, id).await?;
+    json(StatusCode::OK, &ApiKeyShape::from(&key))
+}
+
+pub(crate) async fn update(
+    State(api): State<Api>,
+    By(caller): By,
+    InPath(id, _): InPath<ApiKeyId>,
+    Json(patch): Json<ApiKeyPatch>,
+) -> Answer {
+    let updated = api.service.rename_api_key(&caller, id, patch.into_name()?).await?;
+    done(StatusCode::OK, &updated, &ApiKeyShape::from(&updated.value))
+}
+
+pub(crate) async fn revoke(
+    State(api): State<Api>,
+    By(caller): By,
+    InPath(id, _): InPath<ApiKeyId>,
+) -> Result<Response, Problem> {
+    let revoked = api.service.revoke_api_key(&caller, id).await?;
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    add_headers(response.headers_mut(), false, &revoked.position);
+    Ok(response)
+}

@@ -1,0 +1,77 @@
+//! Handlers, a file per noun: read what was asked, call one use case, say what came of it.
+
+pub(crate) mod api_keys;
+pub(crate) mod console;
+pub(crate) mod events;
+pub(crate) mod health;
+pub(crate) mod openapi;
+pub(crate) mod tenants;
+pub(crate) mod transfers;
+pub(crate) mod wallets;
+
+use std::{marker::PhantomData, str::FromStr, sync::Arc};
+
+use axum::{
+    extract::{FromRequestParts, Path},
+    http::{HeaderMap, header, request::Parts},
+};
+use caudal_domain::{AccountId, ApiKeyId, TransferId};
+use caudal_service::Caller;
+
+use crate::{answer::is_match, auth::By, problem::Problem};
+
+/// Who changes something, and as which version they have seen it.
+pub(crate) struct Editor {
+    pub caller: Arc<Caller>,
+    headers: HeaderMap,
+}
+
+impl Editor {
+    /// Whether `If-Match` was given.
+    pub fn expects(&self) -> bool {
+        self.headers.contains_key(header::IF_MATCH)
+    }
+
+    pub fn has_seen(&self, version: &str) -> bool {
+        is_match(&self.headers, version)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Editor {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let By(caller) = By::from_request_parts(parts, state).await?;
+        Ok(Self { caller, headers: parts.headers.clone() })
+    }
+}
+
+/// An id that can stand in a path, and what it names.
+pub(crate) trait Named: FromStr {
+    const NOUN: &'static str;
+}
+
+impl Named for AccountId {
+    const NOUN: &'static str = "wallet";
+}
+
+impl Named for TransferId {
+    const NOUN: &'static str = "transfer";
+}
+
+impl Named for ApiKeyId {
+    const NOUN: &'static str = "api_key";
+}
+
+/// The id in the path; a malformed one names nothing.
+pub(crate) struct InPath<T>(pub T, PhantomData<T>);
+
+impl<S: Send + Sync, T: Named + Send> FromRequestParts<S> for InPath<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let unknown = || Problem::not_found(T::NOUN);
+        let text = Path::<String>::from_request_parts(parts, state).await.map_err(|_| unknown())?;
+        text.parse().map(|id| Self(id, PhantomData)).map_err(|_| unknown())
+    }
+}

@@ -1,0 +1,127 @@
+//! API keys as they are asked for and shown.
+
+use caudal_domain::{
+    ApiKeyId, Timestamp,
+    access::{ApiKey, Scope},
+};
+use caudal_service::api_keys::{NewApiKey, Secret};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::check_name;
+use crate::{problem::Problem, query::Shown};
+
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewApiKey, example = json!({"name": "shop", "scopes": ["transfers:write"]}))]
+pub(crate) struct ApiKeyRequest {
+    #[schema(min_length = 1, max_length = 200)]
+    name: String,
+    /// Such as the maker of the key has.
+    #[schema(value_type = Vec<String>, min_items = 1)]
+    scopes: Vec<Scope>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_at: Option<Timestamp>,
+}
+
+impl ApiKeyRequest {
+    pub fn into_new(self, now: Timestamp) -> Result<NewApiKey, Problem> {
+        let Self { name, scopes, expires_at } = self;
+        check_name("name", &name)?;
+        if scopes.is_empty() {
+            return Err(Problem::invalid("scopes", "a key without scopes opens nothing"));
+        }
+        if expires_at.is_some_and(|at| at <= now) {
+            return Err(Problem::invalid("expires_at", "lies in the past"));
+        }
+        Ok(NewApiKey { name, scopes, expires_at })
+    }
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ApiKeyChange, example = json!({"name": "till"}))]
+pub(crate) struct ApiKeyPatch {
+    #[schema(min_length = 1, max_length = 200)]
+    name: String,
+}
+
+impl ApiKeyPatch {
+    pub fn into_name(self) -> Result<String, Problem> {
+        check_name("name", &self.name)?;
+        Ok(self.name)
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = ApiKey, example = json!({
+    "id": "key_01h455vb4pex5vsknk084sn02q", "object": "api_key", "name": "shop",
+    "scopes": ["transfers:write"], "created_at": "2026-01-31T09:30:00.000000Z",
+    "expires_at": null, "revoked_at": null
+}))]
+pub(crate) struct ApiKeyShape<'a> {
+    #[schema(value_type = String)]
+    id: ApiKeyId,
+    object: &'static str,
+    /// The secret: only in the first answer to its creation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<&'a str>,
+    name: &'a str,
+    #[schema(value_type = Vec<String>)]
+    scopes: &'a [Scope],
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_at: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    revoked_at: Option<Timestamp>,
+}
+
+impl<'a> ApiKeyShape<'a> {
+    pub fn with_secret(key: &'a ApiKey, secret: &'a Option<Secret>) -> Self {
+        Self { key: secret.as_ref().map(Secret::reveal), ..key.into() }
+    }
+}
+
+impl<'a> From<&'a ApiKey> for ApiKeyShape<'a> {
+    fn from(key: &'a ApiKey) -> Self {
+        let ApiKey { id, created_at, expires_at, revoked_at, .. } = *key;
+        Self {
+            id,
+            object: "api_key",
+            key: None,
+            name: &key.name,
+            scopes: &key.scopes,
+            created_at,
+            expires_at,
+            revoked_at,
+        }
+    }
+}
+
+impl Shown for ApiKeyShape<'_> {
+    const FIELDS: &'static [&'static str] =
+        &["id", "object", "name", "scopes", "created_at", "expires_at", "revoked_at"];
+}
+
+#[cfg(test)]
+mod tests {
+    use caudal_domain::TenantId;
+
+    use super::*;
+    use crate::shapes::tests::assert_fields;
+
+    #[test]
+    fn the_names_of_fields_are_those_shown() {
+        let key = ApiKey {
+            id: ApiKeyId(1),
+            tenant: TenantId(1),
+            name: "shop".into(),
+            scopes: vec![Scope::TransfersWrite],
+            created_at: Timestamp::default(),
+            expires_at: None,
+            revoked_at: None,
+        };
+        assert_fields(&ApiKeyShape::from(&key));
+    }
+}

@@ -1,0 +1,100 @@
+//! What is heard and said, a file per noun: the JSON of requests and answers, and nothing else.
+//!
+//! Every request refuses fields it does not know. Every answer always has all of its fields.
+
+pub(crate) mod api_keys;
+pub(crate) mod events;
+pub(crate) mod tenants;
+pub(crate) mod transfers;
+pub(crate) mod wallets;
+
+use std::fmt;
+
+use caudal_domain::{
+    AccountId,
+    text::{Metadata, check_text},
+};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Visitor};
+use utoipa::ToSchema;
+
+use crate::problem::Problem;
+
+/// Characters of names and references at most.
+pub(crate) const NAME_CHARS: usize = 200;
+
+/// A request without fields.
+#[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NoFields)]
+pub(crate) struct NoFields {}
+
+/// A wallet's id in a request. A malformed one is as unknown as any other, so it becomes an id
+/// that no wallet has, and the answer is decided (and kept) where all others are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WalletId(pub AccountId);
+
+impl WalletId {
+    pub const UNKNOWN: Self = Self(AccountId(0));
+
+    pub fn read(text: &str) -> Self {
+        text.parse().map_or(Self::UNKNOWN, Self)
+    }
+}
+
+impl Serialize for WalletId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for WalletId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = WalletId;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the id of a wallet, wal_…")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<WalletId, E> {
+                Ok(WalletId::read(text))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
+/// A field that was given, if only as null.
+pub(crate) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// Checks a text that says something: 1 to [`NAME_CHARS`] characters.
+pub(crate) fn check_name(param: &str, text: &str) -> Result<(), Problem> {
+    if text.is_empty() {
+        return Err(Problem::invalid(param, "is empty"));
+    }
+    check_text(text, NAME_CHARS).map_err(|why| Problem::invalid(param, why))
+}
+
+pub(crate) fn check_metadata(param: &str, metadata: &Metadata) -> Result<(), Problem> {
+    metadata.check().map_err(|why| Problem::invalid(param, why))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::query::Shown;
+
+    /// The list of names is that of what is written.
+    pub fn assert_fields<T: Shown>(shape: &T) {
+        let json = serde_json::to_value(shape).expect("plain data");
+        let mut names: Vec<_> = json.as_object().expect("an object").keys().cloned().collect();
+        names.sort_unstable();
+        let mut fields = T::FIELDS.to_vec();
+        fields.sort_unstable();
+        assert_eq!(names, fields);
+    }
+}
