@@ -34,7 +34,7 @@ impl Default for Settings {
         Self {
             requests_most: 8192,
             streams_most: 1000,
-            body_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(8),
             request_timeout: Duration::from_secs(30),
             ping_every: Duration::from_secs(15),
         }

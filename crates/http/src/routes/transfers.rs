@@ -105,7 +105,8 @@ pub(crate) async fn void(
     JsonOrNothing(request): JsonOrNothing<NoFields>,
 ) -> Answer {
     let asked = write.asked(&request)?;
-    moved(&api, StatusCode::OK, &api.service.follow(asked, id, Follow::Void).await?)
+    let voided = api.service.follow(asked, id, Follow::Void).await?;
+    done(StatusCode::OK, &voided, &TransferShape::from(&voided.value))
 }
 
 pub(crate) async fn reverse(
