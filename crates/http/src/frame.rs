@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use crate::{
     api::{Api, RequestId, X_REQUEST_ID},
     problem::{Problem, internal},
+    remainder::watch,
 };
 
 const NOSNIFF: HeaderName = header::X_CONTENT_TYPE_OPTIONS;
@@ -22,17 +23,30 @@ const NOSNIFF: HeaderName = header::X_CONTENT_TYPE_OPTIONS;
 pub(crate) async fn frame(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let id = api.request_id(request.headers());
     request.extensions_mut().insert(id.clone());
+    let (parts, body) = request.into_parts();
+    let (body, remainder) = watch(body);
+    let request = Request::from_parts(parts, body);
     let mut response = match api.requests.try_acquire() {
         Ok(_place) => answer(&api, &id, next.run(request)).await,
         Err(_) => {
             let detail = "too many requests are being answered";
+            drop(request);
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail).into_response()
         }
     };
-    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+    let problem = response.extensions_mut().remove::<Problem>();
+    let goes_on = match (&problem, remainder) {
+        (Some(problem), _) if problem.is_last => false,
+        (_, Some(remainder)) => remainder.drain().await,
+        (_, None) => true,
+    };
+    if let Some(problem) = problem {
         problem.write(&id, &mut response);
     }
     let headers = response.headers_mut();
+    if !goes_on {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     headers.insert(X_REQUEST_ID, id.0);
     headers.insert(NOSNIFF, HeaderValue::from_static("nosniff"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));

@@ -14,6 +14,8 @@ use crate::{api::Api, problem::Problem};
 /// The largest body of a single request, and of a batch, in bytes.
 const BODY_BYTES: usize = 1 << 20;
 const BATCH_BYTES: usize = 4 << 20;
+/// Of a body that is too large, so much is read and thrown away.
+const DRAINED_BYTES: usize = 16 << 20;
 
 /// A body that must be there.
 pub(crate) struct Json<T>(pub T);
@@ -70,14 +72,22 @@ fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 async fn read(request: Request, api: &Api, limit: usize) -> Result<Bytes, Problem> {
-    let body = request.into_body();
+    // Whoever asks before sending can be told at once.
+    let is_sending = !request.headers().contains_key(header::EXPECT);
+    let mut body = request.into_body();
     if axum::body::HttpBody::size_hint(&body).lower() > limit as u64 {
+        if is_sending {
+            drain(body, api).await;
+        }
         return Err(too_large(limit));
     }
-    let collected = Limited::new(body, limit).collect();
+    let collected = Limited::new(&mut body, limit).collect();
     match tokio::time::timeout(api.settings.body_timeout, collected).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(limit)),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            drain(body, api).await;
+            Err(too_large(limit))
+        }
         Ok(Err(_)) => Err(Problem::invalid("", "the body broke off")),
         Err(_) => {
             let detail = "the body did not arrive in time";
@@ -85,6 +95,21 @@ async fn read(request: Request, api: &Api, limit: usize) -> Result<Bytes, Proble
             Err(Problem { retryable: true, is_last: true, ..problem })
         }
     }
+}
+
+/// Throws away what still comes, up to a limit: to close a connection on a peer that is sending
+/// resets it, and the answer is lost on the way (RFC 9112, 9.6).
+async fn drain(mut body: axum::body::Body, api: &Api) {
+    let draining = async {
+        let mut left = DRAINED_BYTES;
+        while let Some(Ok(frame)) = body.frame().await
+            && let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, Bytes::len))
+        {
+            left = rest;
+        }
+    };
+    // Too slow is too much as well.
+    let _ = tokio::time::timeout(api.settings.body_timeout, draining).await;
 }
 
 fn too_large(limit: usize) -> Problem {

@@ -19,6 +19,7 @@ mod json;
 mod metrics;
 pub mod problem;
 mod query;
+mod remainder;
 mod router;
 mod routes;
 mod serve;

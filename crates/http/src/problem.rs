@@ -120,9 +120,6 @@ impl Problem {
             }
             _ => {}
         }
-        if self.is_last {
-            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
     }
 }
 

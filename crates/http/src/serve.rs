@@ -39,7 +39,7 @@ const BUFFER_BYTES: usize = 256 << 10;
 
 /// Said to a connection too many, without a look at what it asks.
 const TOO_MANY: &str = "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n\
-    connection: close\r\ncontent-type: application/problem+json\r\ncontent-length: 180\r\n\r\n\
+    connection: close\r\ncontent-type: application/problem+json\r\ncontent-length: 181\r\n\r\n\
     {\"type\":\"urn:caudal:problem:overloaded\",\"title\":\"Overloaded\",\"status\":503,\
     \"code\":\"overloaded\",\"detail\":\"too many connections are open\",\
     \"param\":null,\"request_id\":\"\",\"retryable\":true}";
