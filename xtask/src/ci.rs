@@ -11,14 +11,16 @@ mod results;
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use crate::process::stream;
 use crate::testbed::postgres::{Postgres, is_installed, postgres_up};
 use crate::workspace::{Package, Workspace, cargo};
-use crate::{say, testbed, tidy};
+use crate::{chaos, say, testbed, tidy};
 use results::Results;
 
+/// How often each server is killed; `cargo xtask chaos` kills more.
+const KILLS: u64 = 5;
 /// No suite takes a tenth of this; one that hangs must not hold a machine for ever.
 const LIMIT: Duration = Duration::from_secs(60 * 60);
 
@@ -48,8 +50,10 @@ pub fn run(workspace: &Workspace) -> Result<bool> {
     run.sources();
     if run.build() {
         run.tests();
+        run.faults();
     } else {
         run.skip("tests", "the build failed");
+        run.skip("faults", "the build failed");
     }
     Ok(run.finish())
 }
@@ -123,6 +127,21 @@ impl Run<'_> {
             drop(postgres);
             std::fs::remove_dir_all(dir).ok();
         }
+    }
+
+    /// The short form of `cargo xtask chaos`.
+    fn faults(&mut self) {
+        let workspace = self.workspace;
+        let mut skipped = Vec::new();
+        self.suite("faults", || {
+            let profile = chaos::Profile::Dev;
+            let args = chaos::Args { kills: KILLS, seed: 1, only: Vec::new(), profile };
+            let found = chaos::parts(workspace, &args)?;
+            skipped = found.skipped;
+            ensure!(found.failed.is_empty(), found.failed.join("; "));
+            Ok(format!("{} parts", found.passed))
+        });
+        skipped.iter().for_each(|why| self.skip("faults", why));
     }
 
     /// A PostgreSQL for this run alone; its start is a suite, for a failure there must show.

@@ -1,9 +1,11 @@
 //! Caudal's own automation, as a library so that each command can use the others' parts.
 //!
 //! Reading order: [`ci`] (what `make test` runs), [`tidy`] (the house rules as a program),
+//! [`chaos`] (servers killed, stalled and starved under load), [`bench`] (side by side),
 //! [`testbed`] (real servers on private ports), [`process`] and [`workspace`] (what they stand on).
 
 pub mod bench;
+pub mod chaos;
 pub mod ci;
 pub mod process;
 pub mod testbed;

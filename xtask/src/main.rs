@@ -9,7 +9,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use xtask::testbed::{Action, Server};
 use xtask::workspace::Workspace;
-use xtask::{bench, ci, testbed, tidy};
+use xtask::{bench, chaos, ci, testbed, tidy};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Caudal's own automation")]
@@ -28,6 +28,8 @@ enum Command {
     Ci,
     /// Caudal side by side with pgbench double entry, in one run on one PostgreSQL
     Bench(bench::Args),
+    /// Servers killed, stalled and starved under load; nothing acknowledged may be lost
+    Chaos(chaos::Args),
     /// Start or stop a real server on a private port, or print its URL
     Testbed { action: Action, server: Server },
 }
@@ -40,6 +42,7 @@ fn main() -> Result<ExitCode> {
         Command::Lint => ci::lint(&workspace)?,
         Command::Ci => ci::run(&workspace)?,
         Command::Bench(args) => bench::run(&workspace, &args)?,
+        Command::Chaos(args) => chaos::run(&workspace, &args)?,
         Command::Testbed { action, server } => testbed::run(&workspace, action, server)?,
     };
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })

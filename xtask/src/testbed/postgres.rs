@@ -58,7 +58,6 @@ pub fn postgres_up(dir: &Path) -> Result<Postgres> {
         port: 0,
         keep: true,
     };
-    postgres.account.create_dir(&postgres.socket_dir)?;
     postgres.init()?;
     postgres.port = free_port()?;
     postgres.configure()?;
@@ -136,6 +135,8 @@ impl Postgres {
 
     /// Starts it again after [`Postgres::kill_9`] or [`Postgres::stop`], on the same port.
     pub fn start(&mut self) -> Result<()> {
+        // A stop removes it where it lies outside.
+        self.account.create_dir(&self.socket_dir)?;
         let log = self.dir.join("log");
         let started = output(
             self.tool("pg_ctl")
@@ -361,7 +362,7 @@ fn socket_dir(dir: &Path) -> PathBuf {
 
 /// A port from below 32,768, where Linux takes the ports of outgoing connections: a load test must
 /// not take the server's port while it is down between a kill and the next start.
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     let start = std::process::id() % 10_000;
     for step in 0..10_000 {
         let port = u16::try_from(20_000 + (start + step) % 10_000)?;
