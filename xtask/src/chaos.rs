@@ -50,6 +50,9 @@ pub struct Args {
     /// Which build is put to the test
     #[arg(long, value_enum, default_value_t = Profile::Release)]
     pub profile: Profile,
+    /// This program instead; nothing is built
+    #[arg(long, value_name = "FILE", conflicts_with = "profile")]
+    pub binary: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -102,7 +105,10 @@ pub fn parts(workspace: &Workspace, args: &Args) -> Result<Found> {
         let names: Vec<&str> = PARTS.iter().map(|(name, _)| *name).collect();
         ensure!(names.contains(&name.as_str()), "no part {name}; there are {}", names.join(", "));
     }
-    let binary = build(workspace, args.profile)?;
+    let binary = match &args.binary {
+        Some(binary) => std::path::absolute(binary)?,
+        None => build(workspace, args.profile)?,
+    };
     outages::unmount_left(workspace)?;
     let dir = fresh_dir(workspace, "chaos")?;
     std::fs::create_dir_all(&dir)?;

@@ -135,7 +135,8 @@ impl Run<'_> {
         let mut skipped = Vec::new();
         self.suite("faults", || {
             let profile = chaos::Profile::Dev;
-            let args = chaos::Args { kills: KILLS, seed: 1, only: Vec::new(), profile };
+            let (only, binary) = (Vec::new(), None);
+            let args = chaos::Args { kills: KILLS, seed: 1, only, profile, binary };
             let found = chaos::parts(workspace, &args)?;
             skipped = found.skipped;
             ensure!(found.failed.is_empty(), found.failed.join("; "));

@@ -94,7 +94,8 @@ async fn prepare_schema(
         );
         return Ok(());
     }
-    let done = store.migrate(clock.now()).await.context("the schema can't be brought up to date")?;
+    let done =
+        store.migrate(clock.now()).await.context("the schema can't be brought up to date")?;
     if !done.is_empty() {
         tracing::info!(migrations = ?done, "brought the schema up to date");
     }

@@ -62,7 +62,8 @@ fn framed(router: Router<Api>, api: Api) -> Router {
 }
 
 fn public_routes(routes: Routes) -> Routes {
-    transfer_routes(wallet_routes(tenant_routes(event_routes(routes))))
+    let wallets = |routes| wallet_money_routes(wallet_routes(routes));
+    transfer_routes(wallets(tenant_routes(event_routes(routes))))
 }
 
 fn event_routes(routes: Routes) -> Routes {
@@ -152,14 +153,6 @@ fn tenant_routes(routes: Routes) -> Routes {
 }
 
 fn wallet_routes(routes: Routes) -> Routes {
-    let control = |path, summary| {
-        post(path, WalletsControl)
-            .summary(summary)
-            .takes::<NoFields>()
-            .gives::<WalletShape<'static>>(OK)
-            .errors(&[404, 409, 422])
-            .once()
-    };
     routes
         .add(
             post("/api/v1/wallets", WalletsWrite)
@@ -208,6 +201,18 @@ fn wallet_routes(routes: Routes) -> Routes {
                 .errors(&[404]),
             wallets::balance,
         )
+}
+
+fn wallet_money_routes(routes: Routes) -> Routes {
+    let control = |path, summary| {
+        post(path, WalletsControl)
+            .summary(summary)
+            .takes::<NoFields>()
+            .gives::<WalletShape<'static>>(OK)
+            .errors(&[404, 409, 422])
+            .once()
+    };
+    routes
         .add(
             post("/api/v1/wallets/{id}/fund", TreasuryFund)
                 .summary("Move the tenant's own money into a wallet")

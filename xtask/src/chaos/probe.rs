@@ -89,7 +89,8 @@ impl Probe {
     pub(super) fn finish(mut self) -> Result<Seen> {
         self.stop.store(true, Ordering::Relaxed);
         let thread = self.thread.take().context("a probe ends once")?;
-        wait_for("the probe's last key is acknowledged", END_LIMIT, || Ok(thread.is_finished()))?;
+        wait_for("the probe's last key is acknowledged", END_LIMIT, || Ok(thread.is_finished()))
+            .with_context(|| format!("{:?}", self.seen()))?;
         match thread.join() {
             Ok(result) => result?,
             Err(_) => bail!("a probe panicked"),

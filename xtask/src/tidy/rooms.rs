@@ -28,8 +28,8 @@ const WALLS: &[(&[&str], &[&str], &str)] = &[
     (&["axum", "utoipa"], &["http"], "only `http` speaks HTTP, so that a use case has no door"),
     (
         &["tokio-postgres", "rusqlite", "deadpool-postgres", "sqlx"],
-        &["store"],
-        "only `store` knows which database it is",
+        &["store", "testkit"],
+        "only `store` knows which database it is (`testkit` makes databases for tests)",
     ),
     (&["hyper"], &["bench", "testkit"], "only clients speak bare HTTP; `http` goes through axum"),
     (&["plotters", "indicatif", "hdrhistogram"], &["bench"], "only `bench` draws and measures"),

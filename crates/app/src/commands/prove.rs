@@ -41,7 +41,11 @@ pub(super) async fn reconcile(settings: &Settings, args: &Args) -> anyhow::Resul
         ))?;
     }
     let proven = report.is_proven();
-    say(if proven { "\nThe books are proven." } else { "\nThe books do NOT agree: see NO above." })?;
+    let verdict = match proven {
+        true => "\nThe books are proven.",
+        false => "\nThe books do NOT agree: see NO above.",
+    };
+    say(verdict)?;
     Ok(exit(proven))
 }
 

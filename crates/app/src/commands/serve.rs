@@ -149,11 +149,7 @@ fn start_log(settings: &Settings) {
 }
 
 /// Tells where everything is; an empty development database gets its demo tenant.
-async fn greet(
-    settings: &Settings,
-    instance: &Instance,
-    addr: SocketAddr,
-) -> anyhow::Result<()> {
+async fn greet(settings: &Settings, instance: &Instance, addr: SocketAddr) -> anyhow::Result<()> {
     say(format_args!("Caudal {} listens on http://{addr}/", env!("CARGO_PKG_VERSION")))?;
     if settings.env == Env::Production {
         return Ok(());

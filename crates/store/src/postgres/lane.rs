@@ -152,8 +152,8 @@ impl Session {
         }
     }
 
-    /// First round trip (attached rows add one each). Everything after the locks is read in statements of its own, so that it
-    /// is seen as the last holder of the locks left it.
+    /// First round trip (attached rows add one each). Everything after the locks is read in
+    /// statements of its own, so that it is seen as the last holder of the locks left it.
     async fn lock_and_read(&self, locks: &Locks) -> Result<(Locked, String), StoreError> {
         let (begin, xid, accounts, rows, receipts, transfers) = join!(
             self.client.batch_execute("begin"),
