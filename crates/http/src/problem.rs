@@ -12,7 +12,7 @@ use caudal_service::ServiceError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::api::RequestId;
+use crate::{answer::add_headers, api::RequestId};
 
 /// A problem on its way out: `frame` writes its body, for it knows the request's id.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Problem {
     pub retryable: bool,
     /// The item of a batch for which all of it was refused.
     pub index: Option<usize>,
+    /// Said before, under the same key.
+    pub is_replay: bool,
     /// The connection is of no more use.
     pub is_last: bool,
 }
@@ -64,6 +66,7 @@ impl Problem {
             param: None,
             retryable: status == StatusCode::SERVICE_UNAVAILABLE,
             index: None,
+            is_replay: false,
             is_last: false,
         }
     }
@@ -120,6 +123,7 @@ impl Problem {
             }
             _ => {}
         }
+        add_headers(headers, self.is_replay, &Vec::new());
     }
 }
 
@@ -179,6 +183,7 @@ impl From<ServiceError> for Problem {
         let problem = |status, code: &'static str| Self::new(status, code, detail.clone());
         match error {
             ServiceError::Refused(refusal) => refusal.into(),
+            ServiceError::RefusedBefore(refusal) => Self { is_replay: true, ..refusal.into() },
             ServiceError::Invalid { param, detail } => Self::invalid(param, detail),
             ServiceError::NotFound(noun) => Self::not_found(noun),
             ServiceError::Stale => problem(StatusCode::PRECONDITION_FAILED, "precondition_failed"),

@@ -139,7 +139,8 @@ pub(crate) async fn batch(
     let outcome = api.service.batch(&write.caller, batch).await?;
     match &outcome.value {
         BatchOutcome::RefusedAt(index, refusal) => {
-            Err(Problem { index: Some(*index), ..refusal.clone().into() })
+            let is_replay = outcome.replayed;
+            Err(Problem { index: Some(*index), is_replay, ..refusal.clone().into() })
         }
         BatchOutcome::Items(items) => {
             if !outcome.replayed {
