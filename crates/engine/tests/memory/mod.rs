@@ -45,7 +45,7 @@ impl Lane for Memory {
     ) -> Result<Position, StoreError> {
         // As a real one, it takes a moment, in which the queue fills.
         tokio::task::yield_now().await;
-        let mut tables = self.0.lock().unwrap();
+        let mut tables = self.0.lock().expect("no panic under the lock");
         let locked = Locked {
             accounts: locks
                 .accounts
@@ -143,7 +143,7 @@ pub fn engine(wallets: u128, settings: &Settings) -> (Engine, Memory) {
             version: 1,
             updated_at: Timestamp::default(),
         };
-        memory.0.lock().unwrap().accounts.insert(account.id, account);
+        memory.0.lock().expect("no panic under the lock").accounts.insert(account.id, account);
     }
     let store: Store = Arc::new(memory.clone());
     let ids = Arc::new(|| Box::new(Counting(0)) as Box<dyn IdSource>);
@@ -155,7 +155,7 @@ pub fn wallet(n: u128) -> AccountId {
 }
 
 fn usd() -> Currency {
-    Currency::from_code("USD").unwrap()
+    Currency::from_code("USD").expect("a known code")
 }
 
 /// A transfer between two wallets.
@@ -185,10 +185,10 @@ pub fn with_key(mut command: Command, key: u128, fingerprint: u128) -> Command {
 
 impl Memory {
     pub fn total(&self, n: u128) -> i64 {
-        self.0.lock().unwrap().accounts[&wallet(n)].total
+        self.0.lock().expect("no panic under the lock").accounts[&wallet(n)].total
     }
 
     pub fn transfers(&self) -> usize {
-        self.0.lock().unwrap().transfers.len()
+        self.0.lock().expect("no panic under the lock").transfers.len()
     }
 }
