@@ -9,6 +9,9 @@ pub enum ServiceError {
     /// Decided against; stored with the idempotency key.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// Decided against before, under the same idempotency key; said again.
+    #[error(transparent)]
+    RefusedBefore(Refusal),
     /// The request can't mean anything.
     #[error("{param}: {detail}")]
     Invalid { param: String, detail: String },

@@ -33,6 +33,7 @@ impl Service {
             });
         };
         match first.given {
+            Given::Refused(refusal) if first.replayed => Err(ServiceError::RefusedBefore(refusal)),
             Given::Refused(refusal) => Err(refusal.into()),
             value => Ok(Done { value, replayed: first.replayed, position: reply.position }),
         }
