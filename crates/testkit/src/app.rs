@@ -1,0 +1,111 @@
+//! One Caudal in process, listening on a port of its own.
+
+use std::{
+    net::SocketAddr,
+    panic::{AssertUnwindSafe, resume_unwind},
+    sync::Arc,
+};
+
+use caudal::{Instance, Settings};
+use caudal_http::{Api, Metrics};
+use futures::FutureExt;
+use serde_json::json;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::{Client, Database, TestClock};
+
+pub struct TestApp {
+    /// With the demo tenant's key, which may everything.
+    pub client: Client,
+    pub clock: TestClock,
+    pub instance: Instance,
+    pub addr: SocketAddr,
+    database: Database,
+    door: JoinHandle<std::io::Result<()>>,
+    stop: CancellationToken,
+}
+
+impl TestApp {
+    pub async fn run_on_sqlite(case: impl AsyncFnOnce(&Self)) {
+        Self::run(Database::sqlite(), case).await;
+    }
+
+    /// Does nothing where no server is named.
+    pub async fn run_on_postgres(case: impl AsyncFnOnce(&Self)) {
+        if let Some(database) = Database::postgres().await {
+            Self::run(database, case).await;
+        }
+    }
+
+    /// Runs the case to its end, takes the database away, and only then lets it fail.
+    async fn run(database: Database, case: impl AsyncFnOnce(&Self)) {
+        let app = Self::start(database).await;
+        let case = AssertUnwindSafe(case(&app)).catch_unwind().await;
+        match case {
+            Ok(()) => app.finish().await,
+            Err(failure) => {
+                app.close().await;
+                resume_unwind(failure);
+            }
+        }
+    }
+
+    pub async fn start(database: Database) -> Self {
+        let clock = TestClock::start();
+        let settings = Settings {
+            database_url: database.url(),
+            // Many apps share one test server.
+            database_pool_max: 8,
+            ..Settings::default()
+        };
+        let metrics = Metrics::install().expect("the recorder");
+        let started = Instance::start_with(&settings, Arc::new(clock.clone())).await;
+        let instance = started.expect("an instance");
+        let demo = instance.service.bootstrap(None).await.expect("the demo tenant");
+        let demo = demo.expect("a fresh database");
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let addr = listener.local_addr().expect("its address");
+        let api = Api::new(instance.service.clone(), caudal_http::Settings::default(), metrics);
+        let router = caudal_http::router(api);
+        let stop = CancellationToken::new();
+        let stopped = stop.clone().cancelled_owned();
+        let door = tokio::spawn(caudal_http::serve(listener, router, stopped));
+        let client = Client::new(addr, Some(demo.secret.reveal()));
+        Self { client, clock, instance, addr, database, door, stop }
+    }
+
+    /// The owner of a new tenant, `test` or `live`.
+    pub async fn tenant(&self, mode: &str) -> Client {
+        let body = json!({"name": "another", "mode": mode});
+        let tenant = self.client.post("/tenants", body).await.expect(201);
+        let key = tenant["api_key"]["key"].as_str().expect("the owner's key");
+        self.client.with_key(key)
+    }
+
+    /// The demo tenant with a key that may only this.
+    pub async fn client_with(&self, scopes: &[&str]) -> Client {
+        let body = json!({"name": "narrow", "scopes": scopes});
+        let created = self.client.post("/api-keys", body).await.expect(201);
+        self.client.with_key(created["key"].as_str().expect("the key"))
+    }
+
+    /// Proves the books, then closes.
+    pub async fn finish(self) {
+        let report = self.instance.service.reconcile(None).await.expect("a report");
+        let rebuilt = self.instance.service.rebuild().await.expect("a comparison");
+        self.close().await;
+        assert!(report.is_proven(), "the books are not right: {:#?}", report.checks);
+        let differences = rebuilt.differences;
+        assert!(differences.is_empty(), "the events tell otherwise: {differences:#?}");
+    }
+
+    async fn close(self) {
+        self.stop.cancel();
+        let door = self.door.await.expect("the door did not panic");
+        self.instance.shutdown().await;
+        self.database.remove().await;
+        door.expect("the door closed well");
+    }
+}

@@ -1,0 +1,10 @@
+//! What Caudal promises to whoever calls it, over HTTP, on SQLite and on PostgreSQL alike.
+//!
+//! To add a case: an `async fn` of a `&TestApp` in the file of its subject under `api/`, its name
+//! in that file's list.
+
+mod api {
+    mod bad_input;
+    mod idempotency;
+    mod money;
+}
