@@ -38,9 +38,12 @@ pub fn insert(wallet: &Wallet, unbounded_treasury: bool) -> Vec<Step> {
 const INSERT_ACCOUNT: &str = "insert into accounts (bucket, id, tenant_id, kind, currency, status,
      floor, total, held, pending, version, updated_at)
      values ($1, $2, $3, $4, $5, $6, $7, 0, 0, 0, 0, $8)";
+/// Looks first: `on conflict` alone would wait for every batch that is changing the treasury.
 const INSERT_SYSTEM_ACCOUNT: &str = "insert into accounts (bucket, id, tenant_id, kind, currency,
      status, floor, total, held, pending, version, updated_at)
-     values ($1, $2, $3, $4, $5, $6, $7, 0, 0, 0, 0, $8) on conflict do nothing";
+     select $1, $2, $3, $4, $5, $6, $7, 0, 0, 0, 0, $8
+     where not exists (select 1 from accounts where bucket = $1 and id = $2)
+     on conflict do nothing";
 
 fn account_values(account: &Account) -> Vec<Value> {
     vec![
