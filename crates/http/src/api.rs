@@ -19,8 +19,12 @@ use crate::metrics::{Metrics, MoneyMetrics};
 pub struct Settings {
     /// Requests answered at once; above it callers are told `overloaded` at once.
     pub requests_most: usize,
+    /// Bytes of bodies being read at once, as they were announced; above it: `overloaded`.
+    pub body_bytes_most: usize,
     /// Event streams open at once.
     pub streams_most: usize,
+    /// A stream ends after so long and is resumed by its reader, who must show its key again.
+    pub stream_lifetime: Duration,
     /// From the last header to the last byte of a body.
     pub body_timeout: Duration,
     /// From the first header to the head of the answer.
@@ -33,7 +37,9 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             requests_most: 8192,
+            body_bytes_most: 256 << 20,
             streams_most: 1000,
+            stream_lifetime: Duration::from_secs(15 * 60),
             body_timeout: Duration::from_secs(8),
             request_timeout: Duration::from_secs(30),
             ping_every: Duration::from_secs(15),
@@ -55,6 +61,7 @@ pub struct Inner {
     pub(crate) money: MoneyMetrics,
     pub(crate) requests: Semaphore,
     pub(crate) streams: Arc<Semaphore>,
+    pub(crate) body_bytes: Semaphore,
     /// Makes request ids of different processes different.
     seed: u64,
     counter: AtomicU64,
@@ -89,6 +96,7 @@ impl Api {
         let inner = Inner {
             requests: Semaphore::new(settings.requests_most),
             streams: Arc::new(Semaphore::new(settings.streams_most)),
+            body_bytes: Semaphore::new(settings.body_bytes_most),
             service,
             settings,
             metrics,

@@ -1,6 +1,7 @@
 //! Request bodies: JSON within limits, understood wholly or refused with the field's name.
 
 use axum::{
+    body::HttpBody,
     extract::{FromRequest, Request},
     http::{HeaderMap, StatusCode, header},
 };

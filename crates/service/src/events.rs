@@ -115,8 +115,6 @@ pub struct Tail {
     /// Up to where the store has to be read before the broadcast counts.
     catch_up: Heads,
     ready: VecDeque<Arc<StoredEvent>>,
-    /// Too slow for the broadcast: see [`Tail::next`].
-    pub has_lagged: bool,
 }
 
 impl Service {
@@ -138,7 +136,6 @@ impl Service {
             read: position,
             catch_up: heads,
             ready: VecDeque::new(),
-            has_lagged: false,
         })
     }
 }
@@ -203,7 +200,6 @@ impl Tail {
             }
             Ok(News::Events(events)) => self.take(&events),
             Err(RecvError::Lagged(_)) => {
-                self.has_lagged = true;
                 self.catch_up = events::heads(self.hub.store.as_ref()).await?;
             }
             Err(RecvError::Closed) => {

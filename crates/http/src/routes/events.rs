@@ -15,7 +15,10 @@ use caudal_service::{
     events::{Heads, Tail},
 };
 use futures::{Stream, stream};
-use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, timeout},
+};
 
 use crate::{
     answer::Answer,
@@ -47,6 +50,7 @@ pub(crate) async fn stream(
         greeting: Some(format!("retry: 1000\nid: {}\n\n", position_text(tail.position()))),
         tail,
         ping_every: api.settings.ping_every,
+        ends_at: Instant::now() + api.settings.stream_lifetime,
         stopping: stopping.map(|Extension(stopping)| stopping),
         _place: place,
         _open: Open::new("event_streams"),
@@ -76,6 +80,7 @@ struct Following {
     greeting: Option<String>,
     tail: Tail,
     ping_every: Duration,
+    ends_at: Instant,
     stopping: Option<Stopping>,
     _place: OwnedSemaphorePermit,
     _open: Open,
@@ -89,10 +94,13 @@ fn frames(following: Following) -> impl Stream<Item = Result<Bytes, ServiceError
 }
 
 impl Following {
-    /// The next bytes; `None` when the server stops.
+    /// The next bytes; `None` when the server stops or the stream has lived long enough.
     async fn next(&mut self) -> Option<Result<String, ServiceError>> {
         if let Some(greeting) = self.greeting.take() {
             return Some(Ok(greeting));
+        }
+        if Instant::now() >= self.ends_at {
+            return None;
         }
         let waiting = timeout(self.ping_every, self.tail.next());
         let waited = match &mut self.stopping {
