@@ -79,7 +79,7 @@ struct Under {
 impl Under {
     fn start(site: &Site, database: &str, (kills, every): (u64, Duration)) -> Result<Self> {
         let server = Server::start(site, "serve", database)?;
-        let probe = Probe::start(&server, "probe")?;
+        let probe = Probe::start(&server)?;
         let lasts = every * u32::try_from(kills)? + REST;
         let load = Load::start(site, &[&server], Shape::faulty(lasts))?;
         Ok(Self { server, probe, load, kills, every })

@@ -19,8 +19,8 @@ use crate::say;
 use crate::testbed::place;
 use crate::workspace::Workspace;
 
-/// Enough for all that the load writes in its time.
-const DISK: &str = "size=256m,mode=0777";
+/// Above what the log ahead of the database grows to (50,000 pages of 8 KiB) before it is copied.
+const DISK: &str = "size=1g,mode=0777";
 /// Slow enough that it is the ballast that fills the disk.
 const RATE: u32 = 150;
 const LOAD: Duration = Duration::from_secs(14);
@@ -49,6 +49,8 @@ pub(super) fn full_disk(bed: &mut Bed) -> Result<Verdict> {
     let shape = Shape { rate: Some(RATE), ..Shape::faulty(LOAD) };
     let mut load = Load::start(&site, &[&server], shape)?;
     wait_until(Instant::now() + Duration::from_secs(4));
+    load.demand_running()?;
+    ensure!(probes.iter().all(|probe| probe.answers(503) == 0), "503 before the disk was full");
     disk.fill()?;
     let noticed = wait_for("a full disk is told with 503", NOTICE_LIMIT, || {
         // What a checkpoint gives back is taken at once.

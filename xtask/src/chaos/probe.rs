@@ -5,7 +5,7 @@
 //! there were acknowledgements.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -42,22 +42,25 @@ pub(super) struct Seen {
 
 pub(super) struct Probe {
     seen: Arc<Mutex<Seen>>,
+    /// Ends after the current key.
     stop: Arc<AtomicBool>,
+    /// Ends now: nobody wants to know any more.
+    given_up: Arc<AtomicBool>,
     thread: Option<JoinHandle<Result<()>>>,
 }
 
 impl Probe {
-    /// `name` must be one of its own for each probe of a database.
-    pub(super) fn start(server: &Server, name: &str) -> Result<Self> {
-        let mut work = Work::prepare(server, name)?;
+    pub(super) fn start(server: &Server) -> Result<Self> {
+        let mut work = Work::prepare(server)?;
         let (seen, stop) = (Arc::clone(&work.seen), Arc::clone(&work.stop));
+        let given_up = Arc::clone(&work.given_up);
         let thread = std::thread::spawn(move || work.run());
-        Ok(Self { seen, stop, thread: Some(thread) })
+        Ok(Self { seen, stop, given_up, thread: Some(thread) })
     }
 
     /// Several at once: a request alone may be lucky.
     pub(super) fn several(server: &Server, count: usize) -> Result<Vec<Self>> {
-        (0..count).map(|number| Self::start(server, &format!("p{number}"))).collect()
+        (0..count).map(|_| Self::start(server)).collect()
     }
 
     pub(super) fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -89,6 +92,7 @@ impl Probe {
     pub(super) fn finish(mut self) -> Result<Seen> {
         self.stop.store(true, Ordering::Relaxed);
         let thread = self.thread.take().context("a probe ends once")?;
+        // Where this fails, the probe is given up when it is dropped.
         wait_for("the probe's last key is acknowledged", END_LIMIT, || Ok(thread.is_finished()))
             .with_context(|| format!("{:?}", self.seen()))?;
         match thread.join() {
@@ -104,9 +108,13 @@ impl Probe {
 impl Drop for Probe {
     /// Its thread ends by itself, within its limits; nobody waits for it.
     fn drop(&mut self) {
+        self.given_up.store(true, Ordering::Relaxed);
         self.stop.store(true, Ordering::Relaxed);
     }
 }
+
+/// Names keys, so that no two probes ever use the same.
+static PROBES: AtomicU64 = AtomicU64::new(0);
 
 /// The thread's side.
 struct Work {
@@ -116,17 +124,19 @@ struct Work {
     payee: String,
     seen: Arc<Mutex<Seen>>,
     stop: Arc<AtomicBool>,
+    given_up: Arc<AtomicBool>,
 }
 
 impl Work {
-    fn prepare(server: &Server, name: &str) -> Result<Self> {
+    fn prepare(server: &Server) -> Result<Self> {
         let mut work = Self {
             client: Client::new(server.address),
-            name: name.to_owned(),
+            name: format!("probe{}", PROBES.fetch_add(1, Ordering::Relaxed)),
             payer: String::new(),
             payee: String::new(),
             seen: Arc::default(),
             stop: Arc::default(),
+            given_up: Arc::default(),
         };
         work.payer = work.create("/api/v1/wallets", "payer", &json!({"currency": "USD"}))?;
         work.payee = work.create("/api/v1/wallets", "payee", &json!({"currency": "USD"}))?;
@@ -165,14 +175,7 @@ impl Work {
         let body = json!({
             "from": self.payer, "to": self.payee, "amount": 1, "currency": "USD"
         });
-        let mut stopped = None;
-        loop {
-            if self.stop.load(Ordering::Relaxed) {
-                let since = stopped.get_or_insert_with(Instant::now);
-                if since.elapsed() > END_LIMIT {
-                    return Ok(None);
-                }
-            }
+        while !self.given_up.load(Ordering::Relaxed) {
             let sent = Instant::now();
             let answer = self.client.post("/api/v1/transfers", key, &body);
             let mut seen = lock(&self.seen);
@@ -182,6 +185,7 @@ impl Work {
             drop(seen);
             std::thread::sleep(PAUSE);
         }
+        Ok(None)
     }
 
     /// What the payee holds is what was acknowledged.
