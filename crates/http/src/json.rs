@@ -76,12 +76,17 @@ async fn read(request: Request, api: &Api, limit: usize) -> Result<Bytes, Proble
     // Whoever asks before sending can be told at once.
     let is_sending = !request.headers().contains_key(header::EXPECT);
     let mut body = request.into_body();
-    if axum::body::HttpBody::size_hint(&body).lower() > limit as u64 {
+    if body.size_hint().lower() > limit as u64 {
         if is_sending {
             drain(body, api).await;
         }
         return Err(too_large(limit));
     }
+    let bytes = body.size_hint().upper().map_or(limit, |upper| limit.min(upper as usize));
+    let _place = api.body_bytes.try_acquire_many(bytes as u32).map_err(|_| {
+        let detail = "too many large bodies are being read";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail)
+    })?;
     let collected = Limited::new(&mut body, limit).collect();
     match tokio::time::timeout(api.settings.body_timeout, collected).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
