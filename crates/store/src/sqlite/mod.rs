@@ -3,6 +3,7 @@
 //! Everything that writes, the batches of all lanes too, goes through [`writer::Writer`] one after
 //! the other; readers see the last commit and never wait for it (WAL).
 
+mod checkpoint;
 mod codec;
 mod lane;
 mod migrate;
@@ -22,7 +23,11 @@ use async_trait::async_trait;
 use caudal_domain::Timestamp;
 use rusqlite::{Connection, OpenFlags, params};
 
-use self::{readers::Readers, writer::Writer};
+use self::{
+    checkpoint::{Checkpoints, PAGES},
+    readers::Readers,
+    writer::Writer,
+};
 use crate::{
     Backend, Lane, Position, Row, StoreError, UnitOfWork, UnitOutcome, Value,
     receipts::stale_generation,
@@ -45,7 +50,9 @@ impl Sqlite {
             ));
         }
         let (path, lock) = take(Path::new(path))?;
-        let writer = Writer::start(connect_writer(&path)?, lock)?;
+        let connection = connect_writer(&path)?;
+        let checkpoints = Checkpoints::start(path.clone(), PAGES)?;
+        let writer = Writer::start(connection, checkpoints, lock)?;
         Ok(Self { readers: Readers::new(path), writer: Arc::new(writer) })
     }
 }
@@ -80,16 +87,16 @@ fn connect(path: &Path, flags: OpenFlags, pragmas: &str) -> Result<Connection, S
     Ok(connection)
 }
 
-/// The WAL is copied back into the file every 50,000 pages, so that a page changed by many batches
-/// is copied once; the cache of 64 MB holds the upper levels of every index.
+/// Pages of 4 KB: entries and receipts fall on random pages, and each goes to the WAL whole. The
+/// cache of 64 MB holds the upper levels of every index. SQLite's own checkpoint is but the net
+/// below [`Checkpoints`].
 fn connect_writer(path: &Path) -> Result<Connection, StoreError> {
     connect(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
-        "pragma page_size = 8192; pragma journal_mode = wal; pragma synchronous = full;
-         pragma wal_autocheckpoint = 50000; pragma busy_timeout = 2000;
-         pragma cache_size = -65536; pragma mmap_size = 134217728; pragma temp_store = memory;
-         pragma foreign_keys = off",
+        "pragma page_size = 4096; pragma journal_mode = wal; pragma synchronous = full;
+         pragma wal_autocheckpoint = 200000; pragma busy_timeout = 2000;
+         pragma cache_size = -65536; pragma temp_store = memory; pragma foreign_keys = off",
     )
 }
 

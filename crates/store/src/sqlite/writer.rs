@@ -11,6 +11,7 @@ use std::{
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot};
 
+use super::checkpoint::Checkpoints;
 use crate::StoreError;
 
 /// Writes that may wait at the thread's door, and how long one may wait to join them.
@@ -26,11 +27,20 @@ pub struct Writer {
 
 impl Writer {
     /// The lock is let go when the connection is closed.
-    pub fn start(connection: Connection, lock: File) -> Result<Self, StoreError> {
+    pub fn start(
+        connection: Connection,
+        checkpoints: Checkpoints,
+        lock: File,
+    ) -> Result<Self, StoreError> {
         let (queue, work) = mpsc::channel(QUEUE);
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".into())
-            .spawn(move || serve(connection, lock, work))
+            .spawn(move || {
+                serve(&connection, &checkpoints, work);
+                drop(checkpoints);
+                drop(connection);
+                drop(lock);
+            })
             .map_err(|error| StoreError::Unavailable(format!("no writer thread: {error}")))?;
         Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
@@ -65,15 +75,14 @@ impl Drop for Writer {
     }
 }
 
-fn serve(connection: Connection, lock: File, mut queue: mpsc::Receiver<Work>) {
+fn serve(connection: &Connection, checkpoints: &Checkpoints, mut queue: mpsc::Receiver<Work>) {
     while let Some(work) = queue.blocking_recv() {
-        if catch_unwind(AssertUnwindSafe(|| work(&connection))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| work(connection))).is_err() {
             tracing::error!("BUG: a write panicked; it was rolled back");
         }
-        roll_back(&connection);
+        roll_back(connection);
+        checkpoints.between_writes(connection);
     }
-    drop(connection);
-    drop(lock);
 }
 
 /// SQLite ends the transaction by itself after some errors; then there is nothing to roll back.
