@@ -276,7 +276,7 @@ impl Service {
             let rows = transfers::list_of_wallet(self.store(), wallet, before, limit).await?;
             // Versions have no gaps: what is left lies below the last one read.
             before = rows.last().map_or(1, |(version, _)| *version);
-            let met = rows.into_iter().map(|(_, transfer)| transfer).filter(|transfer| {
+            let met = rows.into_iter().filter_map(|(_, transfer)| transfer).filter(|transfer| {
                 filter.status.is_none_or(|status| transfer.status == status)
                     && (filter.reference.is_none() || transfer.reference == filter.reference)
                     && window.created.holds(transfer.created_at)

@@ -116,25 +116,44 @@ pub async fn list(db: &dyn Backend, filter: &Filter) -> Result<Vec<Transfer>, St
     db.query("transfers", &sql, &params).await?.iter().map(read).collect()
 }
 
-/// A page of the transfers that touched a wallet, with the version of the entry that did, newest
-/// first. `limit` counts entries: a transfer with several of them on the page is given once.
+/// Whether no earlier entry of the wallet is of the same transfer, told mostly from the entry
+/// before: entries of one posting follow each other, a payer's first entry sets money aside, and
+/// a payee's holds all that was captured. Only parts of a hold are looked for further back.
+const IS_FIRST: &str = "cast(case
+       when p.transfer_id = e.transfer_id then 0
+       when t.expires_at is null then 1
+       when e.amount < 0 then 0
+       when e.amount = 0 and e.held_after > coalesce(p.held_after, 0) then 1
+       when e.amount = 0 then 0
+       when t.legs is null and e.amount = t.amount_captured then 1
+       when exists (select 1 from entries x where x.bucket = $1 and x.account_id = $2
+         and x.version < e.version and x.transfer_id = e.transfer_id) then 0
+       else 1 end as bigint)";
+
+/// A page of a wallet's entries, newest first: the version of each, and the transfer where this
+/// is its first entry here, so that over all pages each is given once.
 pub async fn list_of_wallet(
     db: &dyn Backend,
     wallet: AccountId,
     before_version: i64,
     limit: i64,
-) -> Result<Vec<(i64, Transfer)>, StoreError> {
+) -> Result<Vec<(i64, Option<Transfer>)>, StoreError> {
     let sql = format!(
-        "select {COLUMNS}, p.version from (
-           select e.transfer_id, min(e.version) as version from (
-             select transfer_id, version from entries where bucket = $1 and account_id = $2
-             and version < $3 order by version desc limit $4) e group by e.transfer_id) p
-         join transfers t on t.id = p.transfer_id order by p.version desc"
+        "select {COLUMNS}, e.version, {IS_FIRST} from (
+           select transfer_id, version, amount, held_after from entries
+           where bucket = $1 and account_id = $2 and version < $3
+           order by version desc limit $4) e
+         left join entries p on p.bucket = $1 and p.account_id = $2 and p.version = e.version - 1
+         join transfers t on t.id = e.transfer_id order by e.version desc"
     );
     let params =
         [i64::from(wallet.bucket().0).into(), wallet.0.into(), before_version.into(), limit.into()];
     let rows = db.query("transfers", &sql, &params).await?;
-    rows.iter().map(|row| Ok((row.int(16)?, read(row)?))).collect()
+    let part = |row: &Row| match row.int(17)? {
+        0 => Ok((row.int(16)?, None)),
+        _ => Ok((row.int(16)?, Some(read(row)?))),
+    };
+    rows.iter().map(part).collect()
 }
 
 /// Open holds whose time has come, oldest first.

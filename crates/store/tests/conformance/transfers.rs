@@ -130,7 +130,8 @@ pub async fn by_page_and_filter(stage: &Stage) {
 
 async fn touching(stage: &Stage, wallet: AccountId, before: i64) -> Vec<(i64, TransferId)> {
     let page = transfers::list_of_wallet(stage.store.as_ref(), wallet, before, 3).await.unwrap();
-    page.iter().map(|(version, transfer)| (*version, transfer.id)).collect()
+    let first = |(version, transfer): (i64, Option<Transfer>)| Some((version, transfer?.id));
+    page.into_iter().filter_map(first).collect()
 }
 
 pub async fn of_a_wallet(stage: &Stage) {
