@@ -25,7 +25,7 @@ impl Client {
 
     pub async fn fund(&self, wallet: &str, amount: i64) -> Answer {
         let body = json!({"amount": amount, "source": "treasury"});
-        self.post(format_args!("/wallets/{wallet}/fund"), body).await
+        self.post(format!("/wallets/{wallet}/fund"), body).await
     }
 
     /// Of USD.
@@ -44,16 +44,16 @@ impl Client {
     /// `capture`, `void` or `reverse` of a transfer; `freeze` … of a wallet.
     pub async fn act(&self, id: &str, verb: &str, body: Value) -> Answer {
         let noun = if id.starts_with("wal_") { "wallets" } else { "transfers" };
-        self.post(format_args!("/{noun}/{id}/{verb}"), body).await
+        self.post(format!("/{noun}/{id}/{verb}"), body).await
     }
 
     pub async fn read_transfer(&self, id: &str) -> Value {
-        self.get(format_args!("/transfers/{id}")).await.expect(200)
+        self.get(format!("/transfers/{id}")).await.expect(200)
     }
 
     /// Available, held and total.
     pub async fn balance(&self, wallet: &str) -> (i64, i64, i64) {
-        let shape = self.get(format_args!("/wallets/{wallet}/balance")).await.expect(200);
+        let shape = self.get(format!("/wallets/{wallet}/balance")).await.expect(200);
         let part = |name: &str| shape["balance"][name].as_i64().expect("a number");
         (part("available"), part("held"), part("total"))
     }
@@ -63,7 +63,7 @@ impl Client {
         let mut found = Vec::new();
         let mut next = String::new();
         loop {
-            let page = self.get(format_args!("{path}{next}")).await.expect(200);
+            let page = self.get(format!("{path}{next}")).await.expect(200);
             found.extend_from_slice(page["data"].as_array().expect("a list"));
             let Some(cursor) = page["next_cursor"].as_str() else {
                 assert_eq!(page["has_more"], false);

@@ -4,7 +4,12 @@
 //! in that file's list.
 
 mod api {
+    mod access;
     mod bad_input;
+    mod events;
     mod idempotency;
+    mod lists;
     mod money;
+    mod money_at_once;
+    mod wallets;
 }
