@@ -34,7 +34,8 @@ create table accounts (
     pending integer not null,
     version integer not null,
     updated_at integer not null,
-    primary key (id)
+    primary key (id),
+    check (held >= 0 and pending >= 0)
 ) strict, without rowid;
 
 create table wallets (
@@ -60,7 +61,7 @@ create table transfers (
     currency text not null,
     from_id blob not null,
     to_id blob not null,
-    amount integer not null,
+    amount integer not null check (amount > 0),
     amount_captured integer not null,
     amount_reversed integer not null,
     legs text,

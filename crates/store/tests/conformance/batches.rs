@@ -81,7 +81,7 @@ pub async fn all_or_nothing(stage: &Stage) {
     let (a, b) = (funded(stage, tenant, 10, 100).await, wallet(stage, tenant, 200).await);
     let before = state(stage, [a, b]).await;
     let mut lane = stage.store.lane();
-    for spoil in [spoil_entry_version, spoil_transfer_id] {
+    for spoil in [entry_twice, transfer_twice, less_than_nothing_held, amount_of_nothing] {
         let mut good = good_writes(stage, tenant, [a, b]);
         let locks = Batch::of(tenant, seconds(5), vec![pay(a, b, 1)]).locks();
         let decide = Box::new(move |locked: Locked| {
@@ -101,14 +101,22 @@ pub async fn all_or_nothing(stage: &Stage) {
     assert_ne!(state(stage, [a, b]).await, before);
 }
 
-fn spoil_entry_version(writes: &mut Writes) {
+fn entry_twice(writes: &mut Writes) {
     let twice = writes.entries[0].clone();
     writes.entries.push(twice);
 }
 
-fn spoil_transfer_id(writes: &mut Writes) {
+fn transfer_twice(writes: &mut Writes) {
     let twice = writes.new_transfers[0].clone();
     writes.new_transfers.push(twice);
+}
+
+fn less_than_nothing_held(writes: &mut Writes) {
+    writes.accounts[0].held = -1;
+}
+
+fn amount_of_nothing(writes: &mut Writes) {
+    writes.new_transfers[0].amount = 0;
 }
 
 /// A decision that posts one transfer, as writes in hand.
