@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use caudal_domain::TransferId;
 use futures::{future::join_all, join};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::{Client, Error, types::ToSql};
@@ -41,8 +42,16 @@ struct Session {
 enum Failure {
     /// Nothing was written.
     Clean(StoreError),
-    /// COMMIT may have been sent under this transaction id, and no answer came.
-    Lost { xid: String, why: String },
+    /// COMMIT may have been sent, and no answer came.
+    Lost(Lost),
+}
+
+/// By what a transaction is found again.
+struct Lost {
+    xid: String,
+    /// Only that transaction wrote it.
+    transfer: Option<TransferId>,
+    why: String,
 }
 
 impl PostgresLane {
@@ -60,12 +69,14 @@ impl PostgresLane {
         self.session.as_ref().ok_or_else(|| StoreError::Unavailable("no connection".into()))
     }
 
-    /// Asks, on a new connection, whether the transaction whose answer was lost was committed.
-    async fn settle(&mut self, xid: &str, why: String) -> Result<Position, StoreError> {
+    /// Asks, on a new connection, whether the transaction whose answer was lost was committed. If
+    /// it was not, or nothing proves that it was, the batch is run again and meets its receipts.
+    async fn settle(&mut self, lost: Lost) -> Result<Position, StoreError> {
         self.session = None;
+        let why = lost.why.clone();
         let deadline = Instant::now() + SETTLE_TIMEOUT;
         while Instant::now() < deadline {
-            if let Ok(Some(committed)) = self.status_of(xid).await {
+            if let Ok(Some(committed)) = self.was_committed(&lost).await {
                 tracing::warn!(committed, "settled a commit whose answer was lost");
                 return match committed {
                     true => Ok(Position::new()),
@@ -78,14 +89,19 @@ impl PostgresLane {
     }
 
     /// `None`: still under way.
-    async fn status_of(&mut self, xid: &str) -> Result<Option<bool>, StoreError> {
+    ///
+    /// After a crash PostgreSQL gives out again the ids of transactions of which nothing had
+    /// reached its log: such an id may be that of another transaction, which was committed. So
+    /// `committed` counts only together with a row that nobody else can have written.
+    async fn was_committed(&mut self, lost: &Lost) -> Result<Option<bool>, StoreError> {
         const NEVER_REACHED_THE_LOG: &str = "22023";
         let client = self.connector.connect_as_owner().await?;
         let sql = "select pg_xact_status($1::text::xid8)";
-        match client.query_one(sql, &[&xid]).await {
+        match client.query_one(sql, &[&lost.xid]).await {
             Ok(row) => match row.try_get::<_, Option<&str>>(0).map_err(errors::classify)? {
                 Some("in progress") => Ok(None),
-                status => Ok(Some(status == Some("committed"))),
+                Some("committed") => is_there(&client, lost.transfer).await.map(Some),
+                _ => Ok(Some(false)),
             },
             Err(error) if error.code().is_some_and(|c| c.code() == NEVER_REACHED_THE_LOG) => {
                 Ok(Some(false))
@@ -93,6 +109,14 @@ impl PostgresLane {
             Err(error) => Err(errors::classify(error)),
         }
     }
+}
+
+async fn is_there(client: &Client, transfer: Option<TransferId>) -> Result<bool, StoreError> {
+    let Some(id) = transfer else { return Ok(false) };
+    let sql = "select from transfers where bucket = $1 and id = $2";
+    let bucket = i16::from(id.bucket().0);
+    let found = client.query_opt(sql, &[&bucket, &Id(id.0)]).await.map_err(errors::classify)?;
+    Ok(found.is_some())
 }
 
 #[async_trait]
@@ -108,7 +132,7 @@ impl Lane for PostgresLane {
             Err(failure) => failure,
         };
         match failure {
-            Failure::Lost { xid, why } => self.settle(&xid, why).await,
+            Failure::Lost(lost) => self.settle(lost).await,
             Failure::Clean(error) => {
                 let rollback = session.client.batch_execute("rollback");
                 if !matches!(timeout(BATCH_TIMEOUT, rollback).await, Ok(Ok(()))) {
@@ -137,6 +161,8 @@ impl Session {
                 .map_err(|error| Failure::Clean(errors::classify(error)))?;
             return Ok(Position::new());
         }
+        let transfer = writes.new_transfers.first().map(|transfer| transfer.id);
+        let lost = |why| Failure::Lost(Lost { xid, transfer, why });
         match timeout(BATCH_TIMEOUT, self.write_and_commit(locks, &writes)).await {
             Ok(Ok(position)) => Ok(position),
             Ok(Err(PipelineError::Missed)) => {
@@ -146,9 +172,9 @@ impl Session {
             Ok(Err(PipelineError::Database(error))) => match error.as_db_error() {
                 // An error of a statement: the COMMIT behind it was a rollback.
                 Some(_) if !self.client.is_closed() => Err(Failure::Clean(errors::classify(error))),
-                _ => Err(Failure::Lost { xid, why: error.to_string() }),
+                _ => Err(lost(error.to_string())),
             },
-            Err(_) => Err(Failure::Lost { xid, why: "no answer in time".into() }),
+            Err(_) => Err(lost("no answer in time".into())),
         }
     }
 
