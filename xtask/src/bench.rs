@@ -65,7 +65,8 @@ struct Load {
 
 const ONE_A_REQUEST: Load = Load { connections: CONNECTIONS, batch: 1, hot: 0 };
 const HOT: Load = Load { hot: 100, ..ONE_A_REQUEST };
-const BATCHES: Load = Load { batch: BATCH, ..ONE_A_REQUEST };
+/// So many connections fill the engine's queue to a third; 256 would only be told `overloaded`.
+const BATCHES: Load = Load { connections: 32, batch: BATCH, ..ONE_A_REQUEST };
 const ALONE: Load = Load { connections: 1, ..ONE_A_REQUEST };
 
 const PARTS: [Part; 10] = [
@@ -146,8 +147,9 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
     say(format!("machine: {machine}"));
     say(format!(
         "fsync on; {} s a part; {CONNECTIONS} connections and {ACCOUNTS} wallets unless said \
-         otherwise; 1 transfer a request, {BATCH} in d; hot: 100 % of transfers through one wallet",
-        args.seconds
+         otherwise; 1 transfer a request, {BATCH} from {} connections in d; hot: 100 % of \
+         transfers through one wallet",
+        args.seconds, BATCHES.connections
     ));
     let report = report(&machine, args, &measured, &verdicts);
     write(workspace, args, &report, &measured)?;
