@@ -43,7 +43,7 @@ pub struct Book {
 
 /// What to put back when an all-or-none group is refused half way.
 #[derive(Default)]
-pub struct Savepoint {
+struct Savepoint {
     accounts: HashMap<AccountId, Account>,
     transfers: HashMap<TransferId, Option<Transfer>>,
 }

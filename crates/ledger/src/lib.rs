@@ -12,5 +12,5 @@ mod book;
 mod draft;
 pub mod movements;
 
-pub use book::{Book, Outcome, Posting, Savepoint};
+pub use book::{Book, Outcome, Posting};
 pub use movements::{Movement, NewTransfer};

@@ -2,7 +2,7 @@
 //!
 //! What is written once for both: every noun's reads ([`wallets`], [`transfers`], [`entries`],
 //! [`events`], [`tenants`], [`api_keys`], [`books`]) and every [`UnitOfWork`]. What each database
-//! does in its own way stands in `postgres/` and `sqlite/` under the same file names: the batch
+//! does in its own way stands in `postgres/` and `sqlite/`, a file each where both do it: the batch
 //! commit ([`Lane`]), connections, migrations, partitions.
 //!
 //! To add a noun: its tables in both `migrations/` folders, a file here with its reads and the
