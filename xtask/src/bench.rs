@@ -193,6 +193,7 @@ struct Bench {
 
 fn measure(parts: &[&Part], bench: &Bench) -> Result<(Value, Measured)> {
     let postgres = postgres_up(&bench.dir)?;
+    fill_log(&postgres)?;
     let machine = machine(&postgres)?;
     let mut measured = Measured::new();
     for part in parts {
@@ -207,6 +208,16 @@ fn measure(parts: &[&Part], bench: &Bench) -> Result<(Value, Measured)> {
     Ok((machine, measured))
 }
 
+/// A server that has run for a while writes its log over files it used before; a new one makes and
+/// zeroes each, which stops every commit for tens of milliseconds. All parts run as on the former.
+fn fill_log(postgres: &Postgres) -> Result<()> {
+    postgres.query("alter system set min_wal_size = '2GB'")?;
+    postgres.query("select pg_reload_conf()")?;
+    let megabyte = "pg_logical_emit_message(false, 'fill', repeat('x', 1048576))";
+    postgres.query(&format!("select max({megabyte}) from generate_series(1, 2048)"))?;
+    postgres.query("checkpoint").map(drop)
+}
+
 fn one(bench: &Bench, postgres: &Postgres, part: &Part) -> Result<Figures> {
     let database = format!("bench_{}", part.key.replace('-', "_"));
     postgres.query(&format!("create database {database}"))?;
@@ -214,8 +225,7 @@ fn one(bench: &Bench, postgres: &Postgres, part: &Part) -> Result<Figures> {
     postgres.query("checkpoint")?;
     let dir = bench.dir.join(part.key);
     std::fs::create_dir_all(&dir)?;
-    let url = postgres.url();
-    let url = format!("{}/{database}", url.rsplit_once('/').context("a URL with a path")?.0);
+    let url = postgres.socket_url(&database);
     let run = caudal::Run { binary: &bench.binary, dir: &dir, seconds: bench.seconds };
     let figures = match part.kind {
         Kind::ByHand { clients, hot } => {

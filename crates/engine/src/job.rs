@@ -57,6 +57,29 @@ impl Job {
         Self { tenant, commands: vec![command], atomic: false, dry_run: false, receipt: None }
     }
 
+    /// The rows it will lock: accounts, and what belongs to the callers.
+    pub(crate) fn rows(&self) -> Vec<u128> {
+        let mut rows = Vec::with_capacity(2 * self.commands.len());
+        for command in &self.commands {
+            match &command.movement {
+                Movement::Post(new) => {
+                    rows.extend(new.legs.iter().flat_map(|leg| [leg.from.0, leg.to.0]));
+                }
+                Movement::SetStatus { account, .. } | Movement::SetFloor { account, .. } => {
+                    rows.push(account.0);
+                }
+                // Their legs' accounts are named by the command.
+                Movement::Capture { .. }
+                | Movement::Void { .. }
+                | Movement::Expire { .. }
+                | Movement::Reverse { .. } => {}
+            }
+            rows.extend(command.accounts.iter().map(|account| account.0));
+            rows.extend(command.attachments.iter().map(|attachment| attachment.row.id));
+        }
+        rows
+    }
+
     /// The key whose duplicates wait for this job, if there is just one.
     pub(crate) fn sole_key(&self) -> Option<ReceiptKey> {
         match (&self.receipt, self.commands.as_slice()) {

@@ -7,7 +7,7 @@ use std::{
 
 use caudal_domain::{Clock, IdSource, Refusal};
 use caudal_store::{Lane, Locked, StoreError};
-use metrics::{counter, gauge, histogram};
+use metrics::{counter, histogram};
 
 use crate::{
     EngineError, Given, Job, JobReply, Reply, batch,
@@ -35,15 +35,17 @@ impl LaneTask {
     }
 
     pub async fn run(mut self) {
-        while let Some(batch) = self.queue.take().await {
-            gauge!("engine_queue_commands").set(self.queue.depth().0 as f64);
-            let mut replies = Vec::with_capacity(batch.len());
-            let mut jobs = Vec::with_capacity(batch.len());
-            for Waiting { job, reply, .. } in batch {
+        while let Some(mut batch) = self.queue.take().await {
+            let waiting = std::mem::take(&mut batch.jobs);
+            let mut replies = Vec::with_capacity(waiting.len());
+            let mut jobs = Vec::with_capacity(waiting.len());
+            for Waiting { job, reply, .. } in waiting {
                 jobs.push(job);
                 replies.push(reply);
             }
-            for (reply, answer) in replies.into_iter().zip(self.commit(jobs).await) {
+            let answers = self.commit(jobs).await;
+            drop(batch);
+            for (reply, answer) in replies.into_iter().zip(answers) {
                 // Whoever went away will ask again with the same key.
                 let _ = reply.send(answer);
             }

@@ -2,10 +2,14 @@
 //!
 //! Each tenant has a line of its own; a batch takes a little from each in turn. Once the queue is
 //! half full, a tenant with a quarter of it gets no more in, so half is always left for others.
+//!
+//! A batch takes only jobs whose rows no other batch of this process holds: two lanes would else
+//! wait for each other's locks, batch after batch. What has to wait keeps its place, and nothing
+//! behind it that shares a row with it goes first.
 
 use std::{
-    collections::{HashMap, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
+    collections::{HashMap, HashSet, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -23,11 +27,28 @@ pub(crate) type Answer = Result<JobReply, EngineError>;
 pub(crate) struct Waiting {
     pub job: Job,
     pub reply: oneshot::Sender<Answer>,
-    pub since: Instant,
+    since: Instant,
+    /// The rows it will lock.
+    rows: Vec<u128>,
+}
+
+/// What one lane took; its rows are free again when this is dropped.
+pub(crate) struct Batch {
+    pub jobs: Vec<Waiting>,
+    rows: Vec<u128>,
+    queue: Arc<Queue>,
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        self.queue.release(&self.rows);
+    }
 }
 
 /// Commands taken from one tenant before the next one's turn.
 const TURN_COMMANDS: usize = 32;
+/// Jobs of one tenant that are passed over in a turn, at most: bounds the search for a free one.
+const TURN_PASSES: usize = 512;
 
 pub(crate) struct Queue {
     lines: Mutex<Lines>,
@@ -43,6 +64,8 @@ struct Lines {
     /// Tenants with something waiting, in the order of their turns.
     turns: VecDeque<TenantId>,
     commands: usize,
+    /// Rows of the batches under way.
+    busy: HashSet<u128>,
     closed: bool,
 }
 
@@ -86,40 +109,54 @@ impl Queue {
             return Err(EngineError::Overloaded);
         }
         let tenant = job.tenant;
+        let rows = job.rows();
+        let is_free = lines.is_free(&rows);
         let line = lines.by_tenant.entry(tenant).or_default();
         let first = line.jobs.is_empty();
         line.commands += size;
-        line.jobs.push_back(Waiting { job, reply, since: Instant::now() });
+        line.jobs.push_back(Waiting { job, reply, since: Instant::now(), rows });
         lines.commands += size;
         if first {
             lines.turns.push_back(tenant);
         }
         drop(lines);
-        self.arrived.notify_one();
+        // Else the lane that holds its rows will come for it.
+        if is_free {
+            self.arrived.notify_one();
+        }
         Ok(answer)
     }
 
-    /// Waits until something is there and takes a batch of it; `None` once closed and empty.
-    pub async fn take(&self) -> Option<Vec<Waiting>> {
+    /// Waits until something can be done and takes a batch of it; `None` once closed and empty.
+    pub async fn take(self: &Arc<Self>) -> Option<Batch> {
         loop {
-            let (batch, closed) = {
+            let (jobs, done) = {
                 let mut lines = self.lines();
-                (lines.take(self.batch_commands), lines.closed)
+                let jobs = self.drop_late(lines.take(self.batch_commands));
+                lines.busy.extend(jobs.iter().flat_map(|waiting| &waiting.rows));
+                (jobs, lines.closed && lines.commands == 0)
             };
-            let batch = self.drop_late(batch);
-            match (batch.is_empty(), closed) {
-                (false, _) => {
-                    // Another lane may be idle while more is waiting.
-                    self.arrived.notify_one();
-                    return Some(batch);
-                }
-                (true, true) => {
-                    self.arrived.notify_one();
-                    return None;
-                }
-                (true, false) => self.arrived.notified().await,
+            if !jobs.is_empty() {
+                // Another lane may be idle while more is waiting.
+                self.arrived.notify_one();
+                let rows = jobs.iter().flat_map(|waiting| &waiting.rows).copied().collect();
+                return Some(Batch { jobs, rows, queue: self.clone() });
             }
+            if done {
+                self.arrived.notify_one();
+                return None;
+            }
+            self.arrived.notified().await;
         }
+    }
+
+    fn release(&self, rows: &[u128]) {
+        let mut lines = self.lines();
+        for row in rows {
+            lines.busy.remove(row);
+        }
+        drop(lines);
+        self.arrived.notify_one();
     }
 
     /// Answers those who waited too long, and forgets those who went away.
@@ -149,41 +186,76 @@ impl Queue {
 }
 
 impl Lines {
+    fn is_free(&self, rows: &[u128]) -> bool {
+        rows.iter().all(|row| !self.busy.contains(row))
+    }
+
     fn take(&mut self, limit: usize) -> Vec<Waiting> {
-        let mut batch = Vec::new();
-        let mut taken = 0;
-        while taken < limit {
+        let mut taking = Taking { limit, ..Taking::default() };
+        let mut stuck = Vec::new();
+        while taking.commands < limit {
             let Some(tenant) = self.turns.pop_front() else { break };
             let Some(line) = self.by_tenant.get_mut(&tenant) else { continue };
-            let before = taken;
-            while let Some(next) = line.jobs.front() {
-                let size = next.job.commands.len();
-                let fits = taken + size <= limit || taken == 0;
-                if !fits || (taken > before && taken - before + size > TURN_COMMANDS) {
-                    break;
-                }
-                taken += size;
-                line.commands -= size;
-                batch.extend(line.jobs.pop_front());
-            }
-            let stuck = taken == before;
+            let given = line.give(&mut taking, &self.busy);
+            self.commands -= given;
             match line.jobs.is_empty() {
                 true => drop(self.by_tenant.remove(&tenant)),
-                false if stuck => self.turns.push_front(tenant),
+                false if given == 0 => stuck.push(tenant),
                 false => self.turns.push_back(tenant),
             }
-            if stuck {
+        }
+        for tenant in stuck.into_iter().rev() {
+            self.turns.push_front(tenant);
+        }
+        taking.jobs
+    }
+}
+
+/// A batch being taken.
+#[derive(Default)]
+struct Taking {
+    jobs: Vec<Waiting>,
+    commands: usize,
+    limit: usize,
+    /// Rows of jobs that were passed over: what came later must not overtake them.
+    reserved: HashSet<u128>,
+}
+
+impl Line {
+    /// Gives the batch one turn's jobs and says how many commands these were.
+    fn give(&mut self, taking: &mut Taking, busy: &HashSet<u128>) -> usize {
+        let mut given = 0;
+        let mut passed = Vec::new();
+        while let Some(next) = self.jobs.front()
+            && passed.len() < TURN_PASSES
+        {
+            let size = next.job.commands.len();
+            let fits = taking.commands + size <= taking.limit || taking.commands == 0;
+            if !fits || (given > 0 && given + size > TURN_COMMANDS) {
                 break;
             }
+            let Some(next) = self.jobs.pop_front() else { break };
+            let waits = |row| busy.contains(row) || taking.reserved.contains(row);
+            if next.rows.iter().any(waits) {
+                taking.reserved.extend(&next.rows);
+                passed.push(next);
+                continue;
+            }
+            given += size;
+            taking.commands += size;
+            taking.jobs.push(next);
         }
-        self.commands -= taken;
-        batch
+        for job in passed.into_iter().rev() {
+            self.jobs.push_front(job);
+        }
+        self.commands -= given;
+        given
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use caudal_domain::TransferId;
+    use caudal_domain::{AccountId, TransferId};
     use caudal_ledger::Movement;
 
     use super::*;
@@ -197,12 +269,27 @@ mod tests {
         }
     }
 
-    fn queue(commands: usize, batch: usize) -> Queue {
-        Queue::new(&Settings {
+    fn queue(commands: usize, batch: usize) -> Arc<Queue> {
+        Arc::new(Queue::new(&Settings {
             queue_commands: commands,
             batch_commands: batch,
             ..Settings::default()
-        })
+        }))
+    }
+
+    /// A job that locks these rows.
+    fn holding(rows: &[u128]) -> Job {
+        let mut job = job(1, 1);
+        job.commands[0].accounts = rows.iter().map(|row| AccountId(*row)).collect();
+        job
+    }
+
+    /// What the jobs of a batch lock.
+    fn rows_of(batch: &Batch) -> Vec<Vec<u128>> {
+        let accounts = |waiting: &Waiting| {
+            waiting.job.commands[0].accounts.iter().map(|account| account.0).collect()
+        };
+        batch.jobs.iter().map(accounts).collect()
     }
 
     #[test]
@@ -228,8 +315,8 @@ mod tests {
         }
         answers.extend(queue.push(job(2, 1)));
         let batch = queue.take().await.expect("open");
-        assert_eq!(batch.len(), 100);
-        assert!(batch.iter().any(|w| w.job.tenant == TenantId(2)), "the small tenant waits");
+        assert_eq!(batch.jobs.len(), 100);
+        assert!(batch.jobs.iter().any(|w| w.job.tenant == TenantId(2)), "the small tenant waits");
     }
 
     #[tokio::test]
@@ -237,9 +324,9 @@ mod tests {
         let queue = queue(8192, 100);
         let _small = queue.push(job(1, 1));
         let _large = queue.push(job(1, 1000));
-        assert_eq!(queue.take().await.map(|b| b.len()), Some(1));
+        assert_eq!(queue.take().await.map(|batch| batch.jobs.len()), Some(1));
         let batch = queue.take().await.expect("open");
-        assert_eq!(batch[0].job.commands.len(), 1000);
+        assert_eq!(batch.jobs[0].job.commands.len(), 1000);
         assert_eq!(queue.depth().0, 0);
     }
 
@@ -251,5 +338,34 @@ mod tests {
         assert!(queue.push(job(1, 1)).is_err());
         assert!(queue.take().await.is_some());
         assert!(queue.take().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_batch_leaves_what_another_holds_and_what_would_overtake() {
+        let queue = queue(8192, 100);
+        let mut answers = vec![queue.push(holding(&[1, 2]))];
+        let first = queue.take().await.expect("open");
+        answers.extend([&[2, 3], &[3, 4], &[5, 6]].map(|rows| queue.push(holding(rows))));
+        let second = queue.take().await.expect("open");
+        // 3 is free, but whoever wants 2 and 3 was there before.
+        assert_eq!(rows_of(&second), [vec![5, 6]]);
+        drop(first);
+        assert_eq!(rows_of(&queue.take().await.expect("open")), [vec![2, 3], vec![3, 4]]);
+    }
+
+    #[tokio::test]
+    async fn a_lane_with_nothing_free_wakes_when_the_other_is_done() {
+        let queue = queue(8192, 100);
+        let _first = queue.push(holding(&[1]));
+        let batch = queue.take().await.expect("open");
+        let _second = queue.push(holding(&[1]));
+        let idle = tokio::spawn({
+            let queue = queue.clone();
+            async move { queue.take().await.map(|batch| batch.jobs.len()) }
+        });
+        tokio::task::yield_now().await;
+        assert!(!idle.is_finished());
+        drop(batch);
+        assert_eq!(idle.await.expect("no panic"), Some(1));
     }
 }
