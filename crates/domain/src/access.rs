@@ -48,6 +48,26 @@ scopes! {
     TransfersRead = "transfers:read",
     TransfersWrite = "transfers:write",
     EventsRead = "events:read",
+    UsersRead = "users:read",
+    UsersWrite = "users:write",
+    RolesRead = "roles:read",
+    RolesWrite = "roles:write",
+    /// Ends the sessions of others; everyone may end their own.
+    SessionsWrite = "sessions:write",
+    ServiceAccountsRead = "service_accounts:read",
+    ServiceAccountsWrite = "service_accounts:write",
+    AuditRead = "audit:read",
+    /// Rotates the keys that sign tokens of every tenant; above every tenant.
+    SigningKeysWrite = "signing_keys:write",
+    /// Changes rate limits and quotas.
+    LimitsWrite = "limits:write",
+}
+
+impl Scope {
+    /// Whether it reaches past one tenant, so that no tenant can have or give it.
+    pub fn is_above_tenants(self) -> bool {
+        matches!(self, Self::Platform | Self::SigningKeysWrite)
+    }
 }
 
 impl fmt::Display for Scope {

@@ -25,6 +25,26 @@ pub mod kinds {
     pub const API_KEY_CREATED: &str = "api_key.created";
     pub const API_KEY_UPDATED: &str = "api_key.updated";
     pub const API_KEY_REVOKED: &str = "api_key.revoked";
+    pub const USER_CREATED: &str = "user.created";
+    pub const USER_UPDATED: &str = "user.updated";
+    pub const USER_VERIFIED: &str = "user.verified";
+    pub const USER_DEACTIVATED: &str = "user.deactivated";
+    pub const USER_REACTIVATED: &str = "user.reactivated";
+    pub const USER_ERASED: &str = "user.erased";
+    pub const USER_ROLES_CHANGED: &str = "user.roles_changed";
+    pub const SESSION_STARTED: &str = "session.started";
+    pub const SESSION_REVOKED: &str = "session.revoked";
+    pub const PASSWORD_CHANGED: &str = "password.changed";
+    pub const PASSWORD_RECOVERED: &str = "password.recovered";
+    pub const SECOND_FACTOR_ENABLED: &str = "second_factor.enabled";
+    pub const SECOND_FACTOR_DISABLED: &str = "second_factor.disabled";
+    pub const ROLE_CREATED: &str = "role.created";
+    pub const ROLE_UPDATED: &str = "role.updated";
+    pub const ROLE_DELETED: &str = "role.deleted";
+    pub const PERMISSION_UPDATED: &str = "permission.updated";
+    pub const SERVICE_ACCOUNT_CREATED: &str = "service_account.created";
+    pub const SERVICE_ACCOUNT_UPDATED: &str = "service_account.updated";
+    pub const SIGNING_KEY_ROTATED: &str = "signing_key.rotated";
 }
 
 /// An event to be written. Its place in its stream is given in the last step before COMMIT.

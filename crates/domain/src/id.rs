@@ -194,6 +194,13 @@ id_kinds! {
     TransferId = "trf_";
     EventId = "evt_";
     ApiKeyId = "key_";
+    /// A login: a family of refresh tokens.
+    SessionId = "ses_";
+    RoleId = "rol_";
+    /// Whom API keys act for.
+    ServiceAccountId = "sva_";
+    AuditId = "aud_";
+    MailId = "mai_";
 }
 
 #[cfg(test)]

@@ -2,28 +2,44 @@
 //!
 //! Reading order: [`id`] (an id says when and where its row lives), [`money`], [`time`], then the
 //! nouns: [`tenant`], [`account`], [`wallet`], [`transfer`], [`event`], and [`refusal`], the one
-//! list of reasons for which Caudal says no.
+//! list of reasons for which Caudal says no. People: [`user`], [`session`], [`role`],
+//! [`service_account`], [`access`] (what they may), [`audit`] (what they did), [`mail`].
 
 pub mod access;
 pub mod account;
+pub mod audit;
 pub mod event;
 pub mod id;
 pub mod key;
+pub mod mail;
 pub mod money;
 pub mod refusal;
+pub mod role;
+pub mod service_account;
+pub mod session;
 pub mod tenant;
 pub mod text;
 pub mod time;
 pub mod transfer;
+pub mod user;
 pub mod wallet;
 
 pub use account::{Account, AccountKind, AccountStatus};
+pub use audit::{Actor, AuditRecord};
 pub use event::Event;
-pub use id::{AccountId, ApiKeyId, Bucket, EventId, IdSource, TenantId, TransferId, UserId};
+pub use id::{
+    AccountId, ApiKeyId, AuditId, Bucket, EventId, IdSource, MailId, RoleId, ServiceAccountId,
+    SessionId, TenantId, TransferId, UserId,
+};
 pub use key::{Fingerprint, ReceiptKey};
+pub use mail::{Mail, MailTemplate};
 pub use money::{Amount, Currency, MAX_AMOUNT};
 pub use refusal::Refusal;
+pub use role::{Role, RoleRef, SystemRole};
+pub use service_account::ServiceAccount;
+pub use session::Session;
 pub use tenant::{Mode, Placement, Tenant};
 pub use time::{Clock, Timestamp};
 pub use transfer::{Entry, Leg, Transfer, TransferKind, TransferStatus};
+pub use user::{User, UserStatus};
 pub use wallet::Wallet;

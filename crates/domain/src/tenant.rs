@@ -35,6 +35,8 @@ macro_rules! names {
     };
 }
 
+pub(crate) use names;
+
 names!(Mode { Test = "test", Live = "live" });
 names!(Placement { User = "user", Tenant = "tenant" });
 
