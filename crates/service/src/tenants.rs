@@ -1,9 +1,7 @@
 //! Tenants: made from above, seen and configured by themselves.
 
 use caudal_domain::{
-    Mode, Placement, Tenant, TenantId, Timestamp,
-    access::{ApiKey, Scope},
-    event::kinds,
+    Mode, Placement, SystemRole, Tenant, TenantId, Timestamp, access::ApiKey, event::kinds,
 };
 use caudal_store::{UnitOfWork, UnitOutcome, api_keys, tenants};
 use serde::{Deserialize, Serialize};
@@ -49,18 +47,14 @@ struct TenantData<'a> {
     region: Option<&'a str>,
 }
 
-/// What an owner's key may: everything inside the tenant.
-fn owner_scopes() -> Vec<Scope> {
-    Scope::ALL.iter().copied().filter(|scope| *scope != Scope::Platform).collect()
-}
-
 impl Service {
     pub async fn create_tenant(
         &self,
         asked: Asked<'_>,
         new: NewTenant,
     ) -> Result<Done<Founded>, ServiceError> {
-        let key = NewApiKey { name: "owner".into(), scopes: owner_scopes(), expires_at: None };
+        let scopes = SystemRole::Owner.scopes();
+        let key = NewApiKey { name: "owner".into(), scopes, expires_at: None };
         let creation = self.founding(new, key, None)?;
         self.create(Creation { receipt: Some(asked.receipt), ..creation }).await
     }
