@@ -46,13 +46,15 @@ fn add_locks(locks: &mut Locks, command: &Command) {
     locks.receipts.extend(command.receipt.map(|receipt| receipt.key));
 }
 
-/// Decides all jobs on what was found under the locks.
+/// Decides all jobs on what was found under the locks. `None`: its accounts were passed over.
 pub(crate) fn decide(
     jobs: &[Job],
     locked: Locked,
     clock: Timestamp,
     ids: &mut dyn IdSource,
-) -> (Vec<JobReply>, Writes) {
+) -> (Vec<Option<JobReply>>, Writes) {
+    let passed: HashSet<u128> = locked.passed.iter().map(|account| account.0).collect();
+    let is_passed = |job: &Job| !passed.is_empty() && job.rows().iter().any(|r| passed.contains(r));
     let mut decision = Decision {
         book: Book::new(locked.accounts, locked.transfers, clock),
         receipts: locked
@@ -64,7 +66,8 @@ pub(crate) fn decide(
         made: Made::default(),
         ids,
     };
-    let replies = jobs.iter().map(|job| decision.job(job)).collect();
+    let replies =
+        jobs.iter().map(|job| (!is_passed(job)).then(|| decision.job(job))).collect();
     (replies, decision.writes())
 }
 

@@ -1,7 +1,7 @@
 //! What callers hand in and get back.
 
 use caudal_domain::{
-    Account, AccountId, Fingerprint, ReceiptKey, Refusal, TenantId, Transfer, TransferId,
+    Account, AccountId, Bucket, Fingerprint, ReceiptKey, Refusal, TenantId, Transfer, TransferId,
 };
 use caudal_ledger::Movement;
 use caudal_store::{Attachment, Position};
@@ -57,6 +57,11 @@ impl Job {
         Self { tenant, commands: vec![command], atomic: false, dry_run: false, receipt: None }
     }
 
+    /// Whether its commands may be committed apart: nothing but the reply joins them.
+    pub(crate) fn is_separable(&self) -> bool {
+        self.commands.len() > 1 && !self.atomic && !self.dry_run && self.receipt.is_none()
+    }
+
     /// The rows it will lock: accounts, and what belongs to the callers.
     pub(crate) fn rows(&self) -> Vec<u128> {
         let mut rows = Vec::with_capacity(2 * self.commands.len());
@@ -106,6 +111,26 @@ impl JobReply {
     pub(crate) fn empty() -> Self {
         Self { replies: vec![], refused_at: None, replayed: false, position: vec![] }
     }
+
+    /// The part of a batch's position that concerns this job: its events' streams.
+    pub(crate) fn own(&self, position: &Position) -> Position {
+        let streams = self.replies.iter().fold(0u16, |streams, reply| match reply.given.bucket() {
+            Some(bucket) => streams | 1 << bucket.stream(),
+            None => streams,
+        });
+        position.iter().filter(|(stream, _)| streams & (1 << stream) != 0).copied().collect()
+    }
+
+    /// Adds what another part of the same request was told.
+    pub(crate) fn join(&mut self, part: JobReply) {
+        self.replies.extend(part.replies);
+        for (stream, seq) in part.position {
+            match self.position.iter_mut().find(|(known, _)| *known == stream) {
+                Some((_, last)) => *last = seq.max(*last),
+                None => self.position.push((stream, seq)),
+            }
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -125,6 +150,18 @@ pub enum Given {
         context: Option<String>,
     },
     Refused(Refusal),
+}
+
+impl Given {
+    /// Where the event of an accepted command is.
+    fn bucket(&self) -> Option<Bucket> {
+        match self {
+            Self::Transfer(transfer) => Some(transfer.id.bucket()),
+            Self::Created(id) => Some(id.bucket()),
+            Self::Account { account, .. } => Some(account.id.bucket()),
+            Self::Refused(_) => None,
+        }
+    }
 }
 
 /// Faults: nothing was written, but for [`EngineError::Unknown`]. All may be tried again.

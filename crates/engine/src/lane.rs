@@ -6,7 +6,7 @@ use std::{
 };
 
 use caudal_domain::{Clock, IdSource, Refusal};
-use caudal_store::{Lane, Locked, StoreError};
+use caudal_store::{Lane, Locked, Locks, StoreError};
 use metrics::{counter, histogram};
 
 use crate::{
@@ -16,6 +16,15 @@ use crate::{
 
 /// How often a batch is run when another writer was in the way.
 const ATTEMPTS: u32 = 4;
+/// So often a job gives way to another process that holds its accounts; then it waits for it.
+const PASSED_OVER_MOST: u32 = 3;
+
+/// What came of a job.
+enum Settled {
+    Answered(Answer),
+    /// Another process holds its accounts.
+    PassedOver(Job),
+}
 
 pub(crate) struct LaneTask {
     lane: Box<dyn Lane>,
@@ -37,15 +46,25 @@ impl LaneTask {
     pub async fn run(mut self) {
         while let Some(mut batch) = self.queue.take().await {
             let waiting = std::mem::take(&mut batch.jobs);
-            let mut replies = Vec::with_capacity(waiting.len());
-            let mut jobs = Vec::with_capacity(waiting.len());
-            for Waiting { job, reply, .. } in waiting {
-                jobs.push(job);
-                replies.push(reply);
+            let (jobs, tickets): (Vec<_>, Vec<_>) =
+                waiting.into_iter().map(|Waiting { job, ticket }| (job, ticket)).unzip();
+            // Nobody is passed over for ever.
+            let pass_over = tickets.iter().all(|ticket| ticket.passed_over < PASSED_OVER_MOST);
+            let mut answers = Vec::with_capacity(tickets.len());
+            let mut passed = Vec::new();
+            for (settled, mut ticket) in self.commit(jobs, pass_over).await.into_iter().zip(tickets)
+            {
+                match settled {
+                    Settled::Answered(answer) => answers.push((ticket.reply, answer)),
+                    Settled::PassedOver(job) => {
+                        ticket.passed_over += 1;
+                        passed.push(Waiting { job, ticket });
+                    }
+                }
             }
-            let answers = self.commit(jobs).await;
+            self.queue.put_back(passed);
             drop(batch);
-            for (reply, answer) in replies.into_iter().zip(answers) {
+            for (reply, answer) in answers {
                 // Whoever went away will ask again with the same key.
                 let _ = reply.send(answer);
             }
@@ -54,41 +73,40 @@ impl LaneTask {
 
     /// Commits the jobs together; where the database refuses a value, in ever smaller parts, so
     /// that one bad row never fails its neighbours.
-    async fn commit(&mut self, jobs: Vec<Job>) -> Vec<Answer> {
+    async fn commit(&mut self, jobs: Vec<Job>, pass_over: bool) -> Vec<Settled> {
         let jobs = Arc::new(jobs);
         let count = jobs.len();
-        match self.attempt(&jobs).await {
-            Ok(replies) => replies.into_iter().map(Ok).collect(),
-            Err(StoreError::Rejected(why)) => {
-                let jobs = Arc::try_unwrap(jobs).unwrap_or_else(|shared| shared.to_vec());
-                Box::pin(self.bisect(jobs, why)).await
-            }
+        let result = self.attempt(&jobs, pass_over).await;
+        let jobs = Arc::try_unwrap(jobs).unwrap_or_else(|shared| shared.to_vec());
+        match result {
+            Ok(replies) => jobs
+                .into_iter()
+                .zip(replies)
+                .map(|(job, reply)| match reply {
+                    Some(reply) => Settled::Answered(Ok(reply)),
+                    None => Settled::PassedOver(job),
+                })
+                .collect(),
+            Err(StoreError::Rejected(why)) => Box::pin(self.bisect(jobs, why)).await,
             Err(error) => {
                 tracing::error!(%error, jobs = count, "a batch could not be committed");
                 let fault = match error {
                     StoreError::Unknown(why) => EngineError::Unknown(why),
                     other => EngineError::Unavailable(other.to_string()),
                 };
-                vec![Err(fault); count]
+                (0..count).map(|_| Settled::Answered(Err(fault.clone()))).collect()
             }
         }
     }
 
-    async fn bisect(&mut self, mut jobs: Vec<Job>, why: String) -> Vec<Answer> {
+    async fn bisect(&mut self, mut jobs: Vec<Job>, why: String) -> Vec<Settled> {
         if jobs.len() > 1 {
             let second = jobs.split_off(jobs.len() / 2);
-            let mut answers = self.commit(jobs).await;
-            answers.extend(self.commit(second).await);
-            return answers;
+            let mut settled = self.commit(jobs, false).await;
+            settled.extend(self.commit(second, false).await);
+            return settled;
         }
-        let Some(mut job) = jobs.pop() else { return Vec::new() };
-        if job.commands.len() > 1 && !job.atomic && job.receipt.is_none() {
-            let mut second = job.clone();
-            second.commands = job.commands.split_off(job.commands.len() / 2);
-            let first = self.commit(vec![job]).await;
-            let second = self.commit(vec![second]).await;
-            return vec![join(first, second)];
-        }
+        let Some(job) = jobs.pop() else { return Vec::new() };
         tracing::error!(why, "BUG: the database refused a value that the door let in");
         let refusal = Refusal::Rejected;
         let reply = match job.atomic {
@@ -99,14 +117,23 @@ impl LaneTask {
                 JobReply { replies, ..JobReply::empty() }
             }
         };
-        vec![Ok(reply)]
+        vec![Settled::Answered(Ok(reply))]
     }
 
     /// Runs the jobs as one batch, again if another writer was in the way.
-    async fn attempt(&mut self, jobs: &Arc<Vec<Job>>) -> Result<Vec<JobReply>, StoreError> {
+    async fn attempt(
+        &mut self,
+        jobs: &Arc<Vec<Job>>,
+        pass_over: bool,
+    ) -> Result<Vec<Option<JobReply>>, StoreError> {
         let mut attempt = 1;
+        let mut pass_over = pass_over;
         loop {
-            match self.once(jobs).await {
+            match self.once(jobs, pass_over).await {
+                // Another process has them all: waiting for it is the shortest way.
+                Ok(replies) if pass_over && replies.iter().all(Option::is_none) => {
+                    pass_over = false;
+                }
                 Err(StoreError::Contention(why)) if attempt < ATTEMPTS => {
                     tracing::warn!(why, attempt, "running the batch again");
                     attempt += 1;
@@ -116,9 +143,13 @@ impl LaneTask {
         }
     }
 
-    async fn once(&mut self, jobs: &Arc<Vec<Job>>) -> Result<Vec<JobReply>, StoreError> {
-        let decided: Arc<Mutex<Vec<JobReply>>> = Arc::default();
-        let locks = batch::locks(jobs, self.clock.now());
+    async fn once(
+        &mut self,
+        jobs: &Arc<Vec<Job>>,
+        pass_over: bool,
+    ) -> Result<Vec<Option<JobReply>>, StoreError> {
+        let decided: Arc<Mutex<Vec<Option<JobReply>>>> = Arc::default();
+        let locks = Locks { pass_over, ..batch::locks(jobs, self.clock.now()) };
         let decide = {
             let (jobs, decided) = (jobs.clone(), decided.clone());
             let (clock, ids) = (self.clock.clone(), self.ids.clone());
@@ -131,26 +162,16 @@ impl LaneTask {
         };
         let started = Instant::now();
         let position = self.lane.commit_batch(locks, decide).await?;
-        let commands: usize = jobs.iter().map(|job| job.commands.len()).sum();
+        let mut replies =
+            std::mem::take(&mut *decided.lock().unwrap_or_else(PoisonError::into_inner));
+        let done = jobs.iter().zip(&replies).filter(|(_, reply)| reply.is_some());
+        let commands: usize = done.map(|(job, _)| job.commands.len()).sum();
         histogram!("engine_batch_commands").record(commands as f64);
         histogram!("engine_commit_seconds").record(started.elapsed().as_secs_f64());
         counter!("database_transactions_total").increment(1);
-        let mut replies =
-            std::mem::take(&mut *decided.lock().unwrap_or_else(PoisonError::into_inner));
-        for reply in &mut replies {
-            reply.position.clone_from(&position);
+        for reply in replies.iter_mut().flatten() {
+            reply.position = reply.own(&position);
         }
         Ok(replies)
     }
-}
-
-/// The two halves of a job that was run in parts.
-fn join(first: Vec<Answer>, second: Vec<Answer>) -> Answer {
-    let mut joined = JobReply::empty();
-    for part in first.into_iter().chain(second) {
-        let part = part?;
-        joined.replies.extend(part.replies);
-        joined.position = part.position;
-    }
-    Ok(joined)
 }

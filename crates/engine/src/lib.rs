@@ -16,7 +16,7 @@ use std::{sync::Arc, time::Duration};
 use caudal_domain::{Clock, IdSource};
 use caudal_store::Store;
 pub use job::{Command, EngineError, Given, Job, JobReply, ReceiptOf, Reply};
-use tokio::task::JoinHandle;
+use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::{in_flight::InFlight, lane::LaneTask, queue::Queue};
 
@@ -45,6 +45,10 @@ impl Default for Settings {
             duplicate_timeout: Duration::from_secs(2),
         }
     }
+}
+
+async fn answer_of(answer: oneshot::Receiver<queue::Answer>) -> queue::Answer {
+    answer.await.unwrap_or(Err(EngineError::Unavailable("the engine stopped".into())))
 }
 
 /// Makes one source of ids for each lane.
@@ -82,12 +86,27 @@ impl Engine {
 
     /// Hands in a job and waits for its commit.
     pub async fn submit(&self, job: Job) -> Result<JobReply, EngineError> {
+        if job.is_separable() {
+            return self.submit_each(job).await;
+        }
         let _turn = match job.sole_key() {
             Some(key) => Some(self.in_flight.enter(key).await?),
             None => None,
         };
-        let answer = self.queue.push(job)?;
-        answer.await.unwrap_or(Err(EngineError::Unavailable("the engine stopped".into())))
+        answer_of(self.queue.push(job)?).await
+    }
+
+    /// Commands that nothing joins go in one by one, so that those which have to wait for a row
+    /// don't hold up the others. A fault of one is the answer to all: their keys will tell.
+    async fn submit_each(&self, job: Job) -> Result<JobReply, EngineError> {
+        let single = |command| Job::one(job.tenant, command);
+        let answers = self.queue.push_all(job.commands.into_iter().map(single).collect())?;
+        let mut joined = JobReply::empty();
+        for answer in answers {
+            joined.join(answer_of(answer).await?);
+        }
+        joined.position.sort_unstable();
+        Ok(joined)
     }
 
     /// Commands waiting and the most there may be.

@@ -26,7 +26,14 @@ pub(crate) type Answer = Result<JobReply, EngineError>;
 /// A job and whoever waits for it.
 pub(crate) struct Waiting {
     pub job: Job,
+    pub ticket: Ticket,
+}
+
+/// A job's place in the queue.
+pub(crate) struct Ticket {
     pub reply: oneshot::Sender<Answer>,
+    /// How often its accounts were found held by another process.
+    pub passed_over: u32,
     since: Instant,
     /// The rows it will lock.
     rows: Vec<u128>,
@@ -97,28 +104,9 @@ impl Queue {
     /// Puts the job in line, or refuses at once.
     pub fn push(&self, job: Job) -> Result<oneshot::Receiver<Answer>, EngineError> {
         let size = job.commands.len();
-        let (reply, answer) = oneshot::channel();
         let mut lines = self.lines();
-        if lines.closed {
-            return Err(EngineError::Unavailable("the engine is shutting down".into()));
-        }
-        let full = lines.commands + size > self.queue_commands && lines.commands > 0;
-        let line = lines.by_tenant.get(&job.tenant).map_or(0, |line| line.commands);
-        let greedy = line >= self.queue_commands / 4 && lines.commands >= self.queue_commands / 2;
-        if full || greedy {
-            return Err(EngineError::Overloaded);
-        }
-        let tenant = job.tenant;
-        let rows = job.rows();
-        let is_free = lines.is_free(&rows);
-        let line = lines.by_tenant.entry(tenant).or_default();
-        let first = line.jobs.is_empty();
-        line.commands += size;
-        line.jobs.push_back(Waiting { job, reply, since: Instant::now(), rows });
-        lines.commands += size;
-        if first {
-            lines.turns.push_back(tenant);
-        }
+        self.admit(&lines, job.tenant, size)?;
+        let (answer, is_free) = lines.push(job);
         drop(lines);
         // Else the lane that holds its rows will come for it.
         if is_free {
@@ -127,19 +115,52 @@ impl Queue {
         Ok(answer)
     }
 
+    /// Puts one tenant's jobs in line together, or refuses all of them at once.
+    pub fn push_all(&self, jobs: Vec<Job>) -> Result<Vec<oneshot::Receiver<Answer>>, EngineError> {
+        let Some(first) = jobs.first() else { return Ok(Vec::new()) };
+        let mut lines = self.lines();
+        self.admit(&lines, first.tenant, jobs.len())?;
+        let answers = jobs.into_iter().map(|job| lines.push(job).0).collect();
+        drop(lines);
+        self.arrived.notify_one();
+        Ok(answers)
+    }
+
+    /// Whether there is room for so many commands more.
+    fn admit(&self, lines: &Lines, tenant: TenantId, size: usize) -> Result<(), EngineError> {
+        if lines.closed {
+            return Err(EngineError::Unavailable("the engine is shutting down".into()));
+        }
+        let full = lines.commands + size > self.queue_commands && lines.commands > 0;
+        let line = lines.by_tenant.get(&tenant).map_or(0, |line| line.commands);
+        let greedy = line >= self.queue_commands / 4 && lines.commands >= self.queue_commands / 2;
+        if full || greedy {
+            return Err(EngineError::Overloaded);
+        }
+        Ok(())
+    }
+
+    /// Puts jobs that were passed over back where they came from, before what came after them.
+    pub fn put_back(&self, jobs: Vec<Waiting>) {
+        let mut lines = self.lines();
+        for waiting in jobs.into_iter().rev() {
+            lines.put_back(waiting);
+        }
+    }
+
     /// Waits until something can be done and takes a batch of it; `None` once closed and empty.
     pub async fn take(self: &Arc<Self>) -> Option<Batch> {
         loop {
             let (jobs, done) = {
                 let mut lines = self.lines();
                 let jobs = self.drop_late(lines.take(self.batch_commands));
-                lines.busy.extend(jobs.iter().flat_map(|waiting| &waiting.rows));
+                lines.busy.extend(jobs.iter().flat_map(|waiting| &waiting.ticket.rows));
                 (jobs, lines.closed && lines.commands == 0)
             };
             if !jobs.is_empty() {
                 // Another lane may be idle while more is waiting.
                 self.arrived.notify_one();
-                let rows = jobs.iter().flat_map(|waiting| &waiting.rows).copied().collect();
+                let rows = jobs.iter().flat_map(|waiting| &waiting.ticket.rows).copied().collect();
                 return Some(Batch { jobs, rows, queue: self.clone() });
             }
             if done {
@@ -164,17 +185,18 @@ impl Queue {
         let now = Instant::now();
         let (mut kept, mut late) = (Vec::with_capacity(batch.len()), Vec::new());
         for waiting in batch {
-            if waiting.reply.is_closed() {
+            let Ticket { reply, since, .. } = &waiting.ticket;
+            if reply.is_closed() {
                 continue;
             }
-            match now.duration_since(waiting.since) > self.timeout {
+            match now.duration_since(*since) > self.timeout {
                 true => late.push(waiting),
                 false => kept.push(waiting),
             }
         }
         for waiting in late {
             // The receiver may have gone meanwhile; then nobody needs the answer.
-            let _ = waiting.reply.send(Err(EngineError::Overloaded));
+            let _ = waiting.ticket.reply.send(Err(EngineError::Overloaded));
         }
         kept
     }
@@ -188,6 +210,32 @@ impl Queue {
 impl Lines {
     fn is_free(&self, rows: &[u128]) -> bool {
         rows.iter().all(|row| !self.busy.contains(row))
+    }
+
+    /// The answer to come, and whether its rows are free.
+    fn push(&mut self, job: Job) -> (oneshot::Receiver<Answer>, bool) {
+        let (reply, answer) = oneshot::channel();
+        let rows = job.rows();
+        let is_free = self.is_free(&rows);
+        self.commands += job.commands.len();
+        let ticket = Ticket { reply, passed_over: 0, since: Instant::now(), rows };
+        self.line(job.tenant, job.commands.len()).push_back(Waiting { job, ticket });
+        (answer, is_free)
+    }
+
+    fn put_back(&mut self, waiting: Waiting) {
+        self.commands += waiting.job.commands.len();
+        self.line(waiting.job.tenant, waiting.job.commands.len()).push_front(waiting);
+    }
+
+    /// The tenant's line, which is to grow by so many commands.
+    fn line(&mut self, tenant: TenantId, commands: usize) -> &mut VecDeque<Waiting> {
+        let line = self.by_tenant.entry(tenant).or_default();
+        if line.jobs.is_empty() {
+            self.turns.push_back(tenant);
+        }
+        line.commands += commands;
+        &mut line.jobs
     }
 
     fn take(&mut self, limit: usize) -> Vec<Waiting> {
@@ -236,8 +284,8 @@ impl Line {
             }
             let Some(next) = self.jobs.pop_front() else { break };
             let waits = |row| busy.contains(row) || taking.reserved.contains(row);
-            if next.rows.iter().any(waits) {
-                taking.reserved.extend(&next.rows);
+            if next.ticket.rows.iter().any(waits) {
+                taking.reserved.extend(&next.ticket.rows);
                 passed.push(next);
                 continue;
             }

@@ -37,6 +37,8 @@ pub struct Locks {
     pub receipts: Vec<ReceiptKey>,
     /// The clock when the batch was formed: chooses the generations of receipts.
     pub at: Timestamp,
+    /// Pass over accounts that another writer holds, instead of waiting for them.
+    pub pass_over: bool,
 }
 
 /// What was found under the locks. Rows that do not exist are left out.
@@ -46,6 +48,8 @@ pub struct Locked {
     pub rows: Vec<(AttachedRow, i64)>,
     pub transfers: Vec<Transfer>,
     pub receipts: Vec<Receipt>,
+    /// Accounts not found, of which some may only have been passed over.
+    pub passed: Vec<AccountId>,
 }
 
 /// What to write, all in the one commit.

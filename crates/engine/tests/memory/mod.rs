@@ -53,6 +53,7 @@ impl Lane for Memory {
                 .filter_map(|id| tables.accounts.get(id).copied())
                 .collect(),
             rows: vec![],
+            passed: vec![],
             transfers: locks
                 .transfers
                 .iter()

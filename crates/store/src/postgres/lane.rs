@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use caudal_domain::TransferId;
+use caudal_domain::{Account, AccountId, TransferId};
 use futures::{future::join_all, join};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::{Client, Error, types::ToSql};
@@ -192,11 +192,13 @@ impl Session {
         begin.map_err(errors::classify)?;
         let accounts = accounts.map_err(errors::classify)?;
         let xid = xid.map_err(errors::classify)?;
+        let accounts = accounts
+            .iter()
+            .map(|row| wallets::read_account(&values::row("accounts", row)?))
+            .collect::<Result<Vec<_>, _>>()?;
         let locked = Locked {
-            accounts: accounts
-                .iter()
-                .map(|row| wallets::read_account(&values::row("accounts", row)?))
-                .collect::<Result<_, _>>()?,
+            passed: passed(locks, &accounts),
+            accounts,
             rows: rows.map_err(errors::classify)?,
             transfers: transfers
                 .map_err(errors::classify)?
@@ -218,7 +220,11 @@ impl Session {
         }
         let buckets: Vec<i16> = locks.accounts.iter().map(|id| id.bucket().0.into()).collect();
         let ids: Vec<Id> = locks.accounts.iter().map(|id| Id(id.0)).collect();
-        self.client.query(&self.statements.lock_accounts, &[&buckets, &ids]).await
+        let statement = match locks.pass_over {
+            true => &self.statements.try_accounts,
+            false => &self.statements.lock_accounts,
+        };
+        self.client.query(statement, &[&buckets, &ids]).await
     }
 
     async fn lock_rows(&self, locks: &Locks) -> Result<Vec<(AttachedRow, i64)>, Error> {
@@ -299,6 +305,15 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// What was asked for without waiting and not found. Both lists are in the order of the locks.
+fn passed(locks: &Locks, found: &[Account]) -> Vec<AccountId> {
+    if !locks.pass_over || found.len() == locks.accounts.len() {
+        return Vec::new();
+    }
+    let mut found = found.iter().map(|account| account.id).peekable();
+    locks.accounts.iter().copied().filter(|id| found.next_if_eq(id).is_none()).collect()
 }
 
 enum PipelineError {

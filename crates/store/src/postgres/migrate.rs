@@ -5,8 +5,10 @@ use tokio_postgres::Client;
 use crate::{StoreError, postgres::errors};
 
 /// To add one more: a file with the next number here and in `migrations/sqlite`.
-const MIGRATIONS: &[(&str, &str)] =
-    &[("0001_heart", include_str!("../../migrations/postgres/0001_heart.sql"))];
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("0001_heart", include_str!("../../migrations/postgres/0001_heart.sql")),
+    ("0002_people", include_str!("../../migrations/postgres/0002_people.sql")),
+];
 
 /// Any number, the same in every instance: "caudal" in ASCII.
 const LOCK: i64 = 0x6361_7564_616c;

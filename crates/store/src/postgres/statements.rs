@@ -10,6 +10,8 @@ use crate::{
 
 pub(super) struct Statements {
     pub lock_accounts: Statement,
+    /// The same without waiting: leaves out what another transaction holds.
+    pub try_accounts: Statement,
     pub receipts: Statement,
     pub transfers: Statement,
     pub update_accounts: Statement,
@@ -29,6 +31,7 @@ impl Statements {
              order by a.bucket, a.id for update of a",
             wallets::ACCOUNT_COLUMNS
         );
+        let try_accounts = format!("{lock_accounts} skip locked");
         let transfers = format!(
             "select t.* from unnest($1::int2[], $2::uuid[]) k (bucket, id)
              cross join lateral (select {} from transfers t
@@ -37,6 +40,7 @@ impl Statements {
         );
         let texts = [
             lock_accounts.as_str(),
+            try_accounts.as_str(),
             RECEIPTS,
             transfers.as_str(),
             UPDATE_ACCOUNTS,
@@ -52,6 +56,7 @@ impl Statements {
         let mut next = || all.next().unwrap_or_else(|| unreachable!("one for each text"));
         Ok(Self {
             lock_accounts: next(),
+            try_accounts: next(),
             receipts: next(),
             transfers: next(),
             update_accounts: next(),
