@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    id::{ApiKeyId, TenantId},
+    id::{ApiKeyId, ServiceAccountId, TenantId},
     time::Timestamp,
 };
 
@@ -86,4 +86,14 @@ pub struct ApiKey {
     pub created_at: Timestamp,
     pub expires_at: Option<Timestamp>,
     pub revoked_at: Option<Timestamp>,
+    /// Whom it acts for; `None`: it is its own account. (These came later than the first stored
+    /// answers that have a key in them.)
+    #[serde(default)]
+    pub service_account: Option<ServiceAccountId>,
+    /// The key that takes its place.
+    #[serde(default)]
+    pub rotated_to: Option<ApiKeyId>,
+    /// To within the pace at which uses are written down.
+    #[serde(default)]
+    pub last_used_at: Option<Timestamp>,
 }

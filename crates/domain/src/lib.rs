@@ -3,11 +3,13 @@
 //! Reading order: [`id`] (an id says when and where its row lives), [`money`], [`time`], then the
 //! nouns: [`tenant`], [`account`], [`wallet`], [`transfer`], [`event`], and [`refusal`], the one
 //! list of reasons for which Caudal says no. People: [`user`], [`session`], [`role`],
-//! [`service_account`], [`access`] (what they may), [`audit`] (what they did), [`mail`].
+//! [`service_account`], [`access`] (what they may), [`code`],
+//! [`audit`] (what they did), [`mail`].
 
 pub mod access;
 pub mod account;
 pub mod audit;
+pub mod code;
 pub mod event;
 pub mod id;
 pub mod key;
@@ -26,6 +28,7 @@ pub mod wallet;
 
 pub use account::{Account, AccountKind, AccountStatus};
 pub use audit::{Actor, AuditRecord};
+pub use code::CodePurpose;
 pub use event::Event;
 pub use id::{
     AccountId, ApiKeyId, AuditId, Bucket, EventId, IdSource, MailId, RoleId, ServiceAccountId,

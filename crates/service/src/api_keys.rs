@@ -79,7 +79,18 @@ impl Service {
         scopes.sort_unstable();
         scopes.dedup();
         let id = ApiKeyId(self.next_id(at, tenant.bucket()));
-        ApiKey { id, tenant, name, scopes, created_at: at, expires_at, revoked_at: None }
+        ApiKey {
+            id,
+            tenant,
+            name,
+            scopes,
+            created_at: at,
+            expires_at,
+            revoked_at: None,
+            service_account: None,
+            rotated_to: None,
+            last_used_at: None,
+        }
     }
 
     pub(crate) fn key_event(

@@ -38,6 +38,18 @@ pub fn update(tenant: &Tenant) -> Step {
     )
 }
 
+/// Writes the tenant's configuration, a JSON object. Goes with [`update`], which counts the version.
+pub fn set_config(id: TenantId, config: &str) -> Step {
+    Step::one("update tenants set config = $2 where id = $1", vec![id.0.into(), config.into()])
+}
+
+/// The tenant's configuration as JSON text: `{}` until it has one.
+pub async fn find_config(db: &dyn Backend, id: TenantId) -> Result<Option<String>, StoreError> {
+    let sql = "select config from tenants where id = $1";
+    let rows = db.query("tenants", sql, &[id.0.into()]).await?;
+    rows.first().map(|row| Ok(row.text(0)?.to_owned())).transpose()
+}
+
 pub async fn find(db: &dyn Backend, id: TenantId) -> Result<Option<Tenant>, StoreError> {
     let sql = format!("select {COLUMNS} where id = $1");
     db.query("tenants", &sql, &[id.0.into()]).await?.first().map(read).transpose()

@@ -121,6 +121,9 @@ mod tests {
             created_at: Timestamp::default(),
             expires_at: None,
             revoked_at: None,
+            service_account: None,
+            rotated_to: None,
+            last_used_at: None,
         };
         assert_fields(&ApiKeyShape::from(&key));
     }

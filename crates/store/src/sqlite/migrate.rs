@@ -6,8 +6,10 @@ use rusqlite::{Connection, params};
 use super::writer::{End, transaction};
 use crate::StoreError;
 
-const MIGRATIONS: &[(&str, &str)] =
-    &[("0001_heart", include_str!("../../migrations/sqlite/0001_heart.sql"))];
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("0001_heart", include_str!("../../migrations/sqlite/0001_heart.sql")),
+    ("0002_people", include_str!("../../migrations/sqlite/0002_people.sql")),
+];
 
 /// Runs what has not run yet, each in a transaction of its own.
 pub fn run(connection: &Connection, now: Timestamp) -> Result<Vec<String>, StoreError> {

@@ -54,6 +54,9 @@ pub async fn keys_round_trip(stage: &Stage) {
         created_at: START,
         expires_at: Some(seconds(60)),
         revoked_at: None,
+        service_account: None,
+        rotated_to: None,
+        last_used_at: None,
     };
     done(stage, vec![api_keys::insert(&key, 77)]).await;
     assert_eq!(api_keys::find_by_secret(db, 77).await.unwrap(), Some(key.clone()));
@@ -91,6 +94,9 @@ pub async fn keys_by_page(stage: &Stage) {
             created_at: START,
             expires_at: None,
             revoked_at: None,
+            service_account: None,
+            rotated_to: None,
+            last_used_at: None,
         };
         done(stage, vec![api_keys::insert(&key, number)]).await;
         ids.insert(0, key.id);
