@@ -10,7 +10,7 @@ use caudal_store::{Lane, Locked, Locks, StoreError};
 use metrics::{counter, histogram};
 
 use crate::{
-    EngineError, Given, Job, JobReply, Reply, batch,
+    EngineError, Given, IdSources, Job, JobReply, Reply, batch,
     queue::{Answer, Queue, Waiting},
 };
 
@@ -19,6 +19,11 @@ const ATTEMPTS: u32 = 4;
 /// So often a job gives way to another process that holds its accounts; then it waits for it.
 const PASSED_OVER_MOST: u32 = 3;
 
+/// So many jobs held up all at once share a hot account: trying again would be in vain.
+const HOT_JOBS: usize = 16;
+/// So many batches then wait at once, instead of looking first.
+const HOT_BATCHES: u32 = 64;
+
 /// What came of a job.
 enum Settled {
     Answered(Answer),
@@ -26,30 +31,40 @@ enum Settled {
     PassedOver(Job),
 }
 
+/// What all lanes of an engine share.
+pub(crate) struct Parts<'a> {
+    pub queue: &'a Arc<Queue>,
+    pub clock: &'a Arc<dyn Clock>,
+    pub ids: &'a IdSources,
+}
+
 pub(crate) struct LaneTask {
     lane: Box<dyn Lane>,
     queue: Arc<Queue>,
     clock: Arc<dyn Clock>,
     ids: Arc<Mutex<Box<dyn IdSource>>>,
+    number: usize,
+    /// Batches that are to wait for accounts held elsewhere.
+    waits_left: u32,
 }
 
 impl LaneTask {
-    pub fn new(
-        lane: Box<dyn Lane>,
-        queue: Arc<Queue>,
-        clock: Arc<dyn Clock>,
-        ids: Box<dyn IdSource>,
-    ) -> Self {
-        Self { lane, queue, clock, ids: Arc::new(Mutex::new(ids)) }
+    /// `number` counts from zero: lane 0 never rests.
+    pub fn new(number: usize, lane: Box<dyn Lane>, engine: &Parts<'_>) -> Self {
+        let ids = Arc::new(Mutex::new((engine.ids)()));
+        let (queue, clock) = (engine.queue.clone(), engine.clock.clone());
+        Self { lane, queue, clock, ids, number, waits_left: 0 }
     }
 
     pub async fn run(mut self) {
-        while let Some(mut batch) = self.queue.take().await {
+        while let Some(mut batch) = self.queue.take(self.number).await {
             let waiting = std::mem::take(&mut batch.jobs);
             let (jobs, tickets): (Vec<_>, Vec<_>) =
                 waiting.into_iter().map(|Waiting { job, ticket }| (job, ticket)).unzip();
             // Nobody is passed over for ever.
-            let pass_over = tickets.iter().all(|ticket| ticket.passed_over < PASSED_OVER_MOST);
+            let is_late = tickets.iter().any(|ticket| ticket.passed_over >= PASSED_OVER_MOST);
+            let pass_over = !is_late && self.waits_left == 0;
+            self.waits_left = self.waits_left.saturating_sub(1);
             let mut answers = Vec::with_capacity(tickets.len());
             let mut passed = Vec::new();
             for (settled, mut ticket) in self.commit(jobs, pass_over).await.into_iter().zip(tickets)
@@ -62,7 +77,9 @@ impl LaneTask {
                     }
                 }
             }
-            self.queue.put_back(passed);
+            if !passed.is_empty() {
+                self.queue.put_back(passed);
+            }
             drop(batch);
             for (reply, answer) in answers {
                 // Whoever went away will ask again with the same key.
@@ -133,6 +150,9 @@ impl LaneTask {
                 // Another process has them all: waiting for it is the shortest way.
                 Ok(replies) if pass_over && replies.iter().all(Option::is_none) => {
                     pass_over = false;
+                    if replies.len() >= HOT_JOBS {
+                        self.waits_left = HOT_BATCHES;
+                    }
                 }
                 Err(StoreError::Contention(why)) if attempt < ATTEMPTS => {
                     tracing::warn!(why, attempt, "running the batch again");

@@ -71,12 +71,9 @@ impl Engine {
         ids: IdSources,
     ) -> Self {
         let queue = Arc::new(Queue::new(settings));
-        let lanes = (0..settings.lanes)
-            .map(|_| {
-                let task = LaneTask::new(store.lane(), queue.clone(), clock.clone(), ids());
-                tokio::spawn(task.run())
-            })
-            .collect();
+        let parts = lane::Parts { queue: &queue, clock: &clock, ids: &ids };
+        let start = |number| LaneTask::new(number, store.lane(), &parts).run();
+        let lanes = (0..settings.lanes).map(start).map(tokio::spawn).collect();
         Self {
             queue,
             in_flight: Arc::new(InFlight::new(settings.duplicate_timeout)),

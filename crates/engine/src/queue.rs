@@ -16,7 +16,7 @@ use std::{
 use caudal_domain::TenantId;
 use tokio::{
     sync::{Notify, oneshot},
-    time::Instant,
+    time::{Instant, sleep_until},
 };
 
 use crate::{EngineError, Job, JobReply, Settings};
@@ -54,6 +54,8 @@ impl Drop for Batch {
 
 /// Commands taken from one tenant before the next one's turn.
 const TURN_COMMANDS: usize = 32;
+/// How long a meeting with another process is remembered.
+const CROWDED_FOR: Duration = Duration::from_millis(500);
 /// Jobs of one tenant that are passed over in a turn, at most: bounds the search for a free one.
 const TURN_PASSES: usize = 512;
 
@@ -73,6 +75,8 @@ struct Lines {
     commands: usize,
     /// Rows of the batches under way.
     busy: HashSet<u128>,
+    /// Another process was met a moment ago.
+    crowded_until: Option<Instant>,
     closed: bool,
 }
 
@@ -140,17 +144,30 @@ impl Queue {
         Ok(())
     }
 
+    /// While another process works on the same accounts, one lane is enough: more of them would
+    /// only hold each other's rows and stream heads up.
+    fn crowded_until(&self) -> Option<Instant> {
+        let lines = self.lines();
+        lines.crowded_until.filter(|until| !lines.closed && *until > Instant::now())
+    }
+
     /// Puts jobs that were passed over back where they came from, before what came after them.
     pub fn put_back(&self, jobs: Vec<Waiting>) {
         let mut lines = self.lines();
+        lines.crowded_until = Some(Instant::now() + CROWDED_FOR);
         for waiting in jobs.into_iter().rev() {
             lines.put_back(waiting);
         }
     }
 
     /// Waits until something can be done and takes a batch of it; `None` once closed and empty.
-    pub async fn take(self: &Arc<Self>) -> Option<Batch> {
+    pub async fn take(self: &Arc<Self>, lane: usize) -> Option<Batch> {
         loop {
+            if let (Some(until), true) = (self.crowded_until(), lane > 0) {
+                // What woke this lane is for one that works.
+                self.arrived.notify_one();
+                sleep_until(until).await;
+            }
             let (jobs, done) = {
                 let mut lines = self.lines();
                 let jobs = self.drop_late(lines.take(self.batch_commands));
@@ -362,7 +379,7 @@ mod tests {
             answers.extend(queue.push(job(1, 1)));
         }
         answers.extend(queue.push(job(2, 1)));
-        let batch = queue.take().await.expect("open");
+        let batch = queue.take(0).await.expect("open");
         assert_eq!(batch.jobs.len(), 100);
         assert!(batch.jobs.iter().any(|w| w.job.tenant == TenantId(2)), "the small tenant waits");
     }
@@ -372,8 +389,8 @@ mod tests {
         let queue = queue(8192, 100);
         let _small = queue.push(job(1, 1));
         let _large = queue.push(job(1, 1000));
-        assert_eq!(queue.take().await.map(|batch| batch.jobs.len()), Some(1));
-        let batch = queue.take().await.expect("open");
+        assert_eq!(queue.take(0).await.map(|batch| batch.jobs.len()), Some(1));
+        let batch = queue.take(0).await.expect("open");
         assert_eq!(batch.jobs[0].job.commands.len(), 1000);
         assert_eq!(queue.depth().0, 0);
     }
@@ -384,32 +401,32 @@ mod tests {
         let _answer = queue.push(job(1, 1));
         queue.close();
         assert!(queue.push(job(1, 1)).is_err());
-        assert!(queue.take().await.is_some());
-        assert!(queue.take().await.is_none());
+        assert!(queue.take(0).await.is_some());
+        assert!(queue.take(0).await.is_none());
     }
 
     #[tokio::test]
     async fn a_batch_leaves_what_another_holds_and_what_would_overtake() {
         let queue = queue(8192, 100);
         let mut answers = vec![queue.push(holding(&[1, 2]))];
-        let first = queue.take().await.expect("open");
+        let first = queue.take(0).await.expect("open");
         answers.extend([&[2, 3], &[3, 4], &[5, 6]].map(|rows| queue.push(holding(rows))));
-        let second = queue.take().await.expect("open");
+        let second = queue.take(0).await.expect("open");
         // 3 is free, but whoever wants 2 and 3 was there before.
         assert_eq!(rows_of(&second), [vec![5, 6]]);
         drop(first);
-        assert_eq!(rows_of(&queue.take().await.expect("open")), [vec![2, 3], vec![3, 4]]);
+        assert_eq!(rows_of(&queue.take(0).await.expect("open")), [vec![2, 3], vec![3, 4]]);
     }
 
     #[tokio::test]
     async fn a_lane_with_nothing_free_wakes_when_the_other_is_done() {
         let queue = queue(8192, 100);
         let _first = queue.push(holding(&[1]));
-        let batch = queue.take().await.expect("open");
+        let batch = queue.take(0).await.expect("open");
         let _second = queue.push(holding(&[1]));
         let idle = tokio::spawn({
             let queue = queue.clone();
-            async move { queue.take().await.map(|batch| batch.jobs.len()) }
+            async move { queue.take(0).await.map(|batch| batch.jobs.len()) }
         });
         tokio::task::yield_now().await;
         assert!(!idle.is_finished());

@@ -9,9 +9,12 @@ use crate::workspace::Package;
 const ROOMS: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("ledger", &["domain"]),
+    ("identity", &["domain"]),
     ("store", &["domain", "ledger"]),
     ("engine", &["domain", "ledger", "store"]),
     ("bus", &["domain"]),
+    ("cache", &["domain"]),
+    ("outbound", &["domain"]),
     ("service", &["domain", "ledger", "engine", "store"]),
     ("http", &["service", "domain"]),
     ("workers", &["service", "store", "bus", "domain"]),
@@ -32,7 +35,17 @@ const WALLS: &[(&[&str], &[&str], &str)] = &[
         "only `store` knows which database it is (`testkit` makes databases for tests)",
     ),
     (&["hyper"], &["bench", "testkit"], "only clients speak bare HTTP; `http` goes through axum"),
+    (
+        &["reqwest", "lettre"],
+        &["outbound"],
+        "only `outbound` calls others, so that every call has a limit and a breaker",
+    ),
     (&["plotters", "indicatif", "hdrhistogram"], &["bench"], "only `bench` draws and measures"),
+    (
+        &["argon2", "jsonwebtoken", "totp-rs", "aws-lc-rs"],
+        &["identity"],
+        "only `identity` handles keys, so that one place is to be looked through",
+    ),
     (&["clap", "config"], &["app", "xtask"], "only `app` reads flags and configuration"),
 ];
 
@@ -145,6 +158,7 @@ mod tests {
         assert!(said("caudal-engine", &["tokio-postgres"]).contains("only `store`"));
         assert!(said("caudal-http", &["hyper"]).contains("bench or testkit"));
         assert!(said("caudal-app", &["utoipa-swagger-ui"]).contains("only `http`"));
+        assert!(said("caudal-service", &["reqwest"]).contains("do it in outbound"));
         assert!(said("caudal-http", &["clap"]).contains("only `app`"));
         assert_eq!(said("caudal-http", &["axum", "axum-extra", "utoipa", "hyper-util"]), "");
         assert_eq!(said("caudal-bench", &["hyper", "plotters"]), "");
