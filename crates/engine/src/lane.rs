@@ -5,13 +5,13 @@ use std::{
     time::Instant,
 };
 
-use caudal_domain::{Clock, IdSource, Refusal};
-use caudal_store::{Lane, Locked, Locks, StoreError};
+use caudal_domain::{AccountId, Clock, IdSource, Refusal};
+use caudal_store::{Lane, Locked, Locks, StoreError, Writes};
 use metrics::{counter, histogram};
 
 use crate::{
     EngineError, Given, IdSources, Job, JobReply, Reply, batch,
-    queue::{Answer, Queue, Waiting},
+    queue::{Answer, Batch, Queue, Waiting},
 };
 
 /// How often a batch is run when another writer was in the way.
@@ -21,7 +21,7 @@ const PASSED_OVER_MOST: u32 = 3;
 
 /// So many jobs held up all at once share a hot account: trying again would be in vain.
 const HOT_JOBS: usize = 16;
-/// So many batches then wait at once, instead of looking first.
+/// So many batches then wait for it before they are formed.
 const HOT_BATCHES: u32 = 64;
 
 /// What came of a job.
@@ -29,6 +29,14 @@ enum Settled {
     Answered(Answer),
     /// Another process holds its accounts.
     PassedOver(Job),
+}
+
+/// What one run of a batch came to.
+#[derive(Default)]
+struct Decided {
+    /// `None`: passed over.
+    replies: Vec<Option<JobReply>>,
+    passed: Vec<AccountId>,
 }
 
 /// What all lanes of an engine share.
@@ -44,8 +52,15 @@ pub(crate) struct LaneTask {
     clock: Arc<dyn Clock>,
     ids: Arc<Mutex<Box<dyn IdSource>>>,
     number: usize,
-    /// Batches that are to wait for accounts held elsewhere.
-    waits_left: u32,
+    hot: Hot,
+}
+
+/// Accounts that another process uses all the time as well. Waiting for them first, and forming
+/// the batch when they are free, makes larger batches than waiting with a batch in hand.
+#[derive(Default)]
+struct Hot {
+    accounts: Vec<AccountId>,
+    batches_left: u32,
 }
 
 impl LaneTask {
@@ -53,18 +68,17 @@ impl LaneTask {
     pub fn new(number: usize, lane: Box<dyn Lane>, engine: &Parts<'_>) -> Self {
         let ids = Arc::new(Mutex::new((engine.ids)()));
         let (queue, clock) = (engine.queue.clone(), engine.clock.clone());
-        Self { lane, queue, clock, ids, number, waits_left: 0 }
+        Self { lane, queue, clock, ids, number, hot: Hot::default() }
     }
 
     pub async fn run(mut self) {
-        while let Some(mut batch) = self.queue.take(self.number).await {
+        while let Some(mut batch) = self.take().await {
             let waiting = std::mem::take(&mut batch.jobs);
             let (jobs, tickets): (Vec<_>, Vec<_>) =
                 waiting.into_iter().map(|Waiting { job, ticket }| (job, ticket)).unzip();
-            // Nobody is passed over for ever.
+            // Nobody is passed over for ever; but who holds a hot account waits for no other.
             let is_late = tickets.iter().any(|ticket| ticket.passed_over >= PASSED_OVER_MOST);
-            let pass_over = !is_late && self.waits_left == 0;
-            self.waits_left = self.waits_left.saturating_sub(1);
+            let pass_over = !is_late || self.hot.batches_left > 0;
             let mut answers = Vec::with_capacity(tickets.len());
             let mut passed = Vec::new();
             for (settled, mut ticket) in self.commit(jobs, pass_over).await.into_iter().zip(tickets)
@@ -78,6 +92,7 @@ impl LaneTask {
                 }
             }
             if !passed.is_empty() {
+                self.queue.crowd();
                 self.queue.put_back(passed);
             }
             drop(batch);
@@ -86,6 +101,23 @@ impl LaneTask {
                 let _ = reply.send(answer);
             }
         }
+    }
+
+    async fn take(&mut self) -> Option<Batch> {
+        if self.hot.batches_left > 0 {
+            self.hot.batches_left -= 1;
+            self.queue.crowd();
+            if self.queue.wait().await && self.lane.lock_ahead(&self.hot.accounts).await.is_ok() {
+                if let Some(batch) = self.queue.take_now() {
+                    return Some(batch);
+                }
+                // Nothing free: lets go of what it holds.
+                let nothing = Box::new(|_| Writes::default());
+                self.lane.commit_batch(Locks::default(), nothing).await.ok();
+            }
+            self.hot.batches_left = 0;
+        }
+        self.queue.take(self.number).await
     }
 
     /// Commits the jobs together; where the database refuses a value, in ever smaller parts, so
@@ -148,50 +180,66 @@ impl LaneTask {
         loop {
             match self.once(jobs, pass_over).await {
                 // Another process has them all: waiting for it is the shortest way.
-                Ok(replies) if pass_over && replies.iter().all(Option::is_none) => {
+                Ok(Decided { replies, passed })
+                    if pass_over && replies.iter().all(Option::is_none) =>
+                {
                     pass_over = false;
-                    if replies.len() >= HOT_JOBS {
-                        self.waits_left = HOT_BATCHES;
-                    }
+                    self.notice_hot(jobs, &passed);
                 }
                 Err(StoreError::Contention(why)) if attempt < ATTEMPTS => {
                     tracing::warn!(why, attempt, "running the batch again");
                     attempt += 1;
                 }
-                result => return result,
+                result => return result.map(|decided| decided.replies),
             }
         }
+    }
+
+    /// Many jobs held up by the same few accounts: it will be so again.
+    fn notice_hot(&mut self, jobs: &[Job], passed: &[AccountId]) {
+        self.queue.crowd();
+        if jobs.len() < HOT_JOBS || self.number > 0 {
+            return;
+        }
+        let rows: Vec<Vec<u128>> = jobs.iter().map(Job::rows).collect();
+        let users = |account: &AccountId| rows.iter().filter(|r| r.contains(&account.0)).count();
+        let is_hot = |account: &AccountId| users(account) * 2 > jobs.len();
+        let accounts: Vec<_> = passed.iter().copied().filter(is_hot).collect();
+        let batches_left = if accounts.is_empty() { 0 } else { HOT_BATCHES };
+        self.hot = Hot { accounts, batches_left };
     }
 
     async fn once(
         &mut self,
         jobs: &Arc<Vec<Job>>,
         pass_over: bool,
-    ) -> Result<Vec<Option<JobReply>>, StoreError> {
-        let decided: Arc<Mutex<Vec<Option<JobReply>>>> = Arc::default();
+    ) -> Result<Decided, StoreError> {
+        let decided: Arc<Mutex<Decided>> = Arc::default();
         let locks = Locks { pass_over, ..batch::locks(jobs, self.clock.now()) };
         let decide = {
             let (jobs, decided) = (jobs.clone(), decided.clone());
             let (clock, ids) = (self.clock.clone(), self.ids.clone());
             Box::new(move |locked: Locked| {
                 let mut ids = ids.lock().unwrap_or_else(PoisonError::into_inner);
+                let passed = locked.passed.clone();
                 let (replies, writes) = batch::decide(&jobs, locked, clock.now(), ids.as_mut());
-                *decided.lock().unwrap_or_else(PoisonError::into_inner) = replies;
+                let now = Decided { replies, passed };
+                *decided.lock().unwrap_or_else(PoisonError::into_inner) = now;
                 writes
             })
         };
         let started = Instant::now();
         let position = self.lane.commit_batch(locks, decide).await?;
-        let mut replies =
+        let mut decided =
             std::mem::take(&mut *decided.lock().unwrap_or_else(PoisonError::into_inner));
-        let done = jobs.iter().zip(&replies).filter(|(_, reply)| reply.is_some());
+        let done = jobs.iter().zip(&decided.replies).filter(|(_, reply)| reply.is_some());
         let commands: usize = done.map(|(job, _)| job.commands.len()).sum();
         histogram!("engine_batch_commands").record(commands as f64);
         histogram!("engine_commit_seconds").record(started.elapsed().as_secs_f64());
         counter!("database_transactions_total").increment(1);
-        for reply in replies.iter_mut().flatten() {
+        for reply in decided.replies.iter_mut().flatten() {
             reply.position = reply.own(&position);
         }
-        Ok(replies)
+        Ok(decided)
     }
 }

@@ -151,10 +151,14 @@ impl Queue {
         lines.crowded_until.filter(|until| !lines.closed && *until > Instant::now())
     }
 
+    /// Another process was met.
+    pub fn crowd(&self) {
+        self.lines().crowded_until = Some(Instant::now() + CROWDED_FOR);
+    }
+
     /// Puts jobs that were passed over back where they came from, before what came after them.
     pub fn put_back(&self, jobs: Vec<Waiting>) {
         let mut lines = self.lines();
-        lines.crowded_until = Some(Instant::now() + CROWDED_FOR);
         for waiting in jobs.into_iter().rev() {
             lines.put_back(waiting);
         }
@@ -168,24 +172,46 @@ impl Queue {
                 self.arrived.notify_one();
                 sleep_until(until).await;
             }
-            let (jobs, done) = {
-                let mut lines = self.lines();
-                let jobs = self.drop_late(lines.take(self.batch_commands));
-                lines.busy.extend(jobs.iter().flat_map(|waiting| &waiting.ticket.rows));
-                (jobs, lines.closed && lines.commands == 0)
-            };
-            if !jobs.is_empty() {
-                // Another lane may be idle while more is waiting.
-                self.arrived.notify_one();
-                let rows = jobs.iter().flat_map(|waiting| &waiting.ticket.rows).copied().collect();
-                return Some(Batch { jobs, rows, queue: self.clone() });
+            if let Some(batch) = self.take_now() {
+                return Some(batch);
             }
-            if done {
+            if self.is_done() {
                 self.arrived.notify_one();
                 return None;
             }
             self.arrived.notified().await;
         }
+    }
+
+    /// A batch of what can be done at once, if there is anything.
+    pub fn take_now(self: &Arc<Self>) -> Option<Batch> {
+        let mut lines = self.lines();
+        let jobs = self.drop_late(lines.take(self.batch_commands));
+        let rows: Vec<u128> = jobs.iter().flat_map(|waiting| &waiting.ticket.rows).copied().collect();
+        lines.busy.extend(&rows);
+        drop(lines);
+        if jobs.is_empty() {
+            return None;
+        }
+        // Another lane may be idle while more is waiting.
+        self.arrived.notify_one();
+        Some(Batch { jobs, rows, queue: self.clone() })
+    }
+
+    /// Waits until there is something to do, free or not; `false` once closed and empty.
+    pub async fn wait(&self) -> bool {
+        while self.lines().commands == 0 {
+            if self.is_done() {
+                return false;
+            }
+            self.arrived.notified().await;
+        }
+        true
+    }
+
+    fn is_done(&self) -> bool {
+        let lines = self.lines();
+        lines.closed && lines.commands == 0
     }
 
     fn release(&self, rows: &[u128]) {

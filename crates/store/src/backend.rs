@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use caudal_domain::Timestamp;
+use caudal_domain::{AccountId, Timestamp};
 
 use crate::{
     Decide, Locks, Row, Settings, StoreError, UnitOfWork, UnitOutcome, Value, postgres, sqlite,
@@ -45,6 +45,10 @@ pub trait Backend: Send + Sync {
 /// Commits batches, one at a time.
 #[async_trait]
 pub trait Lane: Send {
+    /// Begins the next batch's transaction by waiting for these accounts, so that the batch need
+    /// not be formed before they are free. Does nothing where writers take turns anyway.
+    async fn lock_ahead(&mut self, accounts: &[AccountId]) -> Result<(), StoreError>;
+
     /// Locks and reads, lets `decide` say what to write, writes, commits. Answers with the last
     /// `seq` of each stream written to. An error means that nothing was written, but for
     /// [`StoreError::Unknown`].

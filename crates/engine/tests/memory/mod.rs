@@ -38,6 +38,10 @@ pub struct Memory(pub Arc<Mutex<Tables>>);
 
 #[async_trait]
 impl Lane for Memory {
+    async fn lock_ahead(&mut self, _: &[AccountId]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn commit_batch(
         &mut self,
         locks: Locks,

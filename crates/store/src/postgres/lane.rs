@@ -31,6 +31,8 @@ const SETTLE_INTERVAL: Duration = Duration::from_millis(100);
 pub(super) struct PostgresLane {
     connector: Arc<Connector>,
     session: Option<Session>,
+    /// The next batch's transaction has begun.
+    has_begun: bool,
 }
 
 struct Session {
@@ -56,17 +58,26 @@ struct Lost {
 
 impl PostgresLane {
     pub fn new(connector: Arc<Connector>) -> Self {
-        Self { connector, session: None }
+        Self { connector, session: None, has_begun: false }
     }
 
     async fn session(&mut self) -> Result<&Session, StoreError> {
         if self.session.as_ref().is_none_or(|session| session.client.is_closed()) {
             self.session = None;
+            self.has_begun = false;
             let client = self.connector.connect_lane().await?;
             let statements = Statements::prepare(&client).await.map_err(errors::classify)?;
             self.session = Some(Session { client, statements });
         }
         self.session.as_ref().ok_or_else(|| StoreError::Unavailable("no connection".into()))
+    }
+
+    async fn roll_back(&mut self) {
+        let Some(session) = &self.session else { return };
+        let rollback = session.client.batch_execute("rollback");
+        if !matches!(timeout(BATCH_TIMEOUT, rollback).await, Ok(Ok(()))) {
+            self.session = None;
+        }
     }
 
     /// Asks, on a new connection, whether the transaction whose answer was lost was committed. If
@@ -121,23 +132,34 @@ async fn is_there(client: &Client, transfer: Option<TransferId>) -> Result<bool,
 
 #[async_trait]
 impl Lane for PostgresLane {
+    async fn lock_ahead(&mut self, accounts: &[AccountId]) -> Result<(), StoreError> {
+        let locks = Locks { accounts: accounts.to_vec(), ..Locks::default() };
+        let session = self.session().await?;
+        let locked = timeout(BATCH_TIMEOUT, session.begin_with(&locks)).await;
+        let locked = locked.unwrap_or(Err(StoreError::Unavailable("no answer in time".into())));
+        self.has_begun = locked.is_ok();
+        if locked.is_err() {
+            self.roll_back().await;
+        }
+        locked
+    }
+
     async fn commit_batch(
         &mut self,
         locks: Locks,
         mut decide: Decide,
     ) -> Result<Position, StoreError> {
+        self.session().await?;
+        let begin = if std::mem::take(&mut self.has_begun) { "" } else { "begin" };
         let session = self.session().await?;
-        let failure = match session.run(&locks, &mut decide).await {
+        let failure = match session.run(begin, &locks, &mut decide).await {
             Ok(position) => return Ok(position),
             Err(failure) => failure,
         };
         match failure {
             Failure::Lost(lost) => self.settle(lost).await,
             Failure::Clean(error) => {
-                let rollback = session.client.batch_execute("rollback");
-                if !matches!(timeout(BATCH_TIMEOUT, rollback).await, Ok(Ok(()))) {
-                    self.session = None;
-                }
+                self.roll_back().await;
                 Err(error)
             }
         }
@@ -145,8 +167,19 @@ impl Lane for PostgresLane {
 }
 
 impl Session {
-    async fn run(&self, locks: &Locks, decide: &mut Decide) -> Result<Position, Failure> {
-        let read = timeout(BATCH_TIMEOUT, self.lock_and_read(locks)).await;
+    async fn begin_with(&self, locks: &Locks) -> Result<(), StoreError> {
+        let begin = self.client.batch_execute("begin");
+        let (begun, locked) = join!(begin, self.lock_accounts(locks));
+        begun.and(locked).map(drop).map_err(errors::classify)
+    }
+
+    async fn run(
+        &self,
+        begin: &str,
+        locks: &Locks,
+        decide: &mut Decide,
+    ) -> Result<Position, Failure> {
+        let read = timeout(BATCH_TIMEOUT, self.lock_and_read(begin, locks)).await;
         let (locked, xid) = match read {
             Ok(read) => read.map_err(Failure::Clean)?,
             Err(_) => {
@@ -180,9 +213,13 @@ impl Session {
 
     /// First round trip (attached rows add one each). Everything after the locks is read in
     /// statements of its own, so that it is seen as the last holder of the locks left it.
-    async fn lock_and_read(&self, locks: &Locks) -> Result<(Locked, String), StoreError> {
+    async fn lock_and_read(
+        &self,
+        begin: &str,
+        locks: &Locks,
+    ) -> Result<(Locked, String), StoreError> {
         let (begin, xid, accounts, rows, receipts, transfers) = join!(
-            self.client.batch_execute("begin"),
+            self.client.batch_execute(begin),
             self.client.query_one(&self.statements.xid, &[]),
             self.lock_accounts(locks),
             self.lock_rows(locks),

@@ -30,6 +30,10 @@ impl SqliteLane {
 
 #[async_trait]
 impl Lane for SqliteLane {
+    async fn lock_ahead(&mut self, _: &[caudal_domain::AccountId]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn commit_batch(
         &mut self,
         locks: Locks,
