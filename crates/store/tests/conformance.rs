@@ -10,17 +10,24 @@ mod conformance {
     pub mod stage;
 
     pub mod attachments;
+    pub mod audit;
     pub mod batches;
     pub mod books;
+    pub mod codes;
     pub mod entries;
     pub mod events;
+    pub mod instance_keys;
+    pub mod mails;
     pub mod postgres_only;
     pub mod receipts;
+    pub mod roles;
     pub mod schema;
+    pub mod sessions;
     pub mod sqlite_only;
     pub mod tenants;
     pub mod transfers;
     pub mod units;
+    pub mod users;
     pub mod wallets;
 }
 
@@ -72,8 +79,9 @@ macro_rules! cases {
 }
 
 cases! {
-    schema: migrating_again_does_nothing partitions_are_made_once connections_are_counted;
-    tenants: round_trip change_counts_versions keys_round_trip keys_by_page;
+    schema: migrating_again_does_nothing partitions_are_made_once connections_are_counted
+        an_upgrade_keeps_rows;
+    tenants: round_trip change_counts_versions configured keys_round_trip keys_by_page;
     wallets: round_trip change_counts_versions system_accounts_once by_page_and_filter;
     transfers: round_trip life_of_a_hold reversed by_page_and_filter of_a_wallet holds_by_time;
     entries: by_page balance_at_any_instant;
@@ -83,6 +91,16 @@ cases! {
     attachments: locked_and_written missed;
     units: done_then_replayed missed_changes_nothing rejected_changes_nothing;
     books: proven every_check_fires;
+    users: round_trip an_address_once_a_tenant status_goes_its_way erased_for_good lockout passwords
+        by_page_and_filter keys_in_order;
+    sessions: round_trip of_two_refreshes_one_wins what_has_ended_stays_so of_a_user;
+    codes: used_once few_attempts voided_and_removed totp_steps_count_once
+        recovery_codes_count_once;
+    roles: round_trip scopes_of_all_roles the_last_owner_stays service_accounts_round_trip
+        keys_are_rotated_with_overlap;
+    instance_keys: signing_keys_take_over_once vault_keys_are_made_once;
+    audit: by_page_and_filter nobody_changes_it;
+    mails: claimed_by_one ends_once removed_with_their_user;
 }
 
 mod only_sqlite {
@@ -95,4 +113,5 @@ mod only_sqlite {
 mod only_postgres {
     cases!(@postgres postgres_only look_ups_by_id_prune);
     cases!(@postgres postgres_only the_engine_can_not_rewrite_history);
+    cases!(@postgres audit tables_of_people_keep_what_they_must);
 }

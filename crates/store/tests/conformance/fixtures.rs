@@ -8,12 +8,12 @@ use std::{
 use caudal_domain::{
     Account, AccountId, AccountKind, AccountStatus, Bucket, Currency, Event, EventId, IdSource,
     Leg, Mode, Placement, Refusal, Tenant, TenantId, Timestamp, Transfer, TransferId, TransferKind,
-    UserId, Wallet, account::system_account, text::Metadata,
+    UserId, UserStatus, Wallet, account::system_account, text::Metadata,
 };
 use caudal_ledger::{Book, Movement, NewTransfer, Outcome, Posting, movements::HoldUntil};
 use caudal_store::{
-    Lane, Locked, Locks, Position, Receipt, Step, StoreError, UnitOfWork, UnitOutcome, Writes,
-    tenants, wallets,
+    Lane, Locked, Locks, Position, Receipt, Step, Store, StoreError, UnitOfWork, UnitOutcome,
+    Writes, tenants, users, users::UserRow, wallets,
 };
 
 use super::stage::{START, Stage};
@@ -39,6 +39,45 @@ pub async fn done(stage: &Stage, steps: Vec<Step>) {
     let unit = UnitOfWork { at: START, steps, ..UnitOfWork::default() };
     let (outcome, _) = stage.store.commit(unit).await.expect("a unit of work");
     assert_eq!(outcome, UnitOutcome::Done);
+}
+
+pub async fn outcome(store: &Store, steps: Vec<Step>) -> UnitOutcome {
+    let unit = UnitOfWork { at: START, steps, ..UnitOfWork::default() };
+    store.commit(unit).await.expect("a unit of work").0
+}
+
+/// Commits the steps as a unit of which one must miss.
+pub async fn missed(stage: &Stage, steps: Vec<Step>) {
+    let said = format!("{steps:?}");
+    let outcome = outcome(&stage.store, steps).await;
+    assert!(matches!(outcome, UnitOutcome::Missed(_)), "{said}: {outcome:?}");
+}
+
+/// An active user who can't log in.
+pub fn new_user(stage: &Stage, tenant: TenantId) -> UserRow {
+    UserRow {
+        id: user(stage),
+        tenant,
+        email_hash: None,
+        profile: None,
+        password: None,
+        status: UserStatus::Active,
+        email_verified_at: None,
+        failed_logins: 0,
+        locked_until: None,
+        foreign: None,
+        version: 1,
+        created_at: START,
+        updated_at: START,
+        person_key: None,
+        roles: vec![],
+    }
+}
+
+pub async fn user_of(stage: &Stage, tenant: TenantId) -> UserRow {
+    let user = new_user(stage, tenant);
+    done(stage, vec![users::insert(&user)]).await;
+    user
 }
 
 pub fn new_tenant(stage: &Stage, name: &str) -> Tenant {

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::Write,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -86,6 +86,15 @@ fn with_database(url: &str, name: &str) -> String {
     }
 }
 
+/// SQL that drops every table of the file.
+fn drop_tables(path: &Path) -> String {
+    let file = rusqlite::Connection::open(path).expect("the file");
+    let mut tables =
+        file.prepare("select name from sqlite_schema where type = 'table'").expect("a query");
+    let names = tables.query_map([], |row| row.get::<_, String>(0)).expect("tables");
+    names.map(|name| format!("drop table {};", name.expect("a name"))).collect()
+}
+
 impl Stage {
     pub async fn sqlite() -> Self {
         let path = folder().join("books.db");
@@ -161,6 +170,30 @@ impl Stage {
                 done.unwrap_or_else(|error| panic!("{sql}: {:?}", error.as_db_error()));
             }
         }
+    }
+
+    /// Takes everything away and leaves the schema as its first migration made it, empty.
+    pub async fn back_to_the_first_schema(&self) {
+        let first = match &self.raw {
+            Raw::Sqlite(path) => {
+                self.raw(&drop_tables(path)).await;
+                include_str!("../../migrations/sqlite/0001_heart.sql")
+            }
+            Raw::Postgres { .. } => {
+                self.raw("drop schema public cascade; create schema public").await;
+                include_str!("../../migrations/postgres/0001_heart.sql")
+            }
+        };
+        self.raw(first).await;
+        let applied_at = match self.raw {
+            Raw::Sqlite(_) => "integer not null default 0",
+            Raw::Postgres { .. } => "timestamptz not null default now()",
+        };
+        self.raw(&format!(
+            "create table schema_migrations (name text primary key not null, applied_at {applied_at});
+             insert into schema_migrations (name) values ('0001_heart')"
+        ))
+        .await;
     }
 
     /// The URL of a test that is for SQLite alone.

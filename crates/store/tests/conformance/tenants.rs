@@ -1,7 +1,7 @@
 //! Tenants and their API keys.
 
 use caudal_domain::{
-    ApiKeyId, Mode, Placement, Tenant,
+    ApiKeyId, Mode, Placement, Tenant, TenantId,
     access::{ApiKey, Scope},
 };
 use caudal_store::{UnitOfWork, UnitOutcome, api_keys, tenants};
@@ -41,6 +41,17 @@ pub async fn change_counts_versions(stage: &Stage) {
     let (outcome, _) = stage.store.commit(unit).await.unwrap();
     assert_eq!(outcome, UnitOutcome::Missed(0));
     assert_eq!(tenants::find(stage.store.as_ref(), acme.id).await.unwrap(), Some(acme));
+}
+
+pub async fn configured(stage: &Stage) {
+    let db = stage.store.as_ref();
+    let (acme, other) = (tenant(stage).await, tenant(stage).await);
+    assert_eq!(tenants::find_config(db, acme).await.unwrap().as_deref(), Some("{}"));
+    done(stage, vec![tenants::set_config(acme, "{\"mfa\":\"é\"}")]).await;
+    let config = tenants::find_config(db, acme).await.unwrap();
+    assert_eq!(config.as_deref(), Some("{\"mfa\":\"é\"}"));
+    assert_eq!(tenants::find_config(db, other).await.unwrap().as_deref(), Some("{}"));
+    assert_eq!(tenants::find_config(db, TenantId(5)).await.unwrap(), None);
 }
 
 pub async fn keys_round_trip(stage: &Stage) {
