@@ -38,7 +38,7 @@ pub fn update(tenant: &Tenant) -> Step {
     )
 }
 
-/// Writes the tenant's configuration, a JSON object. Goes with [`update`], which counts the version.
+/// Writes the tenant's configuration, a JSON object. Goes with [`update`], which counts versions.
 pub fn set_config(id: TenantId, config: &str) -> Step {
     Step::one("update tenants set config = $2 where id = $1", vec![id.0.into(), config.into()])
 }

@@ -1,5 +1,7 @@
 //! Roles and who has them; service accounts.
 
+use std::slice::from_ref;
+
 use caudal_domain::{
     ApiKeyId, Role, RoleId, RoleRef, ServiceAccount, ServiceAccountId, SystemRole, TenantId,
     UserStatus,
@@ -40,7 +42,7 @@ pub async fn round_trip(stage: &Stage) {
     assert_eq!(roles::find(db, other, clerk.id).await.unwrap(), None);
     let first = RoleId(u128::MAX);
     let page = roles::list(db, acme, first, 1).await.unwrap();
-    assert_eq!(page, [auditor.clone()]);
+    assert_eq!(page, from_ref(&auditor));
     assert_eq!(roles::list(db, acme, auditor.id, 9).await.unwrap(), [clerk.clone()]);
 
     (clerk.name, clerk.scopes, clerk.version) = ("teller".into(), vec![], 2);
@@ -143,7 +145,7 @@ pub async fn service_accounts_round_trip(stage: &Stage) {
     assert_eq!(service_accounts::find(db, acme, till.id).await.unwrap(), Some(till.clone()));
     assert_eq!(service_accounts::find(db, other, till.id).await.unwrap(), None);
     let page = service_accounts::list(db, acme, ServiceAccountId(u128::MAX), 1).await.unwrap();
-    assert_eq!(page, [shop.clone()]);
+    assert_eq!(page, from_ref(&shop));
     assert_eq!(service_accounts::list(db, acme, shop.id, 9).await.unwrap(), [till.clone()]);
     (till.name, till.version) = ("till 2".into(), 2);
     done(stage, vec![service_accounts::update(&till)]).await;
@@ -156,7 +158,7 @@ pub async fn service_accounts_round_trip(stage: &Stage) {
 pub async fn keys_are_rotated_with_overlap(stage: &Stage) {
     let db = stage.store.as_ref();
     let (acme, other) = (tenant(stage).await, tenant(stage).await);
-    let account = Some(ServiceAccountId(stage.id(START, 3)));
+    let account = ServiceAccountId(stage.id(START, 3));
     let key = |expires_at| ApiKey {
         id: ApiKeyId(stage.id(START, 3)),
         tenant: acme,
@@ -165,7 +167,7 @@ pub async fn keys_are_rotated_with_overlap(stage: &Stage) {
         created_at: START,
         expires_at,
         revoked_at: None,
-        service_account: account,
+        service_account: Some(account),
         rotated_to: None,
         last_used_at: None,
     };
@@ -188,7 +190,6 @@ pub async fn keys_are_rotated_with_overlap(stage: &Stage) {
     done(stage, vec![api_keys::used(other, new.id, seconds(20))]).await;
     let new = found(&new).await;
     assert_eq!(new.last_used_at, Some(seconds(9)));
-    let account = account.unwrap();
     let of = api_keys::of_service_account(db, acme, account, 9).await.unwrap();
     assert_eq!(of, [new, short, endless]);
     assert_eq!(api_keys::of_service_account(db, other, account, 9).await.unwrap(), []);

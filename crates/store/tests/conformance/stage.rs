@@ -190,7 +190,8 @@ impl Stage {
             Raw::Postgres { .. } => "timestamptz not null default now()",
         };
         self.raw(&format!(
-            "create table schema_migrations (name text primary key not null, applied_at {applied_at});
+            "create table schema_migrations
+             (name text primary key not null, applied_at {applied_at});
              insert into schema_migrations (name) values ('0001_heart')"
         ))
         .await;
