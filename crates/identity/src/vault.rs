@@ -1,8 +1,8 @@
 //! The vault: AES-256-GCM under the master keys, each sealed text bound to its tenant and row.
 //!
-//! Sealed text is `v1.{key id}.{base64url of nonce, ciphertext and tag}`. It opens only where it was
-//! sealed for: copied to another row, field or tenant it is as good as forged. Nonces are random:
-//! one key is good for 2³² texts (NIST SP 800-38D, 8.3), then it is to be rotated.
+//! Sealed text is `v1.{key id}.{base64url of nonce, ciphertext and tag}`. It opens only where it
+//! was sealed for: copied to another row, field or tenant it is as good as forged. Nonces are
+//! random: one key is good for 2³² texts (NIST SP 800-38D, 8.3), then it is to be rotated.
 
 use std::fmt;
 
