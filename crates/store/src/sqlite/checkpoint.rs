@@ -1,6 +1,6 @@
 //! Copies the WAL back into the file, beside the writer as far as can be.
 //!
-//! Left to the writer, the copying of 200 MB stops every write for 100 to 300 ms. So a thread of
+//! Left to the writer, the copying of 400 MB stops every write for half a second. So a thread of
 //! its own copies most of it while batches go on, and the writer only the last few pages between
 //! two batches; after that the WAL starts anew, unless a reader still needs its old end.
 
@@ -19,9 +19,9 @@ use rusqlite::{Connection, OpenFlags};
 use super::connect;
 use crate::StoreError;
 
-/// Pages of the WAL that make a checkpoint due: so many that a page changed by many batches is
-/// copied once.
-pub const PAGES: i64 = 50_000;
+/// Pages of the WAL (400 MB) that make a checkpoint due: so many that a page changed by many
+/// batches is copied once.
+pub const PAGES: i64 = 200_000;
 
 const IDLE: u8 = 0;
 /// The thread is copying.

@@ -94,8 +94,8 @@ fn connect_writer(path: &Path) -> Result<Connection, StoreError> {
     connect(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
-        "pragma page_size = 4096; pragma journal_mode = wal; pragma synchronous = full;
-         pragma wal_autocheckpoint = 200000; pragma busy_timeout = 2000;
+        "pragma page_size = 2048; pragma journal_mode = wal; pragma synchronous = full;
+         pragma wal_autocheckpoint = 600000; pragma busy_timeout = 2000;
          pragma cache_size = -65536; pragma temp_store = memory; pragma foreign_keys = off",
     )
 }
