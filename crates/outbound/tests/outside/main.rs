@@ -1,5 +1,7 @@
 //! This room against servers on this machine that speak the protocols for real.
 
+#![expect(clippy::unwrap_used, reason = "a server that cannot start fails the test")]
+
 mod breached_passwords;
 mod client;
 mod issuers;
