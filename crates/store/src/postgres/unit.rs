@@ -36,7 +36,8 @@ pub(super) async fn commit(
         return Ok((UnitOutcome::Replayed(receipt), Position::new()));
     }
     for (index, step) in unit.steps.iter().enumerate() {
-        let touched = match open.execute(step.sql, &values::params(&step.params)).await {
+        let statement = open.prepare_cached(step.sql).await.map_err(errors::classify)?;
+        let touched = match open.execute(&statement, &values::params(&step.params)).await {
             Ok(touched) => touched,
             Err(error) if is_missed(&error, step.expect) => {
                 return Ok((UnitOutcome::Missed(index), Position::new()));
