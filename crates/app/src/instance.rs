@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Settings,
+    people::people,
     settings::{Env, Role},
     system::{self, SystemChance, SystemClock},
 };
@@ -37,7 +38,7 @@ impl Instance {
     pub async fn start_with(settings: &Settings, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         let store = caudal_store::open(&settings.store()).await?;
         prepare_schema(settings, &store, clock.as_ref()).await?;
-        let mut instance = Self::assemble(settings, store.clone(), clock.clone());
+        let mut instance = Self::assemble(settings, store.clone(), clock.clone())?;
         let parts = caudal_workers::Parts {
             store,
             service: instance.service.clone(),
@@ -50,7 +51,8 @@ impl Instance {
         Ok(instance)
     }
 
-    fn assemble(settings: &Settings, store: Store, clock: Arc<dyn Clock>) -> Self {
+    fn assemble(settings: &Settings, store: Store, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+        let people = people(settings, clock.clone())?;
         let ids = Arc::new(|| Box::new(system::ids()) as Box<dyn caudal_domain::IdSource>);
         let engine = Engine::start(&store, &settings.engine(), clock.clone(), ids);
         let service = Service::new(Parts {
@@ -59,9 +61,11 @@ impl Instance {
             clock,
             ids: Box::new(system::ids()),
             chance: Arc::new(SystemChance),
+            people,
         });
         let stop = CancellationToken::new();
-        Self { store, engine, service, bus: Bus::default(), workers: JoinSet::new(), stop }
+        let (bus, workers) = (Bus::default(), JoinSet::new());
+        Ok(Self { store, engine, service, bus, workers, stop })
     }
 
     /// For commands that only read: no migrations are run and nothing works in the background.
@@ -69,7 +73,7 @@ impl Instance {
         let store = caudal_store::open(&settings.store()).await?;
         let pending = store.pending_migrations().await.context("the schema can't be checked")?;
         anyhow::ensure!(pending.is_empty(), "the schema is not up to date: run `caudal migrate`");
-        Ok(Self::assemble(settings, store, Arc::new(SystemClock)))
+        Self::assemble(settings, store, Arc::new(SystemClock))
     }
 
     /// Call after the doors are closed: commits what is waiting, then stops the workers.

@@ -2,6 +2,7 @@
 
 pub mod commands;
 pub mod instance;
+mod people;
 pub mod settings;
 pub mod system;
 

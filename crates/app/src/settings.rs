@@ -29,8 +29,33 @@ pub struct Settings {
     pub engine_batch_commands: usize,
     pub engine_queue_commands: usize,
     pub bootstrap_api_key: Option<String>,
+    /// Of the demo tenant's owner, `admin@demo.local`.
+    pub bootstrap_admin_password: Option<String>,
     /// `id:base64,…`; the first encrypts secrets at rest, all decrypt.
     pub master_keys: Option<String>,
+    /// Where users reach this platform: in tokens as `iss`, and in mails.
+    pub public_url: Option<String>,
+    /// `EdDSA` or `ES256`.
+    pub token_algorithm: String,
+    pub password_memory_kib: u32,
+    pub password_iterations: u32,
+    pub password_threads: Option<usize>,
+    pub password_queue: usize,
+    /// Speaks the protocol of Pwned Passwords; not asked when not set.
+    pub breached_passwords_url: Option<String>,
+    /// Whether a password passes when nobody could be asked.
+    pub breached_passwords_fail_open: bool,
+    /// `smtp[s]://user:password@host:port`; not set: mails are logged.
+    pub smtp_url: Option<String>,
+    pub mail_from: String,
+    /// Foreign OIDC issuers whose tokens are believed; in `caudal.toml` only.
+    pub issuers: Vec<TrustedIssuer>,
+    /// Transfers from this amount on (minor units) ask users for a second factor.
+    pub step_up_amount_minor: Option<i64>,
+    /// `off` in development only.
+    pub rate_limits: Switch,
+    /// Addresses or networks (CIDR) whose `X-Forwarded-For` is believed, comma-separated.
+    pub trusted_proxies: String,
     /// `error`, `warn`, `info`, `debug`, or a filter such as `info,caudal_engine=debug`.
     pub log: String,
     pub log_format: LogFormat,
@@ -46,16 +71,43 @@ pub enum Env {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+pub enum Switch {
+    #[default]
+    On,
+    Off,
+}
+
+/// A foreign OIDC issuer, and what its users are here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustedIssuer {
+    /// As its tokens say it in `iss`.
+    pub issuer: String,
+    /// Where its keys are; else its discovery document is asked.
+    pub jwks_uri: Option<String>,
+    pub audience: String,
+    /// The tenant its users belong to (`ten_…`).
+    pub tenant: String,
+    /// The claim with their roles there, dots between levels: `realm_access.roles`.
+    pub roles_claim: Option<String>,
+    /// Their role → ours.
+    #[serde(default)]
+    pub roles: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     #[default]
     Text,
     Json,
 }
 
-/// Users, payments and the gateway join with their use cases.
+/// Payments and the gateway join with their use cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
+    Users,
     Wallets,
     Workers,
 }
@@ -82,7 +134,7 @@ impl Default for Settings {
         let engine = caudal_engine::Settings::default();
         Self {
             env: Env::Development,
-            roles: vec![Role::Wallets, Role::Workers],
+            roles: vec![Role::Users, Role::Wallets, Role::Workers],
             http_addr: "127.0.0.1:8080".into(),
             admin_addr: None,
             database_url: "sqlite://caudal.db".into(),
@@ -93,7 +145,22 @@ impl Default for Settings {
             engine_batch_commands: engine.batch_commands,
             engine_queue_commands: engine.queue_commands,
             bootstrap_api_key: None,
+            bootstrap_admin_password: None,
             master_keys: None,
+            public_url: None,
+            token_algorithm: "EdDSA".into(),
+            password_memory_kib: 19_456,
+            password_iterations: 2,
+            password_threads: None,
+            password_queue: 64,
+            breached_passwords_url: None,
+            breached_passwords_fail_open: true,
+            smtp_url: None,
+            mail_from: "Caudal <no-reply@localhost>".into(),
+            issuers: Vec::new(),
+            step_up_amount_minor: None,
+            rate_limits: Switch::On,
+            trusted_proxies: String::new(),
             log: "info".into(),
             log_format: LogFormat::Text,
         }
@@ -103,13 +170,10 @@ impl Default for Settings {
 /// Settings that belong to parts this build does not have yet; accepted, so that one environment
 /// serves every version, and named in the log.
 const WITHOUT_EFFECT: &[&str] = &[
-    "bootstrap_admin_password",
     "database_replica_urls",
     "kafka_brokers",
-    "rate_limits",
     "redis_cluster_urls",
     "redis_url",
-    "trusted_proxies",
     "webhooks_allow_private",
 ];
 
@@ -175,6 +239,14 @@ impl Settings {
             self.bootstrap_api_key.is_none(),
             "CAUDAL_BOOTSTRAP_API_KEY is for development: production has no demo tenant"
         );
+        ensure!(
+            self.bootstrap_admin_password.is_none(),
+            "CAUDAL_BOOTSTRAP_ADMIN_PASSWORD is for development: production has no demo tenant"
+        );
+        ensure!(
+            self.rate_limits == Switch::On,
+            "CAUDAL_RATE_LIMITS=off is for development: production keeps its limits"
+        );
         let url = &self.database_url;
         let local = ["localhost", "127.0.0.1", "[::1]", "%2F", "host=/"];
         let is_local = url.starts_with("sqlite://") || local.iter().any(|name| url.contains(name));
@@ -224,7 +296,23 @@ impl fmt::Display for Settings {
         writeln!(f, "engine_batch_commands = {}", self.engine_batch_commands)?;
         writeln!(f, "engine_queue_commands = {}", self.engine_queue_commands)?;
         writeln!(f, "bootstrap_api_key = {}", set(&self.bootstrap_api_key))?;
+        writeln!(f, "bootstrap_admin_password = {}", set(&self.bootstrap_admin_password))?;
         writeln!(f, "master_keys = {}", set(&self.master_keys))?;
+        writeln!(f, "public_url = {}", or_none(&self.public_url))?;
+        writeln!(f, "token_algorithm = {}", self.token_algorithm)?;
+        writeln!(f, "password_memory_kib = {}", self.password_memory_kib)?;
+        writeln!(f, "password_iterations = {}", self.password_iterations)?;
+        writeln!(f, "password_threads = {:?}", self.password_threads)?;
+        writeln!(f, "password_queue = {}", self.password_queue)?;
+        writeln!(f, "breached_passwords_url = {}", or_none(&self.breached_passwords_url))?;
+        writeln!(f, "breached_passwords_fail_open = {}", self.breached_passwords_fail_open)?;
+        writeln!(f, "smtp_url = {}", set(&self.smtp_url))?;
+        writeln!(f, "mail_from = {}", self.mail_from)?;
+        let issuers: Vec<&str> = self.issuers.iter().map(|known| known.issuer.as_str()).collect();
+        writeln!(f, "issuers = {issuers:?}")?;
+        writeln!(f, "step_up_amount_minor = {:?}", self.step_up_amount_minor)?;
+        writeln!(f, "rate_limits = {:?}", self.rate_limits)?;
+        writeln!(f, "trusted_proxies = {}", self.trusted_proxies)?;
         writeln!(f, "log = {}", self.log)?;
         write!(f, "log_format = {:?}", self.log_format)
     }

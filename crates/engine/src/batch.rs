@@ -66,8 +66,7 @@ pub(crate) fn decide(
         made: Made::default(),
         ids,
     };
-    let replies =
-        jobs.iter().map(|job| (!is_passed(job)).then(|| decision.job(job))).collect();
+    let replies = jobs.iter().map(|job| (!is_passed(job)).then(|| decision.job(job))).collect();
     (replies, decision.writes())
 }
 

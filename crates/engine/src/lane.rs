@@ -22,7 +22,7 @@ const PASSED_OVER_MOST: u32 = 3;
 /// So many jobs held up all at once share a hot account: trying again would be in vain.
 const HOT_JOBS: usize = 16;
 /// So many batches then wait for it before they are formed.
-const HOT_BATCHES: u32 = 64;
+const HOT_BATCHES: u32 = 256;
 
 /// What came of a job.
 enum Settled {
@@ -209,11 +209,7 @@ impl LaneTask {
         self.hot = Hot { accounts, batches_left };
     }
 
-    async fn once(
-        &mut self,
-        jobs: &Arc<Vec<Job>>,
-        pass_over: bool,
-    ) -> Result<Decided, StoreError> {
+    async fn once(&mut self, jobs: &Arc<Vec<Job>>, pass_over: bool) -> Result<Decided, StoreError> {
         let decided: Arc<Mutex<Decided>> = Arc::default();
         let locks = Locks { pass_over, ..batch::locks(jobs, self.clock.now()) };
         let decide = {

@@ -187,7 +187,8 @@ impl Queue {
     pub fn take_now(self: &Arc<Self>) -> Option<Batch> {
         let mut lines = self.lines();
         let jobs = self.drop_late(lines.take(self.batch_commands));
-        let rows: Vec<u128> = jobs.iter().flat_map(|waiting| &waiting.ticket.rows).copied().collect();
+        let rows: Vec<u128> =
+            jobs.iter().flat_map(|waiting| &waiting.ticket.rows).copied().collect();
         lines.busy.extend(&rows);
         drop(lines);
         if jobs.is_empty() {

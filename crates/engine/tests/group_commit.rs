@@ -5,7 +5,7 @@ mod memory;
 use caudal_domain::Refusal;
 use caudal_engine::{EngineError, Given, Job, JobReply, Settings};
 use caudal_store::StoreError;
-use memory::{POISON, TENANT, engine, transfer, with_key, with_reference};
+use memory::{POISON, TENANT, engine, transfer, wallet, with_key, with_reference};
 
 fn one_lane() -> Settings {
     Settings { lanes: 1, ..Settings::default() }
@@ -160,4 +160,46 @@ async fn shutdown_commits_what_is_waiting_and_takes_no_more() {
     assert_eq!(memory.total(1), 1000 + done);
     assert!(done > 0, "nothing was waiting");
     assert!(engine.submit(Job::one(TENANT, transfer(0, 1, 1))).await.is_err());
+}
+
+#[tokio::test]
+async fn what_another_process_holds_does_not_hold_up_the_rest() {
+    let (engine, memory) = engine(4, &one_lane());
+    memory.0.lock().unwrap().held.insert(wallet(0));
+    let jobs = [transfer(0, 1, 1), transfer(2, 3, 1)].map(|c| engine.submit(Job::one(TENANT, c)));
+    let replies = futures::future::join_all(jobs).await;
+    assert!(replies.iter().all(|reply| is_accepted(reply.as_ref().unwrap())));
+    // The free one first; the other when nothing else was left to do, by waiting.
+    assert_eq!(memory.0.lock().unwrap().batches, [1, 1]);
+    assert_eq!((memory.total(1), memory.total(3)), (1001, 1001));
+}
+
+#[tokio::test]
+async fn a_hot_account_is_waited_for_before_the_next_batch_is_formed() {
+    let (engine, memory) = engine(40, &one_lane());
+    let pay_from_all = || {
+        let jobs = (1..40).map(|n| engine.submit(Job::one(TENANT, transfer(n, 0, 1))));
+        futures::future::join_all(jobs)
+    };
+    for _ in 0..2 {
+        memory.0.lock().unwrap().held.insert(wallet(0));
+        assert!(pay_from_all().await.iter().all(|reply| is_accepted(reply.as_ref().unwrap())));
+    }
+    assert_eq!(memory.0.lock().unwrap().waited_ahead, [wallet(0)]);
+    assert_eq!(memory.total(0), 1078);
+}
+
+#[tokio::test]
+async fn free_items_of_a_batch_do_not_wait_for_the_others() {
+    let (engine, memory) = engine(4, &one_lane());
+    memory.0.lock().unwrap().held.insert(wallet(0));
+    let commands = vec![transfer(0, 1, 1), transfer(2, 3, 1), transfer(2, 1, 5000)];
+    let reply =
+        engine.submit(Job { commands, ..Job::one(TENANT, transfer(0, 1, 1)) }).await.unwrap();
+    let given: Vec<_> = reply.replies.iter().map(|reply| &reply.given).collect();
+    assert!(matches!(
+        given[..],
+        [Given::Transfer(_), Given::Transfer(_), Given::Refused(Refusal::InsufficientFunds { .. })]
+    ));
+    assert_eq!(memory.0.lock().unwrap().batches.len(), 2);
 }

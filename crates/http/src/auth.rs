@@ -1,23 +1,47 @@
 //! Who asks: a bearer token becomes a caller before a handler runs.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
-    extract::FromRequestParts,
+    extract::{FromRequestParts, Request},
     http::{HeaderMap, header, request::Parts},
 };
-use caudal_service::{Caller, Service, ServiceError};
+use caudal_service::{Caller, Origin, Service, ServiceError};
 
-use crate::problem::{Problem, internal};
+use crate::{
+    api::RequestId,
+    problem::{Problem, internal},
+};
 
 /// Looks the request's key up; by its hash, so a guess learns nothing from the time it takes.
 pub(crate) async fn authenticate(
     service: &Service,
     headers: &HeaderMap,
+    origin: Origin,
 ) -> Result<Arc<Caller>, Problem> {
     let secret = bearer(headers).ok_or(ServiceError::Unauthorized)?;
-    Ok(service.authenticate(secret).await?)
+    let known = service.authenticate(secret).await?;
+    Ok(Arc::new(Caller::new(known, origin)))
 }
+
+/// Where the request comes from.
+pub(crate) fn origin(request: &Request) -> Origin {
+    let id = request.extensions().get::<RequestId>();
+    let user_agent = request.headers().get(header::USER_AGENT);
+    let user_agent = user_agent.and_then(|value| value.to_str().ok());
+    Origin {
+        address: request.extensions().get::<ClientAddress>().map(|address| address.0),
+        request_id: id.map_or("", RequestId::text).into(),
+        user_agent: user_agent
+            .map(|text| text[..text.floor_char_boundary(USER_AGENT_BYTES)].into()),
+    }
+}
+
+const USER_AGENT_BYTES: usize = 256;
+
+/// Of the client, as far as it can be known.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClientAddress(pub IpAddr);
 
 /// The token of `Authorization: Bearer …`, if there is just one such header.
 fn bearer(headers: &HeaderMap) -> Option<&str> {

@@ -15,7 +15,7 @@ use utoipa::{
 };
 
 use crate::{
-    endpoint::{Endpoint, Gives},
+    endpoint::{Access, Endpoint, Gives},
     idempotency,
     problem::ProblemShape,
 };
@@ -75,8 +75,12 @@ fn operation(endpoint: &Endpoint, found: &mut Found) -> Operation {
     for status in errors(endpoint) {
         operation = operation.response(status.to_string(), problem(status));
     }
-    if let Some(scope) = endpoint.scope {
-        let description = format!("Needs the scope `{}`.", scope.name());
+    let needs = match endpoint.access {
+        Access::Open => None,
+        Access::SignedIn => Some("For users, about themselves.".to_owned()),
+        Access::Scope(scope) => Some(format!("Needs the scope `{}`.", scope.name())),
+    };
+    if let Some(description) = needs {
         operation = operation.description(Some(description)).security(SecurityRequirement::new::<
             _,
             [&str; 0],
@@ -181,7 +185,7 @@ fn list_of(item: RefOr<Schema>) -> RefOr<Schema> {
 fn errors(endpoint: &Endpoint) -> Vec<u16> {
     let mut errors: Vec<u16> =
         ANY_ROUTE.into_iter().chain(endpoint.errors.iter().copied()).collect();
-    if endpoint.scope.is_some() {
+    if endpoint.access != Access::Open {
         errors.extend([401, 403]);
     }
     if endpoint.takes.is_some() {

@@ -187,6 +187,7 @@ impl From<ServiceError> for Problem {
             ServiceError::Invalid { param, detail } => Self::invalid(param, detail),
             ServiceError::NotFound(noun) => Self::not_found(noun),
             ServiceError::Stale => problem(StatusCode::PRECONDITION_FAILED, "precondition_failed"),
+            ServiceError::NotAUser => problem(StatusCode::FORBIDDEN, "not_a_user"),
             ServiceError::Forbidden(_) => problem(StatusCode::FORBIDDEN, "forbidden"),
             ServiceError::Unauthorized => problem(StatusCode::UNAUTHORIZED, "unauthorized"),
             ServiceError::Overloaded => problem(StatusCode::SERVICE_UNAVAILABLE, "overloaded"),

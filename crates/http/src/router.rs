@@ -13,7 +13,7 @@ use caudal_domain::access::Scope::{
 use crate::{
     api::Api,
     document::document,
-    endpoint::{Routes, delete, get, patch, post},
+    endpoint::{Access, Routes, delete, get, patch, post},
     frame::{frame, unknown_route, wrong_method},
     routes::{api_keys, console, events, health, openapi, tenants, transfers, wallets},
     shapes::{
@@ -77,13 +77,15 @@ fn event_routes(routes: Routes) -> Routes {
 
 fn admin_routes(routes: Routes) -> Routes {
     routes
-        .add(get("/healthz", None).summary("Whether the process runs"), health::live)
+        .add(get("/healthz", Access::Open).summary("Whether the process runs"), health::live)
         .add(
-            get("/readyz", None).summary("Whether requests can be served").errors(&[503]),
+            get("/readyz", Access::Open).summary("Whether requests can be served").errors(&[503]),
             health::ready,
         )
         .add(
-            get("/metrics", None).summary("Measures for Prometheus").gives_text("text/plain"),
+            get("/metrics", Access::Open)
+                .summary("Measures for Prometheus")
+                .gives_text("text/plain"),
             health::metrics,
         )
 }

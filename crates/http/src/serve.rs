@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use axum::{Extension, Router};
+use axum::{Extension, Router, middleware::AddExtension};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{
@@ -17,7 +17,10 @@ use tokio::{
     time::{interval, sleep, timeout},
 };
 
+use tower::Layer;
+
 use crate::{
+    auth::ClientAddress,
     metrics::{Metrics, Open},
     stall::Impatient,
 };
@@ -102,8 +105,8 @@ struct Server {
 
 impl Server {
     async fn accept(&self, accepted: io::Result<(TcpStream, std::net::SocketAddr)>) {
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 return sleep(ACCEPT_AGAIN).await;
@@ -113,8 +116,9 @@ impl Server {
         let _ = stream.set_nodelay(true);
         match self.places.clone().try_acquire_owned() {
             Ok(place) => {
-                let (router, watcher) = (self.router.clone(), self.graceful.watcher());
-                tokio::spawn(converse(stream, router, watcher, place));
+                let watcher = self.graceful.watcher();
+                let service = Extension(ClientAddress(peer.ip())).layer(self.router.clone());
+                tokio::spawn(converse(stream, service, watcher, place));
             }
             Err(_) => {
                 // Whoever can't be told at once is not told.
@@ -127,7 +131,7 @@ impl Server {
 /// One connection, to its end.
 async fn converse(
     stream: TcpStream,
-    router: Router,
+    service: AddExtension<Router, ClientAddress>,
     watcher: Watcher,
     _place: OwnedSemaphorePermit,
 ) {
@@ -140,7 +144,7 @@ async fn converse(
         .max_buf_size(BUFFER_BYTES)
         .pipeline_flush(true);
     let io = TokioIo::new(Impatient::new(stream, WRITE_TIMEOUT));
-    let connection = builder.serve_connection(io, TowerToHyperService::new(router)).into_owned();
+    let connection = builder.serve_connection(io, TowerToHyperService::new(service)).into_owned();
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(error, "a connection ended badly");
     }

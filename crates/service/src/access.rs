@@ -1,12 +1,15 @@
-//! Who asks: an API key's secret becomes a [`Caller`], remembered for a few seconds.
+//! Who asks: an API key's secret becomes a [`Known`], remembered for a few seconds, and with the
+//! origin of one request a [`Caller`]. A user's token takes the same way in `tokens.rs`.
 
 use std::{
+    net::IpAddr,
+    ops::Deref,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use caudal_domain::{
-    Mode, Placement, TenantId, Timestamp,
+    Actor, Mode, Placement, SessionId, TenantId, Timestamp, UserId,
     access::{ApiKey, Scope},
 };
 use moka::{Expiry, future::Cache};
@@ -22,25 +25,94 @@ const UNKNOWN_FOR: Duration = Duration::from_secs(1);
 /// Keys remembered at once, good and bad.
 const REMEMBERED: u64 = 100_000;
 
-/// Whoever asks, and what they may.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Whoever asks, and where this request of theirs comes from.
+#[derive(Clone, Debug)]
 pub struct Caller {
+    known: Arc<Known>,
+    pub origin: Origin,
+}
+
+impl Caller {
+    pub fn new(known: Arc<Known>, origin: Origin) -> Self {
+        Self { known, origin }
+    }
+}
+
+impl Deref for Caller {
+    type Target = Known;
+
+    fn deref(&self) -> &Known {
+        &self.known
+    }
+}
+
+/// Where a request comes from: for the audit and for limits, never for permissions.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// Of the client; a proxy's word counts only if it is trusted.
+    pub address: Option<IpAddr>,
+    pub request_id: Arc<str>,
+    pub user_agent: Option<Arc<str>>,
+}
+
+/// Somebody known, and what they may.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
     pub tenant: TenantId,
     pub mode: Mode,
     pub placement: Placement,
     /// The user or service account: idempotency keys are theirs, whichever API key they use.
     pub owner: u128,
+    /// As the audit names them.
+    pub actor: Actor,
+    pub reach: Reach,
+    /// Of a user; an API key has none.
+    pub session: Option<SignedIn>,
     pub expires_at: Option<Timestamp>,
-    scopes: u64,
+    pub(crate) scopes: Scopes,
 }
 
-impl Caller {
+/// How far the scopes of somebody reach. Every query of wallets, transfers, events and users asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    Tenant,
+    /// Only what is this user's.
+    Own(UserId),
+}
+
+/// A user's session, as the token told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignedIn {
+    pub user: UserId,
+    pub session: SessionId,
+    /// When the password was given.
+    pub auth_at: Timestamp,
+    /// When a second factor was last given.
+    pub second_factor_at: Option<Timestamp>,
+}
+
+impl Known {
     pub fn may(&self, scope: Scope) -> bool {
-        self.scopes & bit(scope) != 0
+        self.scopes.0 & bit(scope) != 0
     }
 
     pub fn require(&self, scope: Scope) -> Result<(), ServiceError> {
         if self.may(scope) { Ok(()) } else { Err(ServiceError::Forbidden(scope)) }
+    }
+
+    /// The user who is signed in; an API key is nobody's.
+    pub fn signed_in(&self) -> Result<SignedIn, ServiceError> {
+        self.session.ok_or(ServiceError::NotAUser)
+    }
+}
+
+/// A set of scopes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Scopes(u64);
+
+impl FromIterator<Scope> for Scopes {
+    fn from_iter<T: IntoIterator<Item = Scope>>(scopes: T) -> Self {
+        Self(scopes.into_iter().fold(0, |bits, scope| bits | bit(scope)))
     }
 }
 
@@ -48,9 +120,12 @@ fn bit(scope: Scope) -> u64 {
     1 << scope as u64
 }
 
-/// The account behind a key. Each key is its own until service accounts have several.
-pub(crate) fn service_account(key: &ApiKey) -> u128 {
-    key.id.0
+/// The account behind a key: its service account, else itself.
+fn actor_of(key: &ApiKey) -> (u128, Actor) {
+    match key.service_account {
+        Some(account) => (account.0, Actor::ServiceAccount(account)),
+        None => (key.id.0, Actor::ApiKey(key.id)),
+    }
 }
 
 /// 128 bits of SHA-256 of the secret: all that is stored of it. Looking it up takes the same time
@@ -63,15 +138,15 @@ pub(crate) fn secret_hash(secret: &str) -> u128 {
 }
 
 /// Answers of the database by the secret's hash; `None`: there is no such key.
-pub(crate) struct KnownKeys(Cache<u128, Option<Arc<Caller>>>);
+pub(crate) struct KnownKeys(Cache<u128, Option<Arc<Known>>>);
 
 struct BySort;
 
-impl Expiry<u128, Option<Arc<Caller>>> for BySort {
+impl Expiry<u128, Option<Arc<Known>>> for BySort {
     fn expire_after_create(
         &self,
         _: &u128,
-        value: &Option<Arc<Caller>>,
+        value: &Option<Arc<Known>>,
         _: Instant,
     ) -> Option<Duration> {
         Some(if value.is_some() { KNOWN_FOR } else { UNKNOWN_FOR })
@@ -91,7 +166,7 @@ impl KnownKeys {
 
 impl Service {
     /// Whose secret this is.
-    pub async fn authenticate(&self, secret: &str) -> Result<Arc<Caller>, ServiceError> {
+    pub async fn authenticate(&self, secret: &str) -> Result<Arc<Known>, ServiceError> {
         let hash = secret_hash(secret);
         let known = &self.inner.known_keys.0;
         let found = match known.get(&hash).await {
@@ -109,7 +184,7 @@ impl Service {
         }
     }
 
-    async fn look_up(&self, hash: u128) -> Result<Option<Arc<Caller>>, ServiceError> {
+    async fn look_up(&self, hash: u128) -> Result<Option<Arc<Known>>, ServiceError> {
         let Some(key) = caudal_store::api_keys::find_by_secret(self.store(), hash).await? else {
             return Ok(None);
         };
@@ -119,13 +194,17 @@ impl Service {
         let Some(tenant) = caudal_store::tenants::find(self.store(), key.tenant).await? else {
             return Ok(None);
         };
-        Ok(Some(Arc::new(Caller {
+        let (owner, actor) = actor_of(&key);
+        Ok(Some(Arc::new(Known {
             tenant: tenant.id,
             mode: tenant.mode,
             placement: tenant.placement,
-            owner: service_account(&key),
+            owner,
+            actor,
+            reach: Reach::Tenant,
+            session: None,
             expires_at: key.expires_at,
-            scopes: key.scopes.iter().fold(0, |bits, scope| bits | bit(*scope)),
+            scopes: key.scopes.iter().copied().collect(),
         })))
     }
 }

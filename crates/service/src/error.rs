@@ -25,6 +25,9 @@ pub enum ServiceError {
     Forbidden(Scope),
     #[error("the credentials are not valid")]
     Unauthorized,
+    /// An API key asked for what only a user has: a profile, sessions.
+    #[error("this is for users, and an API key is none")]
+    NotAUser,
     #[error("too many requests are waiting")]
     Overloaded,
     #[error("the first request with this key is still being answered")]

@@ -11,9 +11,11 @@
 pub mod access;
 pub mod api_keys;
 pub mod asked;
+mod audit;
 mod bootstrap;
 mod error;
 pub mod events;
+pub mod people;
 pub mod rebuild;
 pub mod reconcile;
 pub mod sweep;
@@ -24,7 +26,7 @@ pub mod wallets;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use access::Caller;
+pub use access::{Caller, Known, Origin, Reach, SignedIn};
 pub use asked::{Asked, Done, Edit, Page, Position, ReceiptOf, Span, Window};
 pub use bootstrap::Bootstrap;
 use caudal_domain::{
@@ -34,6 +36,7 @@ use caudal_domain::{
 use caudal_engine::Engine;
 use caudal_store::Store;
 pub use error::ServiceError;
+pub use people::People;
 
 /// What a [`Service`] is made of.
 pub struct Parts {
@@ -43,6 +46,7 @@ pub struct Parts {
     pub ids: Box<dyn IdSource>,
     /// For secrets.
     pub chance: Arc<dyn Chance>,
+    pub people: People,
 }
 
 /// All use cases. Cheap to clone.
@@ -58,16 +62,18 @@ struct Inner {
     ids: Mutex<Box<dyn IdSource>>,
     chance: Arc<dyn Chance>,
     known_keys: access::KnownKeys,
+    people: People,
     hub: Arc<events::Hub>,
 }
 
 impl Service {
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, engine, clock, ids, chance } = parts;
+        let Parts { store, engine, clock, ids, chance, people } = parts;
         let hub = Arc::new(events::Hub::new(store.clone()));
         let known_keys = access::KnownKeys::new();
         let ids = Mutex::new(ids);
-        Self { inner: Arc::new(Inner { store, engine, clock, ids, chance, known_keys, hub }) }
+        let inner = Inner { store, engine, clock, ids, chance, known_keys, people, hub };
+        Self { inner: Arc::new(inner) }
     }
 
     pub fn now(&self) -> Timestamp {
@@ -93,6 +99,10 @@ impl Service {
     /// Random bytes, for what must not be guessed or met twice.
     pub fn fill_random(&self, buffer: &mut [u8]) {
         self.inner.chance.fill(buffer);
+    }
+
+    pub(crate) fn people(&self) -> &People {
+        &self.inner.people
     }
 
     pub(crate) fn store(&self) -> &dyn caudal_store::Backend {

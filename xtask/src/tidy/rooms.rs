@@ -15,7 +15,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("bus", &["domain"]),
     ("cache", &["domain"]),
     ("outbound", &["domain"]),
-    ("service", &["domain", "ledger", "engine", "store"]),
+    ("service", &["domain", "ledger", "engine", "store", "identity", "outbound", "cache"]),
     ("http", &["service", "domain"]),
     ("workers", &["service", "store", "bus", "domain"]),
     ("bench", &["domain"]),

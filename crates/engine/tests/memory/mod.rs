@@ -1,7 +1,7 @@
 //! A database in memory that fails on request, to see what the engine makes of it.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex},
 };
 
@@ -31,6 +31,10 @@ pub struct Tables {
     pub batches: Vec<usize>,
     /// Given instead of the next commits, first one first.
     pub faults: Vec<StoreError>,
+    /// Accounts that another process holds; whoever waits for them gets them.
+    pub held: HashSet<AccountId>,
+    /// Accounts that were waited for before a batch was formed.
+    pub waited_ahead: Vec<AccountId>,
 }
 
 #[derive(Clone, Default)]
@@ -38,7 +42,10 @@ pub struct Memory(pub Arc<Mutex<Tables>>);
 
 #[async_trait]
 impl Lane for Memory {
-    async fn lock_ahead(&mut self, _: &[AccountId]) -> Result<(), StoreError> {
+    async fn lock_ahead(&mut self, accounts: &[AccountId]) -> Result<(), StoreError> {
+        let mut tables = self.0.lock().expect("no panic under the lock");
+        tables.waited_ahead.extend(accounts);
+        tables.held.retain(|held| !accounts.contains(held));
         Ok(())
     }
 
@@ -50,14 +57,16 @@ impl Lane for Memory {
         // As a real one, it takes a moment, in which the queue fills.
         tokio::task::yield_now().await;
         let mut tables = self.0.lock().expect("no panic under the lock");
+        let is_held = |id: &&AccountId| locks.pass_over && tables.held.contains(*id);
         let locked = Locked {
             accounts: locks
                 .accounts
                 .iter()
+                .filter(|id| !is_held(id))
                 .filter_map(|id| tables.accounts.get(id).copied())
                 .collect(),
             rows: vec![],
-            passed: vec![],
+            passed: locks.accounts.iter().filter(is_held).copied().collect(),
             transfers: locks
                 .transfers
                 .iter()
@@ -75,6 +84,9 @@ impl Lane for Memory {
         }
         if writes.new_transfers.iter().any(|t| t.reference.as_deref() == Some(POISON)) {
             return Err(StoreError::Rejected("a poisoned row".into()));
+        }
+        if writes.is_empty() {
+            return Ok(Position::new());
         }
         tables.batches.push(writes.new_transfers.len());
         tables.events += writes.events.len();

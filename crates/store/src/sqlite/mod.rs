@@ -87,7 +87,7 @@ fn connect(path: &Path, flags: OpenFlags, pragmas: &str) -> Result<Connection, S
     Ok(connection)
 }
 
-/// Pages of 4 KB: entries and receipts fall on random pages, and each goes to the WAL whole. The
+/// Pages of 2 KB: entries and receipts fall on random pages, and each goes to the WAL whole. The
 /// cache of 64 MB holds the upper levels of every index. SQLite's own checkpoint is but the net
 /// below [`Checkpoints`].
 fn connect_writer(path: &Path) -> Result<Connection, StoreError> {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use caudal_domain::{AccountId, Refusal, TenantId, TransferId};
-use caudal_store::{Locked, Locks, StoreError, Writes, books, entries, events, wallets};
+use caudal_store::{Lane, Locked, Locks, StoreError, Writes, books, entries, events, wallets};
 
 use super::{
     fixtures::{
@@ -15,13 +15,18 @@ use super::{
 
 /// What a batch found under its locks.
 async fn look(stage: &Stage, locks: Locks) -> Locked {
+    look_through(stage.store.lane().as_mut(), locks).await
+}
+
+/// The same on a lane that goes on afterwards.
+pub async fn look_through(lane: &mut dyn Lane, locks: Locks) -> Locked {
     let found: Arc<Mutex<Option<Locked>>> = Arc::default();
     let kept = found.clone();
     let decide = Box::new(move |locked| {
         *kept.lock().unwrap() = Some(locked);
         Writes::default()
     });
-    let position = stage.store.lane().commit_batch(locks, decide).await.expect("nothing to write");
+    let position = lane.commit_batch(locks, decide).await.expect("nothing to write");
     assert_eq!(position, []);
     let found = found.lock().unwrap().take();
     found.expect("decide was called")

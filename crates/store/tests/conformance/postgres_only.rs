@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use caudal_store::{Locked, Locks};
+
 use super::{
-    fixtures::{funded, pay, post, seconds, tenant, wallet},
+    batches::look_through,
+    fixtures::{Batch, commit, funded, pay, post, seconds, tenant, wallet},
     stage::{START, Stage},
 };
 
@@ -37,6 +40,28 @@ pub async fn look_ups_by_id_prune(stage: &Stage) {
         let all = partitions(stage, table, &format!("select * from {table}")).await;
         assert!(all.len() > 1, "{table}: {all:?}");
     }
+}
+
+/// What another writer holds is passed over on request, and is there again when it is through.
+pub async fn held_accounts_are_passed_over(stage: &Stage) {
+    let tenant = tenant(stage).await;
+    let (a, b) = (funded(stage, tenant, 10, 100).await, wallet(stage, tenant, 200).await);
+    let locks =
+        || Locks { pass_over: true, ..Batch::of(tenant, seconds(5), vec![pay(a, b, 1)]).locks() };
+    let ids =
+        |locked: &Locked| locked.accounts.iter().map(|account| account.id).collect::<Vec<_>>();
+    let (mut first, mut second) = (stage.store.lane(), stage.store.lane());
+    first.lock_ahead(&[a]).await.unwrap();
+    let seen = look_through(second.as_mut(), locks()).await;
+    assert_eq!((ids(&seen), seen.passed), (vec![b], vec![a]));
+
+    // Who waited first finds its own among all.
+    let batch = Batch::of(tenant, seconds(5), vec![pay(a, b, 1)]);
+    let (decided, _) = commit(stage, first.as_mut(), batch).await.unwrap();
+    assert!(decided[0].is_ok());
+    let seen = look_through(second.as_mut(), locks()).await;
+    assert_eq!((ids(&seen), seen.passed), (vec![a, b], vec![]));
+    assert_eq!(seen.accounts[0].total, 99);
 }
 
 pub async fn the_engine_can_not_rewrite_history(stage: &Stage) {
