@@ -54,3 +54,34 @@ pub struct Tenant {
     pub version: i64,
     pub created_at: Timestamp,
 }
+
+/// What a tenant has set of its own, as kept beside it in JSON. What is not set is the instance's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TenantConfig {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_limits: Option<RateLimits>,
+}
+
+/// Requests let through in a sliding window; `None` is the instance's default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RateLimits {
+    /// Of each wallet holder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub create_wallet_per_hour: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fund_per_hour: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transfer_per_hour: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub view_per_hour: Option<u32>,
+    /// Of each API key, whatever it asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_key_per_minute: Option<u32>,
+}
+
+impl RateLimits {
+    /// What a limit can be set to: none at all would lock its tenant out.
+    pub const RANGE: std::ops::RangeInclusive<u32> = 1..=1_000_000;
+}
