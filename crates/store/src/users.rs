@@ -66,7 +66,8 @@ pub fn insert(user: &UserRow) -> Step {
     Step::one(
         "insert into users (id, tenant_id, email_hash, profile, password, status,
          email_verified_at, issuer, subject, version, created_at, updated_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+         on conflict do nothing",
         vec![
             user.id.0.into(),
             user.tenant.0.into(),
