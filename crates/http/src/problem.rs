@@ -121,11 +121,20 @@ impl Problem {
                 let realm = HeaderValue::from_static("Bearer realm=\"caudal\"");
                 headers.insert(header::WWW_AUTHENTICATE, realm);
             }
+            StatusCode::FORBIDDEN if self.code == STEP_UP_REQUIRED => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(STEP_UP));
+            }
             _ => {}
         }
         add_headers(headers, self.is_replay, &Vec::new());
     }
 }
+
+/// Forbidden until `/auth/step-up`.
+const STEP_UP_REQUIRED: &str = "step_up_required";
+/// RFC 9470, section 3.
+const STEP_UP: &str = "Bearer realm=\"caudal\", error=\"insufficient_user_authentication\", \
+     error_description=\"a fresh authentication is needed\"";
 
 /// `insufficient_funds` → `Insufficient funds`.
 fn title(code: &str) -> String {
@@ -188,6 +197,7 @@ impl From<ServiceError> for Problem {
             ServiceError::NotFound(noun) => Self::not_found(noun),
             ServiceError::Stale => problem(StatusCode::PRECONDITION_FAILED, "precondition_failed"),
             ServiceError::NotAUser => problem(StatusCode::FORBIDDEN, "not_a_user"),
+            ServiceError::StepUpRequired => problem(StatusCode::FORBIDDEN, STEP_UP_REQUIRED),
             ServiceError::Forbidden(_) => problem(StatusCode::FORBIDDEN, "forbidden"),
             ServiceError::Unauthorized => problem(StatusCode::UNAUTHORIZED, "unauthorized"),
             ServiceError::Overloaded => problem(StatusCode::SERVICE_UNAVAILABLE, "overloaded"),

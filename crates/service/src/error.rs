@@ -28,6 +28,9 @@ pub enum ServiceError {
     /// An API key asked for what only a user has: a profile, sessions.
     #[error("this is for users, and an API key is none")]
     NotAUser,
+    /// Signed in too long ago for this.
+    #[error("this needs a fresh proof of who you are: see /auth/step-up")]
+    StepUpRequired,
     #[error("too many requests are waiting")]
     Overloaded,
     #[error("the first request with this key is still being answered")]

@@ -18,6 +18,7 @@ pub mod events;
 pub mod people;
 pub mod rebuild;
 pub mod reconcile;
+pub mod second_factor;
 pub mod sweep;
 pub mod tenants;
 pub mod transfers;
