@@ -16,6 +16,7 @@ mod bootstrap;
 mod error;
 pub mod events;
 pub mod people;
+mod personal;
 pub mod rebuild;
 pub mod reconcile;
 pub mod second_factor;
@@ -64,6 +65,8 @@ struct Inner {
     chance: Arc<dyn Chance>,
     known_keys: access::KnownKeys,
     people: People,
+    /// Hashes addresses; read from the database once.
+    lookup_key: tokio::sync::OnceCell<caudal_identity::LookupKey>,
     hub: Arc<events::Hub>,
 }
 
@@ -73,7 +76,9 @@ impl Service {
         let hub = Arc::new(events::Hub::new(store.clone()));
         let known_keys = access::KnownKeys::new();
         let ids = Mutex::new(ids);
-        let inner = Inner { store, engine, clock, ids, chance, known_keys, people, hub };
+        let lookup_key = tokio::sync::OnceCell::new();
+        let inner =
+            Inner { store, engine, clock, ids, chance, known_keys, people, lookup_key, hub };
         Self { inner: Arc::new(inner) }
     }
 

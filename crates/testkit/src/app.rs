@@ -57,6 +57,10 @@ impl TestApp {
             database_url: database.url(),
             // Many apps share one test server.
             database_pool_max: 8,
+            // Passwords are hashed thousands of times: how well is tested elsewhere.
+            password_memory_kib: 64,
+            password_iterations: 1,
+            password_threads: Some(2),
             ..Settings::default()
         };
         let metrics = Metrics::install().expect("the recorder");
