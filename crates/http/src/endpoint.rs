@@ -13,6 +13,7 @@ use axum::{
     routing::{MethodFilter, on},
 };
 use caudal_domain::access::Scope;
+use caudal_service::limits::{LimitClass, Verdict};
 use utoipa::{
     ToSchema,
     openapi::{HttpMethod, Ref, RefOr, schema::Schema},
@@ -21,6 +22,7 @@ use utoipa::{
 use crate::{
     api::Api,
     auth::{authenticate, origin},
+    limits,
     metrics::{EndpointMetrics, SharedMetrics},
     problem::Problem,
     query::Params,
@@ -195,7 +197,8 @@ impl Routes {
     pub fn add<H: Handler<T, Api>, T: 'static>(mut self, endpoint: Endpoint, handler: H) -> Self {
         let (filter, method) = endpoint.filter();
         let metrics = Arc::new(EndpointMetrics::new(method, endpoint.path));
-        let entry = Arc::new(Entry { api: self.api.clone(), endpoint, metrics });
+        let class = limits::class_of(&endpoint);
+        let entry = Arc::new(Entry { api: self.api.clone(), endpoint, class, metrics });
         let path = entry.endpoint.path;
         self.endpoints.push(entry.endpoint.clone());
         let enter = from_fn_with_state::<_, _, (State<Arc<Entry>>, Request)>(entry, enter);
@@ -207,6 +210,7 @@ impl Routes {
 struct Entry {
     api: Api,
     endpoint: Endpoint,
+    class: LimitClass,
     metrics: SharedMetrics,
 }
 
@@ -214,7 +218,12 @@ struct Entry {
 async fn enter(State(entry): State<Arc<Entry>>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let response = match entry.admit(&mut request).await {
-        Ok(()) => next.run(request).await,
+        Ok(None) => next.run(request).await,
+        Ok(Some(verdict)) => {
+            let mut response = next.run(request).await;
+            limits::add_headers(response.headers_mut(), &verdict);
+            response
+        }
         Err(problem) => problem.into_response(),
     };
     let (took, status) = (started.elapsed(), response.status());
@@ -226,21 +235,33 @@ async fn enter(State(entry): State<Arc<Entry>>, mut request: Request, next: Next
 }
 
 impl Entry {
-    /// Lets in who may come with what the route knows.
-    async fn admit(&self, request: &mut Request) -> Result<(), Problem> {
+    /// Lets in who may come with what the route knows, and tells what is left of their limit.
+    async fn admit(&self, request: &mut Request) -> Result<Option<Verdict>, Problem> {
         let access = self.endpoint.access;
-        if access != Access::Open {
+        let mut verdict = None;
+        if access == Access::Open {
+            self.count_stranger(request)?;
+        } else {
             let origin = origin(request);
             let caller = authenticate(&self.api.service, request.headers(), origin).await?;
             match access {
                 Access::Scope(scope) => caller.require(scope)?,
                 _ => drop(caller.signed_in()?),
             }
+            verdict = self.api.service.check_limit(&caller, self.class)?;
             request.extensions_mut().insert(caller);
         }
         if request.uri().query().is_some() {
             let params = Params::read(request.uri(), &self.endpoint.query)?;
             request.extensions_mut().insert(params);
+        }
+        Ok(verdict)
+    }
+
+    /// What anybody may do to the platform is bounded by address; probes and pages are not.
+    fn count_stranger(&self, request: &Request) -> Result<(), Problem> {
+        if self.endpoint.method == HttpMethod::Post {
+            self.api.service.check_stranger(&origin(request))?;
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ mod endpoint;
 mod frame;
 mod idempotency;
 mod json;
+mod limits;
 mod metrics;
 pub mod problem;
 mod query;

@@ -8,11 +8,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use caudal_domain::{AccountId, Refusal};
-use caudal_service::ServiceError;
+use caudal_service::{ServiceError, limits::Verdict};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{answer::add_headers, api::RequestId};
+use crate::{answer::add_headers, api::RequestId, limits};
 
 /// A problem on its way out: `frame` writes its body, for it knows the request's id.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Problem {
     pub retryable: bool,
     /// The item of a batch for which all of it was refused.
     pub index: Option<usize>,
+    /// The limit that was reached.
+    pub limit: Option<Verdict>,
     /// Said before, under the same key.
     pub is_replay: bool,
     /// The connection is of no more use.
@@ -66,6 +68,7 @@ impl Problem {
             param: None,
             retryable: status == StatusCode::SERVICE_UNAVAILABLE,
             index: None,
+            limit: None,
             is_replay: false,
             is_last: false,
         }
@@ -113,9 +116,12 @@ impl Problem {
     }
 
     fn add_headers(&self, headers: &mut HeaderMap) {
+        if let Some(verdict) = &self.limit {
+            limits::add_headers(headers, verdict);
+        }
         match self.status {
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
-                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+                headers.entry(header::RETRY_AFTER).or_insert(HeaderValue::from_static("1"));
             }
             StatusCode::UNAUTHORIZED => {
                 let realm = HeaderValue::from_static("Bearer realm=\"caudal\"");
@@ -200,6 +206,10 @@ impl From<ServiceError> for Problem {
             ServiceError::StepUpRequired => problem(StatusCode::FORBIDDEN, STEP_UP_REQUIRED),
             ServiceError::Forbidden(_) => problem(StatusCode::FORBIDDEN, "forbidden"),
             ServiceError::Unauthorized => problem(StatusCode::UNAUTHORIZED, "unauthorized"),
+            ServiceError::RateLimited(verdict) => {
+                let limited = problem(StatusCode::TOO_MANY_REQUESTS, "rate_limited");
+                Self { retryable: true, limit: Some(verdict), ..limited }
+            }
             ServiceError::Overloaded => problem(StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
             ServiceError::InFlight => {
                 let in_flight = problem(StatusCode::CONFLICT, "idempotency_in_flight");

@@ -9,7 +9,7 @@ use std::{
 };
 
 use caudal_domain::{
-    Actor, Mode, Placement, SessionId, TenantId, Timestamp, UserId,
+    Actor, Mode, Placement, RateLimits, SessionId, TenantId, Timestamp, UserId,
     access::{ApiKey, Scope},
 };
 use moka::{Expiry, future::Cache};
@@ -69,6 +69,8 @@ pub struct Known {
     /// Of a user; an API key has none.
     pub session: Option<SignedIn>,
     pub expires_at: Option<Timestamp>,
+    /// Of the tenant, see [`Service::limits_of`].
+    pub(crate) limits: RateLimits,
     pub(crate) scopes: Scopes,
 }
 
@@ -204,6 +206,7 @@ impl Service {
             reach: Reach::Tenant,
             session: None,
             expires_at: key.expires_at,
+            limits: self.limits_of(tenant.id).await?,
             scopes: key.scopes.iter().copied().collect(),
         })))
     }

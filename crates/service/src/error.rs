@@ -1,5 +1,6 @@
 //! Why a use case did not give what was asked: one list, mapped to HTTP once.
 
+use caudal_cache::limits::Verdict;
 use caudal_domain::{Refusal, access::Scope};
 use caudal_engine::EngineError;
 use caudal_store::StoreError;
@@ -31,6 +32,9 @@ pub enum ServiceError {
     /// Signed in too long ago for this.
     #[error("this needs a fresh proof of who you are: see /auth/step-up")]
     StepUpRequired,
+    /// More often than this caller, account or address may; what is left and when.
+    #[error("too many requests: try again in {} s", .0.retry_after.as_secs() + 1)]
+    RateLimited(Verdict),
     #[error("too many requests are waiting")]
     Overloaded,
     #[error("the first request with this key is still being answered")]

@@ -15,6 +15,7 @@ mod audit;
 mod bootstrap;
 mod error;
 pub mod events;
+pub mod limits;
 pub mod people;
 mod personal;
 pub mod rebuild;
