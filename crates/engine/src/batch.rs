@@ -231,6 +231,7 @@ impl Decision<'_> {
             self.made.rows.push(attachment.row);
             self.made.writes.steps.push(attachment.write.clone());
         }
+        self.made.writes.steps.extend_from_slice(&command.steps);
         Ok(outcome)
     }
 

@@ -4,7 +4,7 @@ use caudal_domain::{
     Account, AccountId, Bucket, Fingerprint, ReceiptKey, Refusal, TenantId, Transfer, TransferId,
 };
 use caudal_ledger::Movement;
-use caudal_store::{Attachment, Position};
+use caudal_store::{Attachment, Position, Step};
 
 /// One movement, with what belongs to it.
 #[derive(Clone, Debug)]
@@ -15,6 +15,8 @@ pub struct Command {
     pub accounts: Vec<AccountId>,
     pub receipt: Option<ReceiptOf>,
     pub attachments: Vec<Attachment>,
+    /// Written in the same commit if the command is accepted, and only then: its audit.
+    pub steps: Vec<Step>,
     /// Kept with the receipt of an account's change and given back with it.
     pub context: Option<String>,
 }
@@ -26,6 +28,7 @@ impl Command {
             accounts: Vec::new(),
             receipt: None,
             attachments: Vec::new(),
+            steps: Vec::new(),
             context: None,
         }
     }

@@ -203,3 +203,24 @@ async fn free_items_of_a_batch_do_not_wait_for_the_others() {
     ));
     assert_eq!(memory.0.lock().unwrap().batches.len(), 2);
 }
+
+#[tokio::test]
+async fn steps_are_written_with_accepted_commands_only() {
+    let (engine, memory) = engine(3, &one_lane());
+    let with_step = |mut command: caudal_engine::Command| {
+        command.steps = vec![caudal_store::Step::new("insert", vec![])];
+        command
+    };
+    let keyed = || with_key(with_step(transfer(0, 1, 600)), 9, 9);
+    engine.submit(Job::one(TENANT, keyed())).await.unwrap();
+    assert_eq!(memory.steps(), 1);
+    // Said again, refused, undone with its group, or only tried: nothing is written.
+    engine.submit(Job::one(TENANT, keyed())).await.unwrap();
+    engine.submit(Job::one(TENANT, with_step(transfer(0, 1, 600)))).await.unwrap();
+    let commands = vec![with_step(transfer(1, 2, 1)), with_step(transfer(0, 2, 600))];
+    let group = Job { commands, atomic: true, ..Job::one(TENANT, transfer(0, 1, 1)) };
+    engine.submit(group).await.unwrap();
+    let tried = Job { dry_run: true, ..Job::one(TENANT, with_step(transfer(1, 2, 1))) };
+    engine.submit(tried).await.unwrap();
+    assert_eq!(memory.steps(), 1);
+}

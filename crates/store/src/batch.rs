@@ -62,7 +62,7 @@ pub struct Writes {
     pub entries: Vec<Entry>,
     pub receipts: Vec<Receipt>,
     pub events: Vec<Event>,
-    /// Attachments' writes.
+    /// Attachments' writes, and what else goes with accepted commands.
     pub steps: Vec<Step>,
     /// The batch's time, as the ledger set it.
     pub at: Timestamp,

@@ -28,6 +28,7 @@ pub struct Tables {
     pub transfers: HashMap<TransferId, Transfer>,
     pub receipts: HashMap<ReceiptKey, Receipt>,
     pub events: usize,
+    pub steps: usize,
     pub batches: Vec<usize>,
     /// Given instead of the next commits, first one first.
     pub faults: Vec<StoreError>,
@@ -90,6 +91,7 @@ impl Lane for Memory {
         }
         tables.batches.push(writes.new_transfers.len());
         tables.events += writes.events.len();
+        tables.steps += writes.steps.len();
         tables.accounts.extend(writes.accounts.into_iter().map(|a| (a.id, a)));
         let transfers = writes.new_transfers.into_iter().chain(writes.changed_transfers);
         tables.transfers.extend(transfers.map(|t| (t.id, t)));
@@ -203,6 +205,10 @@ pub fn with_key(mut command: Command, key: u128, fingerprint: u128) -> Command {
 impl Memory {
     pub fn total(&self, n: u128) -> i64 {
         self.0.lock().expect("no panic under the lock").accounts[&wallet(n)].total
+    }
+
+    pub fn steps(&self) -> usize {
+        self.0.lock().expect("no panic under the lock").steps
     }
 
     pub fn transfers(&self) -> usize {
