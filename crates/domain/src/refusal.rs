@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{account::AccountStatus, id::AccountId, transfer::TransferStatus};
+use crate::{account::AccountStatus, id::AccountId, transfer::TransferStatus, user::UserStatus};
 
 /// In order of precedence.
 #[derive(
@@ -43,6 +43,14 @@ pub enum Refusal {
     InsufficientFunds { account: AccountId, spendable: i64, needed: i64 },
     #[error("the balance of {account} would pass ±(2^53−1) minor units")]
     BalanceLimit { account: AccountId },
+    #[error("the password is known from published leaks; choose another")]
+    PasswordCompromised,
+    #[error("the tenant has a user with this e-mail address")]
+    EmailTaken,
+    #[error("the user is {}", .status.name())]
+    UserState { status: UserStatus },
+    #[error("the tenant would be left without an active owner")]
+    LastOwner,
     #[error("the database refused this request's values")]
     Rejected,
 }
@@ -66,6 +74,10 @@ impl Refusal {
             Self::AmountExceedsReversible { .. } => "amount_exceeds_reversible",
             Self::InsufficientFunds { .. } => "insufficient_funds",
             Self::BalanceLimit { .. } => "balance_limit",
+            Self::PasswordCompromised => "password_compromised",
+            Self::EmailTaken => "email_taken",
+            Self::UserState { .. } => "user_state",
+            Self::LastOwner => "last_owner",
             Self::Rejected => "rejected",
         }
     }

@@ -170,12 +170,16 @@ fn status_of(refusal: &Refusal) -> StatusCode {
         | Refusal::WalletNotEmpty { .. }
         | Refusal::TransferState { .. }
         | Refusal::HoldExpired
+        | Refusal::EmailTaken
+        | Refusal::UserState { .. }
+        | Refusal::LastOwner
         | Refusal::Conflict => StatusCode::CONFLICT,
         Refusal::CurrencyMismatch { .. }
         | Refusal::IdempotencyMismatch
         | Refusal::AmountExceedsHeld { .. }
         | Refusal::AmountExceedsReversible { .. }
         | Refusal::BalanceLimit { .. }
+        | Refusal::PasswordCompromised
         | Refusal::Rejected => StatusCode::UNPROCESSABLE_ENTITY,
     }
 }
@@ -204,7 +208,12 @@ impl From<ServiceError> for Problem {
             ServiceError::Stale => problem(StatusCode::PRECONDITION_FAILED, "precondition_failed"),
             ServiceError::NotAUser => problem(StatusCode::FORBIDDEN, "not_a_user"),
             ServiceError::StepUpRequired => problem(StatusCode::FORBIDDEN, STEP_UP_REQUIRED),
-            ServiceError::Forbidden(_) => problem(StatusCode::FORBIDDEN, "forbidden"),
+            ServiceError::Forbidden(_) | ServiceError::BeyondReach | ServiceError::SystemRole => {
+                problem(StatusCode::FORBIDDEN, "forbidden")
+            }
+            ServiceError::Taken(noun) => {
+                Self::new(StatusCode::CONFLICT, format!("{}_exists", noun.replace(' ', "_")), detail)
+            }
             ServiceError::Unauthorized => problem(StatusCode::UNAUTHORIZED, "unauthorized"),
             ServiceError::RateLimited(verdict) => {
                 let limited = problem(StatusCode::TOO_MANY_REQUESTS, "rate_limited");
@@ -232,7 +241,7 @@ pub(crate) fn internal() -> Problem {
 
 #[cfg(test)]
 mod tests {
-    use caudal_domain::{AccountStatus, TransferStatus};
+    use caudal_domain::{AccountStatus, TransferStatus, UserStatus};
 
     use super::*;
 
@@ -260,6 +269,10 @@ mod tests {
                 "insufficient_funds",
             ),
             (Refusal::BalanceLimit { account }, 422, "balance_limit"),
+            (Refusal::PasswordCompromised, 422, "password_compromised"),
+            (Refusal::EmailTaken, 409, "email_taken"),
+            (Refusal::UserState { status: UserStatus::Pending }, 409, "user_state"),
+            (Refusal::LastOwner, 409, "last_owner"),
             (Refusal::Rejected, 422, "rejected"),
         ];
         for (refusal, status, code) in table {

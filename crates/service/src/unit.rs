@@ -1,6 +1,6 @@
 //! The two ways to write: movements through the engine, everything else as a unit of work.
 
-use caudal_domain::{Event, EventId, TenantId, Timestamp};
+use caudal_domain::{Event, EventId, Refusal, TenantId, Timestamp};
 use caudal_engine::{Command, Given, Job, JobReply};
 use caudal_store::{Answer, Position, Receipt, StoreError, UnitOfWork, UnitOutcome};
 use serde::{Serialize, de::DeserializeOwned};
@@ -79,6 +79,23 @@ impl Service {
         }
     }
 
+    /// Refuses, and keeps that with the key: it is said again to whoever asks the same again.
+    /// What the key was told first goes before.
+    pub(crate) async fn refuse<T: Serialize + DeserializeOwned>(
+        &self,
+        receipt: ReceiptOf,
+        refusal: Refusal,
+    ) -> Result<Done<T>, ServiceError> {
+        let ReceiptOf { key, fingerprint } = receipt;
+        let answer = Answer::Refused(refusal.clone());
+        let kept = Some(Receipt { key, fingerprint, answer });
+        let unit = UnitOfWork { at: self.now(), receipt: kept, ..UnitOfWork::default() };
+        match self.commit(unit).await? {
+            (UnitOutcome::Replayed(first), _) => said_again(first, Some(receipt)),
+            _ => Err(refusal.into()),
+        }
+    }
+
     /// An event of this moment about what the id's bucket places.
     pub(crate) fn event<T: Serialize>(
         &self,
@@ -110,10 +127,12 @@ fn said_again<T: DeserializeOwned>(
     receipt: Option<ReceiptOf>,
 ) -> Result<Done<T>, ServiceError> {
     if receipt.map(|receipt| receipt.fingerprint) != Some(first.fingerprint) {
-        return Err(caudal_domain::Refusal::IdempotencyMismatch.into());
+        return Err(Refusal::IdempotencyMismatch.into());
     }
-    let Answer::Said(said) = first.answer else {
-        return Err(caudal_domain::Refusal::IdempotencyMismatch.into());
+    let said = match first.answer {
+        Answer::Said(said) => said,
+        Answer::Refused(refusal) => return Err(ServiceError::RefusedBefore(refusal)),
+        _ => return Err(Refusal::IdempotencyMismatch.into()),
     };
     let value = serde_json::from_str(&said).map_err(broken)?;
     Ok(Done { value, replayed: true, position: Position::new() })

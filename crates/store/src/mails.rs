@@ -98,6 +98,11 @@ pub fn remove_of_user(tenant: TenantId, user: UserId) -> Step {
     )
 }
 
+/// Those of all tenants that ended, one way or the other, before `at`.
+pub fn remove_ended(at: Timestamp) -> Step {
+    Step::new("delete from mails where sent_at < $1 or failed_at < $1", vec![at.into()])
+}
+
 /// What is due at `now`, of all tenants, the longest due first. Each is to be claimed.
 pub async fn due(db: &dyn Backend, now: Timestamp, limit: i64) -> Result<Vec<MailRow>, StoreError> {
     let sql = format!(
