@@ -223,6 +223,10 @@ impl Settings {
             self.engine_queue_commands >= self.engine_batch_commands,
             "engine_queue_commands must hold one batch (engine_batch_commands) at least"
         );
+        self.http()?;
+        if let Some(keys) = &self.master_keys {
+            caudal_identity::Vault::from_setting(keys).context("CAUDAL_MASTER_KEYS")?;
+        }
         if self.env == Env::Production {
             self.check_production()?;
         }
@@ -267,6 +271,11 @@ impl Settings {
                 ..caudal_store::PoolSettings::default()
             },
         }
+    }
+
+    pub fn http(&self) -> anyhow::Result<caudal_http::Settings> {
+        let trusted_proxies = self.trusted_proxies.parse().context("CAUDAL_TRUSTED_PROXIES")?;
+        Ok(caudal_http::Settings { trusted_proxies, ..caudal_http::Settings::default() })
     }
 
     pub fn engine(&self) -> caudal_engine::Settings {
@@ -381,12 +390,24 @@ mod tests {
         assert!(read(&[("CAUDAL_RATE_LIMITS", "off")]).is_ok());
     }
 
+    const GOOD_KEY: &str = "a:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+
+    #[test]
+    fn proxies_are_networks() {
+        assert!(read(&[("CAUDAL_TRUSTED_PROXIES", "10.0.0.0/8,192.0.2.7")]).is_ok());
+        let error = read(&[("CAUDAL_TRUSTED_PROXIES", "ingress")]).expect_err("a name");
+        assert!(format!("{error:#}").contains("CAUDAL_TRUSTED_PROXIES: \"ingress\""), "{error:#}");
+    }
+
     #[test]
     fn production_refuses_what_is_unsafe() {
         let production = ("CAUDAL_ENV", "production");
-        let keys = ("CAUDAL_MASTER_KEYS", "a:AAAA");
+        let keys = ("CAUDAL_MASTER_KEYS", GOOD_KEY);
         let local = ("CAUDAL_DATABASE_URL", "postgres://u@127.0.0.1/x");
         assert!(read(&[production, local]).is_err(), "no master keys");
+        let short = ("CAUDAL_MASTER_KEYS", "a:AAAA");
+        let error = format!("{:#}", read(&[production, short, local]).expect_err("a short key"));
+        assert!(error.contains("CAUDAL_MASTER_KEYS: master key 1 (\"a\") has 3 bytes"), "{error}");
         assert!(read(&[production, keys, local]).is_ok());
         let remote = ("CAUDAL_DATABASE_URL", "postgres://u@db.example/x");
         assert!(read(&[production, keys, remote]).is_err(), "plaintext");

@@ -12,7 +12,10 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use caudal_service::Service;
 use tokio::sync::Semaphore;
 
-use crate::metrics::{Metrics, MoneyMetrics};
+use crate::{
+    metrics::{Metrics, MoneyMetrics},
+    proxies::TrustedProxies,
+};
 
 /// Limits of the door. Every wait has one.
 #[derive(Clone, Debug)]
@@ -31,6 +34,7 @@ pub struct Settings {
     pub request_timeout: Duration,
     /// A comment is sent on a silent event stream this often.
     pub ping_every: Duration,
+    pub trusted_proxies: TrustedProxies,
 }
 
 impl Default for Settings {
@@ -43,6 +47,7 @@ impl Default for Settings {
             body_timeout: Duration::from_secs(8),
             request_timeout: Duration::from_secs(30),
             ping_every: Duration::from_secs(15),
+            trusted_proxies: TrustedProxies::default(),
         }
     }
 }

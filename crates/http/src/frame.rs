@@ -23,6 +23,7 @@ const NOSNIFF: HeaderName = header::X_CONTENT_TYPE_OPTIONS;
 pub(crate) async fn frame(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let id = api.request_id(request.headers());
     request.extensions_mut().insert(id.clone());
+    api.settings.trusted_proxies.resolve(&mut request);
     let (parts, body) = request.into_parts();
     let (body, remainder) = watch(body);
     let request = Request::from_parts(parts, body);

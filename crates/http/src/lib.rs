@@ -19,6 +19,7 @@ mod json;
 mod limits;
 mod metrics;
 pub mod problem;
+mod proxies;
 mod query;
 mod remainder;
 mod router;
@@ -29,5 +30,6 @@ mod stall;
 
 pub use api::{Api, Settings};
 pub use metrics::Metrics;
+pub use proxies::TrustedProxies;
 pub use router::{admin_router, openapi, router};
 pub use serve::serve;

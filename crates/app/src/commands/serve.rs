@@ -57,7 +57,7 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     let metrics = Metrics::install()?;
     let instance = Instance::start(settings).await?;
     greet(settings, &instance, listener.local_addr()?).await?;
-    let api = Api::new(instance.service.clone(), caudal_http::Settings::default(), metrics);
+    let api = Api::new(instance.service.clone(), settings.http()?, metrics);
     let stop = stop_on_signal()?;
     let doors = open_doors(settings, &api, (listener, admin), &stop);
     for door in doors {
