@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use caudal_domain::{AccountId, Clock, IdSource, Refusal};
@@ -11,7 +11,8 @@ use metrics::{counter, histogram};
 
 use crate::{
     EngineError, Given, IdSources, Job, JobReply, Reply, batch,
-    queue::{Answer, Batch, Queue, Waiting},
+    lines::{Answer, Waiting},
+    queue::{Batch, Queue},
 };
 
 /// How often a batch is run when another writer was in the way.
@@ -23,6 +24,9 @@ const PASSED_OVER_MOST: u32 = 3;
 const HOT_JOBS: usize = 16;
 /// So many batches then wait for it before they are formed.
 const HOT_BATCHES: u32 = 256;
+
+/// While the database is away, every batch fails at once.
+const OUTAGE_SAID_EVERY: Duration = Duration::from_secs(5);
 
 /// What came of a job.
 enum Settled {
@@ -53,6 +57,25 @@ pub(crate) struct LaneTask {
     ids: Arc<Mutex<Box<dyn IdSource>>>,
     number: usize,
     hot: Hot,
+    outage: Outage,
+}
+
+/// Says that batches fail, not for each of them.
+#[derive(Default)]
+struct Outage {
+    said_at: Option<Instant>,
+    /// Jobs failed since.
+    jobs: usize,
+}
+
+impl Outage {
+    fn log(&mut self, error: &StoreError, jobs: usize) {
+        self.jobs += jobs;
+        if self.said_at.is_none_or(|at| at.elapsed() > OUTAGE_SAID_EVERY) {
+            tracing::error!(%error, jobs = self.jobs, "batches could not be committed");
+            *self = Self { said_at: Some(Instant::now()), jobs: 0 };
+        }
+    }
 }
 
 /// Accounts that another process uses all the time as well. Waiting for them first, and forming
@@ -68,7 +91,7 @@ impl LaneTask {
     pub fn new(number: usize, lane: Box<dyn Lane>, engine: &Parts<'_>) -> Self {
         let ids = Arc::new(Mutex::new((engine.ids)()));
         let (queue, clock) = (engine.queue.clone(), engine.clock.clone());
-        Self { lane, queue, clock, ids, number, hot: Hot::default() }
+        Self { lane, queue, clock, ids, number, hot: Hot::default(), outage: Outage::default() }
     }
 
     pub async fn run(mut self) {
@@ -138,7 +161,7 @@ impl LaneTask {
                 .collect(),
             Err(StoreError::Rejected(why)) => Box::pin(self.bisect(jobs, why)).await,
             Err(error) => {
-                tracing::error!(%error, jobs = count, "a batch could not be committed");
+                self.outage.log(&error, count);
                 let fault = match error {
                     StoreError::Unknown(why) => EngineError::Unknown(why),
                     other => EngineError::Unavailable(other.to_string()),

@@ -1,7 +1,7 @@
 //! Group commit: takes all commands that are waiting, lets the ledger decide each in order, and
 //! commits the lot at once. No SQL, no HTTP, no knowledge of payments.
 //!
-//! Reading order: [`job`] (what callers hand in and get back), `queue` (bounded and fair), `lane`
+//! Reading order: [`job`] (what callers hand in and get back), `queue` and `lines` (bounded and fair), `lane`
 //! (one batch after the other), `batch` (locks, decisions, writes), `events` (what is told).
 
 mod batch;
@@ -9,6 +9,7 @@ mod events;
 mod in_flight;
 pub mod job;
 mod lane;
+mod lines;
 mod queue;
 
 use std::{sync::Arc, time::Duration};
@@ -47,7 +48,7 @@ impl Default for Settings {
     }
 }
 
-async fn answer_of(answer: oneshot::Receiver<queue::Answer>) -> queue::Answer {
+async fn answer_of(answer: oneshot::Receiver<lines::Answer>) -> lines::Answer {
     answer.await.unwrap_or(Err(EngineError::Unavailable("the engine stopped".into())))
 }
 
