@@ -51,6 +51,10 @@ pub enum Refusal {
     UserState { status: UserStatus },
     #[error("the tenant would be left without an active owner")]
     LastOwner,
+    #[error("the tenant has a role of this name")]
+    NameTaken,
+    #[error("the key was revoked, has ended or was rotated already")]
+    KeyState,
     #[error("the database refused this request's values")]
     Rejected,
 }
@@ -78,6 +82,8 @@ impl Refusal {
             Self::EmailTaken => "email_taken",
             Self::UserState { .. } => "user_state",
             Self::LastOwner => "last_owner",
+            Self::NameTaken => "name_taken",
+            Self::KeyState => "api_key_state",
             Self::Rejected => "rejected",
         }
     }

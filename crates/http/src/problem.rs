@@ -173,6 +173,8 @@ fn status_of(refusal: &Refusal) -> StatusCode {
         | Refusal::EmailTaken
         | Refusal::UserState { .. }
         | Refusal::LastOwner
+        | Refusal::NameTaken
+        | Refusal::KeyState
         | Refusal::Conflict => StatusCode::CONFLICT,
         Refusal::CurrencyMismatch { .. }
         | Refusal::IdempotencyMismatch
@@ -210,9 +212,6 @@ impl From<ServiceError> for Problem {
             ServiceError::StepUpRequired => problem(StatusCode::FORBIDDEN, STEP_UP_REQUIRED),
             ServiceError::Forbidden(_) | ServiceError::BeyondReach | ServiceError::SystemRole => {
                 problem(StatusCode::FORBIDDEN, "forbidden")
-            }
-            ServiceError::Taken(noun) => {
-                Self::new(StatusCode::CONFLICT, format!("{}_exists", noun.replace(' ', "_")), detail)
             }
             ServiceError::Unauthorized => problem(StatusCode::UNAUTHORIZED, "unauthorized"),
             ServiceError::RateLimited(verdict) => {
@@ -273,6 +272,8 @@ mod tests {
             (Refusal::EmailTaken, 409, "email_taken"),
             (Refusal::UserState { status: UserStatus::Pending }, 409, "user_state"),
             (Refusal::LastOwner, 409, "last_owner"),
+            (Refusal::NameTaken, 409, "name_taken"),
+            (Refusal::KeyState, 409, "api_key_state"),
             (Refusal::Rejected, 422, "rejected"),
         ];
         for (refusal, status, code) in table {

@@ -9,13 +9,16 @@ use std::{
 };
 
 use caudal_domain::{
-    Actor, Mode, Placement, RateLimits, SessionId, TenantId, Timestamp, UserId,
+    Actor, ApiKeyId, Mode, Placement, RateLimits, SessionId, TenantId, Timestamp, UserId,
     access::{ApiKey, Scope},
 };
 use moka::{Expiry, future::Cache};
 use sha2::{Digest, Sha256};
 
-use crate::{Service, ServiceError};
+use crate::{
+    Service, ServiceError,
+    key_uses::{LastUse, Use},
+};
 
 /// How long a key is believed without asking the database: a revoked one lives on for so long in
 /// other processes.
@@ -140,15 +143,22 @@ pub(crate) fn secret_hash(secret: &str) -> u128 {
 }
 
 /// Answers of the database by the secret's hash; `None`: there is no such key.
-pub(crate) struct KnownKeys(Cache<u128, Option<Arc<Known>>>);
+pub(crate) struct KnownKeys(Cache<u128, Option<Arc<KnownKey>>>);
+
+/// Whose key it is, and what its use leaves behind.
+struct KnownKey {
+    known: Arc<Known>,
+    id: ApiKeyId,
+    last_use: LastUse,
+}
 
 struct BySort;
 
-impl Expiry<u128, Option<Arc<Known>>> for BySort {
+impl Expiry<u128, Option<Arc<KnownKey>>> for BySort {
     fn expire_after_create(
         &self,
         _: &u128,
-        value: &Option<Arc<Known>>,
+        value: &Option<Arc<KnownKey>>,
         _: Instant,
     ) -> Option<Duration> {
         Some(if value.is_some() { KNOWN_FOR } else { UNKNOWN_FOR })
@@ -179,14 +189,17 @@ impl Service {
                 .await
                 .map_err(|error| ServiceError::clone(&error))?,
         };
-        let caller = found.ok_or(ServiceError::Unauthorized)?;
-        match caller.expires_at {
-            Some(at) if at <= self.now() => Err(ServiceError::Unauthorized),
-            _ => Ok(caller),
+        let key = found.ok_or(ServiceError::Unauthorized)?;
+        let now = self.now();
+        if key.known.expires_at.is_some_and(|at| at <= now) {
+            return Err(ServiceError::Unauthorized);
         }
+        let used = Use { tenant: key.known.tenant, key: key.id, at: now };
+        self.inner.key_uses.note(&key.last_use, used);
+        Ok(key.known.clone())
     }
 
-    async fn look_up(&self, hash: u128) -> Result<Option<Arc<Known>>, ServiceError> {
+    async fn look_up(&self, hash: u128) -> Result<Option<Arc<KnownKey>>, ServiceError> {
         let Some(key) = caudal_store::api_keys::find_by_secret(self.store(), hash).await? else {
             return Ok(None);
         };
@@ -197,7 +210,7 @@ impl Service {
             return Ok(None);
         };
         let (owner, actor) = actor_of(&key);
-        Ok(Some(Arc::new(Known {
+        let known = Known {
             tenant: tenant.id,
             mode: tenant.mode,
             placement: tenant.placement,
@@ -208,7 +221,9 @@ impl Service {
             expires_at: key.expires_at,
             limits: self.limits_of(tenant.id).await?,
             scopes: key.scopes.iter().copied().collect(),
-        })))
+        };
+        let last_use = LastUse::new(key.last_used_at);
+        Ok(Some(Arc::new(KnownKey { known: Arc::new(known), id: key.id, last_use })))
     }
 }
 

@@ -24,6 +24,12 @@ pub enum ServiceError {
     Stale,
     #[error("this needs the scope {0}")]
     Forbidden(Scope),
+    /// A wallet holder asked for more than what is their own.
+    #[error("this reaches past what is your own")]
+    BeyondReach,
+    /// What comes with Caudal is the same for all.
+    #[error("system roles can't be changed")]
+    SystemRole,
     #[error("the credentials are not valid")]
     Unauthorized,
     /// An API key asked for what only a user has: a profile, sessions.

@@ -15,7 +15,9 @@ mod audit;
 mod bootstrap;
 mod error;
 pub mod events;
+mod key_uses;
 pub mod limits;
+mod ownership;
 pub mod people;
 mod personal;
 pub mod rebuild;
@@ -39,6 +41,7 @@ use caudal_domain::{
 use caudal_engine::Engine;
 use caudal_store::Store;
 pub use error::ServiceError;
+use key_uses::KeyUses;
 pub use people::People;
 
 /// What a [`Service`] is made of.
@@ -69,6 +72,8 @@ struct Inner {
     /// Hashes addresses; read from the database once.
     lookup_key: tokio::sync::OnceCell<caudal_identity::LookupKey>,
     hub: Arc<events::Hub>,
+    owners: ownership::Owners,
+    key_uses: KeyUses,
 }
 
 impl Service {
@@ -78,8 +83,20 @@ impl Service {
         let known_keys = access::KnownKeys::new();
         let ids = Mutex::new(ids);
         let lookup_key = tokio::sync::OnceCell::new();
-        let inner =
-            Inner { store, engine, clock, ids, chance, known_keys, people, lookup_key, hub };
+        let (owners, key_uses) = (ownership::Owners::new(), KeyUses::new(store.clone()));
+        let inner = Inner {
+            store,
+            engine,
+            clock,
+            ids,
+            chance,
+            known_keys,
+            people,
+            lookup_key,
+            hub,
+            owners,
+            key_uses,
+        };
         Self { inner: Arc::new(inner) }
     }
 
