@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use caudal_store::{PoolSettings, Settings, StoreError};
+use caudal_domain::Timestamp;
+use caudal_store::{PoolSettings, Settings, Store, StoreError};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use xtask::testbed::postgres::{Account, Postgres, is_installed, postgres_up};
 
@@ -50,12 +51,13 @@ fn switch_on(postgres: &Postgres, dir: &Path, papers: &Papers) {
     }
 }
 
-/// The TLS version of the connection, as the server sees it.
-async fn connect(url: &str, ca_file: Option<PathBuf>) -> Result<String, StoreError> {
+async fn connect(url: &str, ca_file: Option<PathBuf>) -> Result<Store, StoreError> {
     let settings = Settings { url: url.to_owned(), ca_file, pool: PoolSettings::default() };
     let store = caudal_store::open(&settings).await?;
-    let sql = "select version from pg_stat_ssl where pid = pg_backend_pid()";
-    store.query("pg_stat_ssl", sql, &[]).await?[0].text(0).map(str::to_owned)
+    // The connections of the pool take the role that it makes.
+    store.migrate(Timestamp::from_micros(1_800_000_000_000_000)).await?;
+    store.query("stream_heads", "select stream from stream_heads", &[]).await?;
+    Ok(store)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,10 +77,14 @@ async fn a_private_authority_is_believed_by_its_file_alone() {
     };
     let (right, wrong) = (file("right.pem", &right), file("wrong.pem", &wrong));
     let url = format!("{}?sslmode=require", postgres.url());
-    assert_eq!(connect(&url, Some(right.clone())).await.unwrap(), "TLSv1.3");
+    let _store = connect(&url, Some(right.clone())).await.unwrap();
+    let versions = "select distinct version from pg_stat_ssl join pg_stat_activity using (pid)
+        where application_name = 'caudal'";
+    assert_eq!(postgres.query(versions).unwrap(), "TLSv1.3");
     for ca_file in [None, Some(wrong.clone())] {
         let refused = connect(&url, ca_file).await;
-        assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+        let error = refused.err().unwrap();
+        assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
     }
     // The name is checked as well as the authority.
     let named = url.replace("127.0.0.1", "localhost");
