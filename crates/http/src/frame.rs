@@ -25,7 +25,7 @@ pub(crate) async fn frame(State(api): State<Api>, mut request: Request, next: Ne
     request.extensions_mut().insert(id.clone());
     api.settings.trusted_proxies.resolve(&mut request);
     let (parts, body) = request.into_parts();
-    let (body, remainder) = watch(body);
+    let (body, remainder) = watch(body, parts.headers.contains_key(header::EXPECT));
     let request = Request::from_parts(parts, body);
     let mut response = match api.requests.try_acquire() {
         Ok(_place) => answer(&api, &id, next.run(request)).await,
@@ -38,7 +38,7 @@ pub(crate) async fn frame(State(api): State<Api>, mut request: Request, next: Ne
     let problem = response.extensions_mut().remove::<Problem>();
     let goes_on = match (&problem, remainder) {
         (Some(problem), _) if problem.is_last => false,
-        (_, Some(remainder)) => remainder.drain().await,
+        (_, Some(remainder)) => remainder.drain(api.settings.body_timeout).await,
         (_, None) => true,
     };
     if let Some(problem) = problem {

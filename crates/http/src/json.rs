@@ -15,8 +15,6 @@ use crate::{api::Api, problem::Problem};
 /// The largest body of a single request, and of a batch, in bytes.
 const BODY_BYTES: usize = 1 << 20;
 const BATCH_BYTES: usize = 4 << 20;
-/// Of a body that is too large, so much is read and thrown away.
-const DRAINED_BYTES: usize = 16 << 20;
 
 /// A body that must be there.
 pub(crate) struct Json<T>(pub T);
@@ -73,13 +71,8 @@ fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 async fn read(request: Request, api: &Api, limit: usize) -> Result<Bytes, Problem> {
-    // Whoever asks before sending can be told at once.
-    let is_sending = !request.headers().contains_key(header::EXPECT);
     let mut body = request.into_body();
     if body.size_hint().lower() > limit as u64 {
-        if is_sending {
-            drain(body, api).await;
-        }
         return Err(too_large(limit));
     }
     let bytes = body.size_hint().upper().map_or(limit, |upper| limit.min(upper as usize));
@@ -90,10 +83,7 @@ async fn read(request: Request, api: &Api, limit: usize) -> Result<Bytes, Proble
     let collected = Limited::new(&mut body, limit).collect();
     match tokio::time::timeout(api.settings.body_timeout, collected).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            drain(body, api).await;
-            Err(too_large(limit))
-        }
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(limit)),
         Ok(Err(_)) => Err(Problem::invalid("", "the body broke off")),
         Err(_) => {
             let detail = "the body did not arrive in time";
@@ -103,25 +93,9 @@ async fn read(request: Request, api: &Api, limit: usize) -> Result<Bytes, Proble
     }
 }
 
-/// Throws away what still comes, up to a limit: to close a connection on a peer that is sending
-/// resets it, and the answer is lost on the way (RFC 9112, 9.6).
-async fn drain(mut body: axum::body::Body, api: &Api) {
-    let draining = async {
-        let mut left = DRAINED_BYTES;
-        while let Some(Ok(frame)) = body.frame().await
-            && let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, Bytes::len))
-        {
-            left = rest;
-        }
-    };
-    // Too slow is too much as well.
-    let _ = tokio::time::timeout(api.settings.body_timeout, draining).await;
-}
-
 fn too_large(limit: usize) -> Problem {
     let detail = format!("a body has {limit} bytes at most");
-    let problem = Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", detail);
-    Problem { is_last: true, ..problem }
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", detail)
 }
 
 /// Reads quickly; only what is wrong is read again, slowly, to tell where.
