@@ -6,18 +6,22 @@
 //! or fell behind, reads from the store until it meets the broadcast.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 pub use caudal_domain::event::StoredEvent;
-use caudal_domain::{TenantId, id::STREAMS};
+use caudal_domain::{AccountId, TenantId, id::STREAMS};
 pub use caudal_store::events::Heads;
 use caudal_store::{Store, events};
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use crate::{Caller, Service, ServiceError};
+use crate::{
+    Caller, Reach, Service, ServiceError,
+    ownership::Owners,
+    whose_event::{Heard, Names, seen_by},
+};
 
 /// The heads are looked at this often at most.
 const POLL_EVERY: Duration = Duration::from_millis(50);
@@ -34,7 +38,7 @@ enum News {
     /// The poller begins here: whoever is before it reads the difference from the store.
     Began(Heads),
     /// The next events of one stream, in order.
-    Events(Arc<Vec<Arc<StoredEvent>>>),
+    Events(Arc<Vec<Arc<Heard>>>),
 }
 
 /// Where tails and the poller meet.
@@ -95,7 +99,7 @@ impl Hub {
                     events::after(self.store.as_ref(), stream as u8, *seq, READ_MOST).await?;
                 let Some(last) = read.last() else { break };
                 *seq = last.seq;
-                let read = read.into_iter().map(Arc::new).collect();
+                let read = read.into_iter().map(Heard::new).collect();
                 let _ = self.news.send(News::Events(Arc::new(read)));
             }
         }
@@ -103,10 +107,14 @@ impl Hub {
     }
 }
 
-/// Follows the events of one tenant.
+/// Follows the events of one tenant, as far as its reader reaches.
 pub struct Tail {
     hub: Arc<Hub>,
     tenant: TenantId,
+    reach: Reach,
+    owners: Owners,
+    /// The reader's wallets in the first event that is ready, once they were read.
+    own: Option<HashSet<AccountId>>,
     news: broadcast::Receiver<News>,
     /// What was given out.
     position: Heads,
@@ -114,7 +122,7 @@ pub struct Tail {
     read: Heads,
     /// Up to where the store has to be read before the broadcast counts.
     catch_up: Heads,
-    ready: VecDeque<Arc<StoredEvent>>,
+    ready: VecDeque<Arc<Heard>>,
 }
 
 impl Service {
@@ -131,6 +139,9 @@ impl Service {
         Ok(Tail {
             hub,
             tenant: caller.tenant,
+            reach: caller.reach,
+            owners: self.inner.owners.clone(),
+            own: None,
             news,
             position,
             read: position,
@@ -152,6 +163,10 @@ impl Tail {
             if let Some(event) = self.try_next() {
                 return Ok(event);
             }
+            if let Some(first) = self.ready.front().cloned() {
+                self.own = Some(self.read_own(&first).await?);
+                continue;
+            }
             match self.behind() {
                 Some(stream) => self.read_store(stream).await?,
                 None => self.hear().await?,
@@ -161,13 +176,58 @@ impl Tail {
 
     /// The next event, if it was read already.
     pub fn try_next(&mut self) -> Option<Arc<StoredEvent>> {
-        while let Some(event) = self.ready.pop_front() {
-            self.position[usize::from(event.stream % STREAMS)] = event.seq;
-            if event.tenant == self.tenant {
-                return Some(event);
+        while let Some(first) = self.ready.front() {
+            let shown = self.shown(first)?;
+            let stored = &first.stored;
+            self.position[usize::from(stored.stream % STREAMS)] = stored.seq;
+            self.ready.pop_front();
+            self.own = None;
+            if shown.is_some() {
+                return shown;
             }
         }
         None
+    }
+
+    /// The event as its reader may see it, if at all. `None`: owners of wallets have to be read.
+    #[expect(clippy::option_option, reason = "hidden is not the same as not known yet")]
+    fn shown(&self, heard: &Heard) -> Option<Option<Arc<StoredEvent>>> {
+        let stored = &heard.stored;
+        let Reach::Own(user) = self.reach else {
+            return Some((stored.tenant == self.tenant).then(|| stored.clone()));
+        };
+        if stored.tenant != self.tenant {
+            return Some(None);
+        }
+        let names = heard.names();
+        let own = match &self.own {
+            Some(own) => own.clone(),
+            None => self.known_own(names)?,
+        };
+        let is_theirs = names.user_id == Some(user) || !own.is_empty();
+        Some(is_theirs.then(|| seen_by(stored, &own)))
+    }
+
+    /// Which of the wallets are the reader's, if all are known.
+    fn known_own(&self, names: &Names) -> Option<HashSet<AccountId>> {
+        let mut own = HashSet::new();
+        for wallet in names.wallets() {
+            if self.reach.holds_of(self.owners.known(self.tenant, wallet)?) {
+                own.insert(wallet);
+            }
+        }
+        Some(own)
+    }
+
+    async fn read_own(&self, heard: &Heard) -> Result<HashSet<AccountId>, ServiceError> {
+        let mut own = HashSet::new();
+        for wallet in heard.names().wallets() {
+            let user = self.owners.read(self.hub.store.as_ref(), self.tenant, wallet).await?;
+            if self.reach.holds_of(user) {
+                own.insert(wallet);
+            }
+        }
+        Ok(own)
     }
 
     /// A stream that the store has more of.
@@ -187,7 +247,7 @@ impl Tail {
             // Past its retention: there is nothing more to wait for.
             None => self.read[place] = self.catch_up[place],
         }
-        self.ready.extend(events.into_iter().map(Arc::new));
+        self.ready.extend(events.into_iter().map(Heard::new));
         Ok(())
     }
 
@@ -210,15 +270,16 @@ impl Tail {
     }
 
     /// Takes what continues our reading; what leaves a gap is read from the store instead.
-    fn take(&mut self, events: &[Arc<StoredEvent>]) {
-        let Some(last) = events.last() else { return };
+    fn take(&mut self, events: &[Arc<Heard>]) {
+        let Some(last) = events.last().map(|last| &last.stored) else { return };
         let place = usize::from(last.stream % STREAMS);
         for event in events {
             let next = self.read[place] + 1;
-            if event.seq == next {
+            let seq = event.stored.seq;
+            if seq == next {
                 self.read[place] = next;
                 self.ready.push_back(event.clone());
-            } else if event.seq > next {
+            } else if seq > next {
                 self.catch_up[place] = self.catch_up[place].max(last.seq);
                 return;
             }

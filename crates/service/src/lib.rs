@@ -28,6 +28,7 @@ pub mod tenants;
 pub mod transfers;
 mod unit;
 pub mod wallets;
+mod whose_event;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -71,6 +72,8 @@ struct Inner {
     people: People,
     /// Hashes addresses; read from the database once.
     lookup_key: tokio::sync::OnceCell<caudal_identity::LookupKey>,
+    /// Hashes recovery codes, likewise.
+    recovery_key: tokio::sync::OnceCell<caudal_identity::LookupKey>,
     hub: Arc<events::Hub>,
     owners: ownership::Owners,
     key_uses: KeyUses,

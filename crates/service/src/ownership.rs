@@ -21,7 +21,7 @@ impl Reach {
         self.holds_of(wallet.user)
     }
 
-    fn holds_of(self, user: Option<UserId>) -> bool {
+    pub(crate) fn holds_of(self, user: Option<UserId>) -> bool {
         match self {
             Self::Tenant => true,
             Self::Own(own) => user == Some(own),
@@ -51,8 +51,8 @@ impl Owners {
         self.0.get(&(tenant, wallet))
     }
 
-    /// Reads it if it is not known. What is no wallet is nobody's: never remembered if its id is
-    /// still free.
+    /// Reads it if it is not known. What is no wallet is nobody's, and stays so: nobody knows the
+    /// id of a wallet before its commit.
     pub async fn read(
         &self,
         db: &dyn Backend,
@@ -67,10 +67,8 @@ impl Owners {
             true => None,
             false => wallets::find(db, tenant, wallet).await?,
         };
-        let user = found.as_ref().and_then(|wallet| wallet.user);
-        if found.is_some() || wallet.is_system() {
-            self.0.insert((tenant, wallet), user);
-        }
+        let user = found.and_then(|wallet| wallet.user);
+        self.0.insert((tenant, wallet), user);
         Ok(user)
     }
 }

@@ -2,7 +2,7 @@
 
 use caudal_domain::{
     AccountId, AccountKind, Currency, Leg, Refusal, TenantId, Transfer, TransferId, TransferKind,
-    TransferStatus, account::system_account, text::Metadata,
+    TransferStatus, account::system_account, event::kinds, text::Metadata,
 };
 use caudal_engine::{Command, Given, Job, Reply};
 use caudal_ledger::Movement;
@@ -10,7 +10,9 @@ pub use caudal_ledger::{NewTransfer, movements::HoldUntil};
 use caudal_store::transfers;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::{Asked, Caller, Done, Page, ReceiptOf, Service, ServiceError, asked::Window, id_range};
+use crate::{
+    Asked, Caller, Done, Page, Reach, ReceiptOf, Service, ServiceError, asked::Window, id_range,
+};
 
 /// Replays of a batch that are read at once.
 const READS_AT_ONCE: usize = 8;
@@ -82,8 +84,9 @@ impl Service {
     pub async fn post(
         &self,
         asked: Asked<'_>,
-        new: NewTransfer,
+        mut new: NewTransfer,
     ) -> Result<Done<Transfer>, ServiceError> {
+        self.only_own_payers(asked.caller, &mut [&mut new]).await?;
         self.submit_transfer(asked.caller, post_command(new, asked.receipt)).await
     }
 
@@ -91,8 +94,9 @@ impl Service {
     pub async fn dry_run(
         &self,
         caller: &Caller,
-        new: NewTransfer,
+        mut new: NewTransfer,
     ) -> Result<Transfer, ServiceError> {
+        self.only_own_payers(caller, &mut [&mut new]).await?;
         let command = Command::new(Movement::Post(only_wallets(new)));
         let job = Job { dry_run: true, ..Job::one(caller.tenant, command) };
         let mut reply = self.run(job).await?;
@@ -109,7 +113,9 @@ impl Service {
         caller: &Caller,
         batch: Batch,
     ) -> Result<Done<BatchOutcome>, ServiceError> {
-        let Batch { items, atomic, receipt } = batch;
+        let Batch { mut items, atomic, receipt } = batch;
+        let mut transfers: Vec<&mut NewTransfer> = items.iter_mut().map(|(new, _)| new).collect();
+        self.only_own_payers(caller, &mut transfers).await?;
         let commands = items.into_iter().map(|(new, receipt)| post_command(new, receipt)).collect();
         let job = Job { tenant: caller.tenant, commands, atomic, dry_run: false, receipt };
         let reply = self.run(job).await?;
@@ -143,6 +149,7 @@ impl Service {
         asked: Asked<'_>,
         money: WalletMoney,
     ) -> Result<Done<Transfer>, ServiceError> {
+        asked.caller.reach.require_tenant()?;
         self.move_wallet_money(asked, TransferKind::Fund, money).await
     }
 
@@ -184,10 +191,14 @@ impl Service {
             metadata: Metadata::default(),
         }));
         command.receipt = Some(receipt);
+        if kind == TransferKind::Fund {
+            let (action, fields) = (kinds::WALLET_FUNDED, &["balance"]);
+            command.steps.push(self.audit_wallet(caller, action, wallet, fields));
+        }
         self.submit_transfer(caller, command).await
     }
 
-    /// Captures, voids or reverses. An unknown transfer is refused by the engine, so that the
+    /// Captures, voids or reverses: for staff, as it decides over money of both sides. An unknown transfer is refused by the engine, so that the
     /// refusal is kept with the key like any other.
     pub async fn follow(
         &self,
@@ -196,6 +207,7 @@ impl Service {
         follow: Follow,
     ) -> Result<Done<Transfer>, ServiceError> {
         let Asked { caller, receipt } = asked;
+        caller.reach.require_tenant()?;
         let mut command = Command::new(follow.movement(id));
         command.receipt = Some(receipt);
         if let Some(transfer) = transfers::find(self.store(), caller.tenant, id).await? {
@@ -233,8 +245,11 @@ impl Service {
         caller: &Caller,
         id: TransferId,
     ) -> Result<Transfer, ServiceError> {
-        let found = transfers::find(self.store(), caller.tenant, id).await?;
-        found.ok_or(ServiceError::NotFound("transfer"))
+        let unknown = ServiceError::NotFound("transfer");
+        match transfers::find(self.store(), caller.tenant, id).await? {
+            Some(transfer) if self.touches(caller, &transfer).await? => Ok(transfer),
+            _ => Err(unknown),
+        }
     }
 
     pub async fn list_transfers(
@@ -246,6 +261,9 @@ impl Service {
         if let Some(wallet) = filter.wallet {
             self.wallet(caller, wallet).await?;
             return self.list_wallet_transfers(filter, wallet, window).await;
+        }
+        if caller.reach != Reach::Tenant {
+            return Err(ServiceError::invalid("wallet", "is needed: name one of your wallets"));
         }
         let (from, before) = id_range(&window.created);
         let filter = transfers::Filter {

@@ -6,12 +6,13 @@ use caudal_domain::{
 };
 use caudal_engine::{Command, Given};
 use caudal_ledger::Movement;
-use caudal_store::{Attachment, UnitOfWork, UnitOutcome, entries, wallets};
+use caudal_store::{Attachment, Step, UnitOfWork, UnitOutcome, entries, wallets};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Asked, Caller, Done, Edit, Page, Service, ServiceError,
+    Asked, Caller, Done, Edit, Page, Reach, Service, ServiceError,
     asked::Window,
+    audit::Did,
     id_range,
     unit::{Creation, Subject, broken},
 };
@@ -32,6 +33,19 @@ pub struct WalletChange {
     pub name: Option<Option<String>>,
     pub metadata: Option<Metadata>,
     pub floor: Option<i64>,
+}
+
+impl WalletChange {
+    /// The names of what it changes.
+    fn fields(&self) -> Vec<&'static str> {
+        let Self { name, metadata, floor } = self;
+        let given = [
+            ("name", name.is_some()),
+            ("metadata", metadata.is_some()),
+            ("floor", floor.is_some()),
+        ];
+        given.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name).collect()
+    }
 }
 
 /// Which wallets to list.
@@ -94,6 +108,7 @@ impl Service {
     ) -> Result<Done<Wallet>, ServiceError> {
         let Asked { caller, receipt } = asked;
         check_floor(caller, new.floor)?;
+        let new = as_own(caller, new)?;
         let at = self.now();
         let account = Account {
             id: self.new_wallet_id(caller, new.user, at),
@@ -148,7 +163,8 @@ impl Service {
         caller: &Caller,
         id: AccountId,
     ) -> Result<Option<Wallet>, ServiceError> {
-        Ok(wallets::find(self.store(), caller.tenant, id).await?)
+        let found = wallets::find(self.store(), caller.tenant, id).await?;
+        Ok(found.filter(|wallet| caller.reach.holds(wallet)))
     }
 
     pub async fn list_wallets(
@@ -157,10 +173,17 @@ impl Service {
         filter: &WalletFilter,
         window: &Window,
     ) -> Result<Page<Wallet>, ServiceError> {
+        let user = match (caller.reach, filter.user) {
+            (Reach::Tenant, user) => user,
+            (Reach::Own(own), None) => Some(own),
+            (Reach::Own(own), Some(user)) if user == own => Some(own),
+            // Somebody else's are as good as none.
+            (Reach::Own(_), Some(_)) => return Ok(Page { items: Vec::new(), next: None }),
+        };
         let (from, before) = id_range(&window.created);
         let filter = wallets::Filter {
             tenant: caller.tenant,
-            user: filter.user,
+            user,
             status: filter.status,
             currency: filter.currency,
             before: window.cursor.map_or(before, |cursor| cursor.min(before)),
@@ -214,6 +237,7 @@ impl Service {
         let Edit { change, is_met } = edit;
         if let Some(floor) = change.floor {
             caller.require(Scope::WalletsCredit)?;
+            caller.reach.require_tenant()?;
             check_floor(caller, floor)?;
         }
         for _ in 0..ATTEMPTS {
@@ -223,7 +247,7 @@ impl Service {
             }
             let wallet = changed(before, &change);
             let done = match change.floor {
-                Some(floor) => self.write_floor(wallet, floor).await?,
+                Some(_) => self.write_floor(caller, wallet, &change).await?,
                 None => self.write_labels(wallet).await?,
             };
             if let Some(done) = done {
@@ -250,11 +274,15 @@ impl Service {
     /// The floor is the account's, so the engine writes it, and the labels with it.
     async fn write_floor(
         &self,
+        caller: &Caller,
         mut wallet: Wallet,
-        floor: i64,
+        change: &WalletChange,
     ) -> Result<Option<Done<Wallet>>, ServiceError> {
         let account = wallet.account.id;
+        let floor = change.floor.unwrap_or_default();
         let mut command = Command::new(Movement::SetFloor { account, floor });
+        let action = kinds::WALLET_UPDATED;
+        command.steps.push(self.audit_wallet(caller, action, account, &change.fields()));
         command.attachments.push(Attachment {
             row: wallets::attached(&wallet),
             expected_version: wallet.version - 1,
@@ -272,6 +300,18 @@ impl Service {
         }
     }
 
+    /// The record of a privileged act on a wallet.
+    pub(crate) fn audit_wallet(
+        &self,
+        caller: &Caller,
+        action: &str,
+        wallet: AccountId,
+        fields: &[&str],
+    ) -> Step {
+        let did = Did { action, object_kind: "wallet", object_id: wallet.to_string(), fields };
+        self.audit(caller, did, self.now())
+    }
+
     /// Freezes, unfreezes or closes. An unknown wallet is refused by the engine, so that the
     /// refusal is kept with the key like any other.
     pub async fn set_wallet_status(
@@ -281,8 +321,15 @@ impl Service {
         status: AccountStatus,
     ) -> Result<Done<Wallet>, ServiceError> {
         let Asked { caller, receipt } = asked;
+        caller.reach.require_tenant()?;
         let mut command = Command::new(Movement::SetStatus { account: id, status });
         command.receipt = Some(receipt);
+        let action = match status {
+            AccountStatus::Active => kinds::WALLET_UNFROZEN,
+            AccountStatus::Frozen => kinds::WALLET_FROZEN,
+            AccountStatus::Closed => kinds::WALLET_CLOSED,
+        };
+        command.steps.push(self.audit_wallet(caller, action, id, &["status"]));
         if let Some(Wallet { user, name, metadata, version, created_at, .. }) =
             self.find_wallet(caller, id).await?
         {
@@ -301,12 +348,27 @@ impl Service {
     }
 }
 
+/// A wallet holder makes wallets for nobody else.
+fn as_own(caller: &Caller, mut new: NewWallet) -> Result<NewWallet, ServiceError> {
+    if let Reach::Own(own) = caller.reach {
+        if new.user.is_some_and(|user| user != own) {
+            return Err(ServiceError::BeyondReach);
+        }
+        new.user = Some(own);
+    }
+    Ok(new)
+}
+
 fn check_floor(caller: &Caller, floor: i64) -> Result<(), ServiceError> {
     if floor.checked_abs().is_none_or(|size| size > MAX_AMOUNT) {
         let detail = format!("a floor lies within ±{MAX_AMOUNT} minor units");
         return Err(ServiceError::invalid("floor", detail));
     }
-    if floor < 0 { caller.require(Scope::WalletsCredit) } else { Ok(()) }
+    if floor < 0 {
+        caller.require(Scope::WalletsCredit)?;
+        caller.reach.require_tenant()?;
+    }
+    Ok(())
 }
 
 fn changed(mut wallet: Wallet, change: &WalletChange) -> Wallet {
