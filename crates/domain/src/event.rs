@@ -38,6 +38,7 @@ pub mod kinds {
     pub const PASSWORD_RECOVERED: &str = "password.recovered";
     pub const SECOND_FACTOR_ENABLED: &str = "second_factor.enabled";
     pub const SECOND_FACTOR_DISABLED: &str = "second_factor.disabled";
+    pub const SECOND_FACTOR_UPDATED: &str = "second_factor.updated";
     pub const ROLE_CREATED: &str = "role.created";
     pub const ROLE_UPDATED: &str = "role.updated";
     pub const ROLE_DELETED: &str = "role.deleted";

@@ -30,6 +30,8 @@ pub struct Problem {
     pub limit: Option<Verdict>,
     /// Said before, under the same key.
     pub is_replay: bool,
+    /// There was a token, but not a good one.
+    pub is_bad_token: bool,
     /// The connection is of no more use.
     pub is_last: bool,
 }
@@ -70,6 +72,7 @@ impl Problem {
             index: None,
             limit: None,
             is_replay: false,
+            is_bad_token: false,
             is_last: false,
         }
     }
@@ -124,8 +127,8 @@ impl Problem {
                 headers.entry(header::RETRY_AFTER).or_insert(HeaderValue::from_static("1"));
             }
             StatusCode::UNAUTHORIZED => {
-                let realm = HeaderValue::from_static("Bearer realm=\"caudal\"");
-                headers.insert(header::WWW_AUTHENTICATE, realm);
+                let challenge = if self.is_bad_token { BAD_TOKEN } else { CHALLENGE };
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
             }
             StatusCode::FORBIDDEN if self.code == STEP_UP_REQUIRED => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(STEP_UP));
@@ -135,6 +138,10 @@ impl Problem {
         add_headers(headers, self.is_replay, &Vec::new());
     }
 }
+
+/// RFC 6750, section 3: without a token there is nothing to say of it.
+const CHALLENGE: &str = "Bearer realm=\"caudal\"";
+const BAD_TOKEN: &str = "Bearer realm=\"caudal\", error=\"invalid_token\"";
 
 /// Forbidden until `/auth/step-up`.
 const STEP_UP_REQUIRED: &str = "step_up_required";
@@ -209,11 +216,22 @@ impl From<ServiceError> for Problem {
             ServiceError::NotFound(noun) => Self::not_found(noun),
             ServiceError::Stale => problem(StatusCode::PRECONDITION_FAILED, "precondition_failed"),
             ServiceError::NotAUser => problem(StatusCode::FORBIDDEN, "not_a_user"),
+            ServiceError::WrongPassword => problem(StatusCode::FORBIDDEN, "wrong_password"),
+            ServiceError::WrongProof => problem(StatusCode::FORBIDDEN, "wrong_proof"),
+            ServiceError::SecondFactorState(_) => {
+                problem(StatusCode::CONFLICT, "second_factor_state")
+            }
             ServiceError::StepUpRequired => problem(StatusCode::FORBIDDEN, STEP_UP_REQUIRED),
             ServiceError::Forbidden(_) | ServiceError::BeyondReach | ServiceError::SystemRole => {
                 problem(StatusCode::FORBIDDEN, "forbidden")
             }
-            ServiceError::Unauthorized => problem(StatusCode::UNAUTHORIZED, "unauthorized"),
+            ServiceError::Unauthorized => {
+                let refused = problem(StatusCode::UNAUTHORIZED, "unauthorized");
+                Self { is_bad_token: true, ..refused }
+            }
+            ServiceError::BadCredentials => {
+                problem(StatusCode::UNAUTHORIZED, "invalid_credentials")
+            }
             ServiceError::RateLimited(verdict) => {
                 let limited = problem(StatusCode::TOO_MANY_REQUESTS, "rate_limited");
                 Self { retryable: true, limit: Some(verdict), ..limited }

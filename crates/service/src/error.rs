@@ -32,12 +32,24 @@ pub enum ServiceError {
     SystemRole,
     #[error("the credentials are not valid")]
     Unauthorized,
+    /// A login that failed, whatever the reason.
+    #[error("the e-mail address or the password is not right")]
+    BadCredentials,
     /// An API key asked for what only a user has: a profile, sessions.
     #[error("this is for users, and an API key is none")]
     NotAUser,
+    /// Of somebody who is signed in, asked for again.
+    #[error("the password is not right, or the account is locked for a while")]
+    WrongPassword,
     /// Signed in too long ago for this.
     #[error("this needs a fresh proof of who you are: see /auth/step-up")]
     StepUpRequired,
+    /// Of somebody signed in: the password or code that was asked for again.
+    #[error("the password or code is not right")]
+    WrongProof,
+    /// Not with the second factor as it is.
+    #[error("{0}")]
+    SecondFactorState(&'static str),
     /// More often than this caller, account or address may; what is left and when.
     #[error("too many requests: try again in {} s", .0.retry_after.as_secs() + 1)]
     RateLimited(Verdict),

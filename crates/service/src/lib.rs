@@ -15,6 +15,7 @@ mod audit;
 mod bootstrap;
 mod error;
 pub mod events;
+pub mod issuers;
 mod key_uses;
 pub mod limits;
 mod ownership;
@@ -23,8 +24,11 @@ mod personal;
 pub mod rebuild;
 pub mod reconcile;
 pub mod second_factor;
+pub mod sessions;
+pub mod signing_keys;
 pub mod sweep;
 pub mod tenants;
+mod tokens;
 pub mod transfers;
 mod unit;
 pub mod wallets;
@@ -70,6 +74,7 @@ struct Inner {
     chance: Arc<dyn Chance>,
     known_keys: access::KnownKeys,
     people: People,
+    tokens: tokens::Remembered,
     /// Hashes addresses; read from the database once.
     lookup_key: tokio::sync::OnceCell<caudal_identity::LookupKey>,
     /// Hashes recovery codes, likewise.
@@ -95,7 +100,9 @@ impl Service {
             chance,
             known_keys,
             people,
+            tokens: tokens::Remembered::new(),
             lookup_key,
+            recovery_key: tokio::sync::OnceCell::new(),
             hub,
             owners,
             key_uses,

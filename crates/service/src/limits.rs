@@ -120,6 +120,16 @@ impl Service {
         self.attempt(keys.into_iter().chain([(account, ACCOUNT)]))
     }
 
+    /// Counts one more try of somebody known by name.
+    pub(crate) fn check_account(
+        &self,
+        tenant: TenantId,
+        principal: u128,
+        action: &'static str,
+    ) -> Result<Attempt, ServiceError> {
+        self.attempt([(LimitKey { tenant, principal, action }, ACCOUNT)].into_iter())
+    }
+
     /// Counts what makes a mail or a hash for somebody unknown: sign-up, recovery.
     pub(crate) fn check_mailing(&self, origin: &Origin) -> Result<(), ServiceError> {
         let key = address_key(origin, "mailing").map(|key| (key, ADDRESS));

@@ -59,30 +59,32 @@ impl Service {
     /// Under which hash an address is found. The key is made once for all instances: of two that
     /// make it at the same time, the second takes the first one's.
     pub async fn email_hash(&self, tenant: TenantId, email: &Email) -> Result<u128, ServiceError> {
-        let key = self.inner.lookup_key.get_or_try_init(|| self.load_lookup_key()).await?;
+        let key = self.inner.lookup_key.get_or_try_init(|| self.load_vault_key(LOOKUP_KEY)).await?;
         Ok(lookup_hash(key, tenant, &email.normalised))
     }
 
-    async fn load_lookup_key(&self) -> Result<LookupKey, ServiceError> {
-        if let Some(found) = vault_keys::find(self.store(), LOOKUP_KEY).await? {
-            return self.open_lookup_key(&found.sealed);
+    /// The key of that name; made where there is none.
+    pub(crate) async fn load_vault_key(&self, name: &str) -> Result<LookupKey, ServiceError> {
+        if let Some(found) = vault_keys::find(self.store(), name).await? {
+            return self.open_vault_key(&found);
         }
         let key = LookupKey::generate(self.chance());
-        let row = vault_key_row(LOOKUP_KEY);
+        let row = vault_key_row(name);
         let sealed = key.seal_key(self.vault(), self.chance(), &instance_bound(&row));
-        let name = LOOKUP_KEY.to_owned();
-        let steps = vec![vault_keys::insert(&vault_keys::VaultKey { name, sealed })];
+        let name = name.to_owned();
+        let row = vault_keys::VaultKey { name, sealed };
+        let steps = vec![vault_keys::insert(&row)];
         let unit = UnitOfWork { at: self.now(), steps, ..UnitOfWork::default() };
         if let (UnitOutcome::Done, _) = self.commit(unit).await? {
             return Ok(key);
         }
-        let first = vault_keys::find(self.store(), LOOKUP_KEY).await?;
-        self.open_lookup_key(&first.ok_or_else(|| unreadable(&"no look-up key"))?.sealed)
+        let first = vault_keys::find(self.store(), &row.name).await?;
+        self.open_vault_key(&first.ok_or_else(|| unreadable(&"no key of the instance"))?)
     }
 
-    fn open_lookup_key(&self, sealed: &str) -> Result<LookupKey, ServiceError> {
-        let row = vault_key_row(LOOKUP_KEY);
-        LookupKey::open_key(self.vault(), &instance_bound(&row), sealed).map_err(not_opened)
+    fn open_vault_key(&self, found: &vault_keys::VaultKey) -> Result<LookupKey, ServiceError> {
+        let row = vault_key_row(&found.name);
+        LookupKey::open_key(self.vault(), &instance_bound(&row), &found.sealed).map_err(not_opened)
     }
 
     /// A key for a new person, and the step that keeps it.
