@@ -37,9 +37,27 @@ impl Targets {
 
     /// The head of a request up to where its own headers go on.
     pub(crate) fn head(&self, method: &str, path: &str) -> String {
+        self.head_as(&self.api_key, method, path)
+    }
+
+    /// Without credentials: what stands in the body is enough.
+    pub(crate) fn post_open(&self, path: &str, body: &str) -> Vec<u8> {
+        let head = format!("POST {path} HTTP/1.1\r\nHost: {}\r\n", self.authorities[0]);
+        with_json(&head, body)
+    }
+
+    /// As a user, by their access token.
+    pub(crate) fn patch_as(&self, token: &str, path: &str, body: &str) -> Vec<u8> {
+        with_json(&self.head_as(token, "PATCH", path), body)
+    }
+
+    pub(crate) fn get_as(&self, token: &str, path: &str) -> Vec<u8> {
+        format!("{}\r\n", self.head_as(token, "GET", path)).into_bytes()
+    }
+
+    fn head_as(&self, token: &str, method: &str, path: &str) -> String {
         let host = &self.authorities[0];
-        let key = &self.api_key;
-        format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {key}\r\n")
+        format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n")
     }
 
     pub(crate) fn get(&self, path: &str) -> Vec<u8> {
@@ -47,14 +65,14 @@ impl Targets {
     }
 
     pub(crate) fn post(&self, path: &str, key: &str, body: &str) -> Vec<u8> {
-        let head = self.head("POST", path);
-        let length = body.len();
-        format!(
-            "{head}Content-Type: application/json\r\nIdempotency-Key: {key}\r\n\
-             Content-Length: {length}\r\n\r\n{body}"
-        )
-        .into_bytes()
+        with_json(&format!("{}Idempotency-Key: {key}\r\n", self.head("POST", path)), body)
     }
+}
+
+fn with_json(head: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    let about = format!("Content-Type: application/json\r\nContent-Length: {length}");
+    format!("{head}{about}\r\n\r\n{body}").into_bytes()
 }
 
 fn authority(url: &str) -> Result<String, BenchError> {

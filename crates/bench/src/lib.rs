@@ -7,7 +7,7 @@
 //! In reading order: [`options`] what to run and what came out, `steps` one run from start to
 //! end, `setup` the wallets, `load` the generator, `pace` when a request is due, `compose` what a
 //! request says, `connection` HTTP/1.1, `tally` what was answered, `verify` the proof, `report`
-//! JSON, SVG and table.
+//! JSON, SVG and table. [`Workload`]s of people are driven by `people`.
 
 mod clock;
 mod compose;
@@ -15,6 +15,7 @@ mod connection;
 mod load;
 mod options;
 mod pace;
+mod people;
 mod progress;
 mod report;
 mod setup;
@@ -22,7 +23,7 @@ mod steps;
 mod tally;
 mod verify;
 
-pub use options::{BenchError, Options, RunResult};
+pub use options::{BenchError, Options, RunResult, Workload};
 pub use report::{table, write_report};
 
 /// Runs what `options` say: one run, or one a step of the ladder.
@@ -34,10 +35,10 @@ pub use report::{table, write_report};
 /// written. What goes wrong under load is counted in the result instead.
 pub async fn run(options: &Options) -> Result<Vec<RunResult>, BenchError> {
     options.check()?;
-    let runs = if options.ladder {
-        steps::ladder(options).await?
-    } else {
-        vec![steps::one(options).await?]
+    let runs = match options.workload {
+        Workload::Transfers if options.ladder => steps::ladder(options).await?,
+        Workload::Transfers => vec![steps::one(options).await?],
+        workload => vec![people::one(options, workload).await?],
     };
     if let Some(out) = &options.out {
         write_report(out, &runs)?;

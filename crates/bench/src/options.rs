@@ -8,9 +8,41 @@ use serde::{Deserialize, Serialize};
 /// Most transfers the API takes in one batch.
 const BATCH_MOST: usize = 1_000;
 
+/// What is asked of the server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Workload {
+    #[default]
+    Transfers,
+    Login,
+    Registration,
+    Profile,
+    Refresh,
+}
+
+impl Workload {
+    pub const ALL: &'static [Self] =
+        &[Self::Transfers, Self::Login, Self::Registration, Self::Profile, Self::Refresh];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Transfers => "transfers",
+            Self::Login => "login",
+            Self::Registration => "registration",
+            Self::Profile => "profile",
+            Self::Refresh => "refresh",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|workload| workload.name() == name)
+    }
+}
+
 /// What a run does. Start from [`Options::default`] and set what differs.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// Those of people take neither wallets nor batches.
+    pub workload: Workload,
     /// Where the servers are (`http://host:port`); connections are spread over them.
     pub urls: Vec<String>,
     /// Key with the scopes for wallets, transfers and funding from the treasury.
@@ -46,6 +78,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            workload: Workload::Transfers,
             urls: vec!["http://127.0.0.1:8080".into()],
             api_key: String::new(),
             connections: 256,

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context, ensure};
-use caudal_bench::Options;
+use caudal_bench::{Options, Workload};
 
 use super::{exit, say, serve};
 use crate::Settings;
@@ -19,6 +19,10 @@ pub(super) struct Args {
     /// Starts an instance of its own on a new SQLite file.
     #[arg(long, conflicts_with = "url")]
     embedded: bool,
+    /// transfers, login, registration, profile or refresh; those of people want a server with
+    /// CAUDAL_RATE_LIMITS=off
+    #[arg(long, default_value = "transfers", value_parser = workload)]
+    workload: Workload,
     /// Requests a second, whatever the answers; latency counts from the intended start.
     #[arg(long, conflicts_with = "max")]
     rate: Option<u32>,
@@ -54,6 +58,11 @@ pub(super) struct Args {
     tolerate_faults: bool,
 }
 
+fn workload(name: &str) -> Result<Workload, String> {
+    let names = || Workload::ALL.iter().map(|w| w.name()).collect::<Vec<_>>().join(", ");
+    Workload::from_name(name).ok_or_else(|| format!("one of {}", names()))
+}
+
 pub(super) async fn run(settings: &Settings, args: Args) -> anyhow::Result<ExitCode> {
     if !args.embedded {
         let api_key = args.api_key.clone().context("give --api-key (or --embedded)")?;
@@ -75,6 +84,7 @@ pub(super) async fn run(settings: &Settings, args: Args) -> anyhow::Result<ExitC
 
 async fn drive(args: Args, urls: Vec<String>, api_key: String) -> anyhow::Result<ExitCode> {
     let options = Options {
+        workload: args.workload,
         urls,
         api_key,
         connections: args.connections,
