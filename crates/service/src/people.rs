@@ -6,6 +6,8 @@ use caudal_cache::limits::Limiter;
 use caudal_identity::{Hasher, SigningAlgorithm, Vault};
 use caudal_outbound::{BreachedPasswords, Issuers, Mailer};
 
+use crate::issuers::TrustedIssuer;
+
 /// Made once, when the process starts.
 pub struct People {
     pub vault: Vault,
@@ -25,6 +27,8 @@ pub struct PeopleSettings {
     /// The tokens' `aud`.
     pub audience: String,
     pub signing_algorithm: SigningAlgorithm,
+    /// Foreign issuers whose tokens are believed.
+    pub issuers: Vec<TrustedIssuer>,
     /// How long a key signs; it goes on verifying for one more token's lifetime.
     pub signing_key_lifetime: Duration,
     pub access_token_lifetime: Duration,
@@ -54,6 +58,7 @@ impl Default for PeopleSettings {
             public_url: "http://127.0.0.1:8080".into(),
             audience: "caudal".into(),
             signing_algorithm: SigningAlgorithm::EdDsa,
+            issuers: Vec::new(),
             signing_key_lifetime: Duration::from_secs(30 * DAY),
             access_token_lifetime: Duration::from_secs(10 * MINUTE),
             refresh_token_lifetime: Duration::from_secs(30 * DAY),

@@ -55,7 +55,13 @@ impl Service {
                     tracing::warn!(why, attempt, "running the unit of work again");
                     attempt += 1;
                 }
-                result => return Ok(result?),
+                result => {
+                    let (outcome, position) = result?;
+                    if outcome == UnitOutcome::Done {
+                        self.heed_own(&unit.events).await;
+                    }
+                    return Ok((outcome, position));
+                }
             }
         }
     }
@@ -65,6 +71,16 @@ impl Service {
         &self,
         creation: Creation<T>,
     ) -> Result<Done<T>, ServiceError> {
+        let missed = |step| ServiceError::Broken(format!("step {step} of a creation wrote nothing"));
+        self.create_or(creation, missed).await
+    }
+
+    /// The same, where a step may miss: `missed` says what that means.
+    pub(crate) async fn create_or<T: Serialize + DeserializeOwned>(
+        &self,
+        creation: Creation<T>,
+        missed: impl FnOnce(usize) -> ServiceError,
+    ) -> Result<Done<T>, ServiceError> {
         let Creation { mut unit, receipt, value } = creation;
         if let Some(ReceiptOf { key, fingerprint }) = receipt {
             let said = serde_json::to_string(&value).map_err(broken)?;
@@ -73,9 +89,7 @@ impl Service {
         match self.commit(unit).await? {
             (UnitOutcome::Done, position) => Ok(Done { value, replayed: false, position }),
             (UnitOutcome::Replayed(first), _) => said_again(first, receipt),
-            (UnitOutcome::Missed(step), _) => {
-                Err(ServiceError::Broken(format!("step {step} of a creation wrote nothing")))
-            }
+            (UnitOutcome::Missed(step), _) => Err(missed(step)),
         }
     }
 

@@ -20,6 +20,31 @@ pub async fn after(
     db.query("events", sql, &params).await?.iter().map(read).collect()
 }
 
+/// A part of one stream: after one `seq`, up to another.
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    pub stream: u8,
+    pub after: i64,
+    pub to: i64,
+    pub limit: i64,
+}
+
+/// The events of these kinds (constants, never input) in a part of a stream, in commit order.
+pub async fn of_kinds(
+    db: &dyn Backend,
+    part: &Part,
+    kinds: &[&'static str],
+) -> Result<Vec<StoredEvent>, StoreError> {
+    let sql = format!(
+        "select stream, seq, id, tenant_id, kind, subject, data, occurred_at from events
+         where stream = $1 and seq > $2 and seq <= $3 and kind in ('{}') order by seq limit $4",
+        kinds.join("', '")
+    );
+    let Part { stream, after, to, limit } = *part;
+    let params = [i64::from(stream).into(), after.into(), to.into(), limit.into()];
+    db.query("events", &sql, &params).await?.iter().map(read).collect()
+}
+
 pub async fn heads(db: &dyn Backend) -> Result<Heads, StoreError> {
     fill(&db.query("stream_heads", "select stream, seq from stream_heads", &[]).await?)
 }

@@ -1,0 +1,409 @@
+//! Access tokens: made for a session, and believed when they come back.
+//!
+//! A token is verified once and remembered by its SHA-256; what its user may is read once and
+//! remembered for [`KNOWN_FOR_S`]. Both are dropped by the events that change them: at once in
+//! the process that wrote them (`Service::commit`), within half a second in the others
+//! ([`Service::heed_others`]).
+//!
+//! How far a person reaches is decided here, once: whoever has any role but `wallet_holder`
+//! reaches the tenant, all others only what is their own.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use caudal_domain::{
+    Actor, Event, Mode, Placement, RateLimits, RoleRef, Session, SessionId, SystemRole, TenantId,
+    Timestamp, UserId, UserStatus, event::kinds,
+};
+use caudal_identity::{
+    Claims, Expected, TokenError,
+    foreign::{MAX_FOREIGN_TOKEN_BYTES, unverified_issuer},
+};
+use caudal_store::{events, roles, sessions, tenants};
+use moka::future::Cache;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    Known, Reach, Service, ServiceError, SignedIn, access::Scopes, api_keys::Secret, events::Heads,
+    signing_keys::Keys,
+};
+
+/// How far the clocks of two instances may differ.
+pub(crate) const LEEWAY_S: i64 = 5;
+/// How long a person's standing is believed when no event tells otherwise.
+const KNOWN_FOR_S: i64 = 30;
+/// What a token says that was made after a second factor.
+const ACR_SECOND_FACTOR: &str = "mfa";
+/// Tokens, people and sessions remembered at once.
+const REMEMBERED: u64 = 100_000;
+/// A token that was verified is verified again after so long without use.
+const VERIFIED_FOR: Duration = Duration::from_secs(10 * 60);
+/// Events of a stream looked at in one read.
+const HEEDED_MOST: i64 = 500;
+
+/// What is remembered of keys, tokens and people.
+pub(crate) struct Remembered {
+    pub keys: Keys,
+    verified: Cache<[u8; 32], Arc<Verified>>,
+    people: Cache<UserId, Arc<Standing>>,
+    sessions: Cache<SessionId, Arc<Alive>>,
+    /// Counts what was heeded and what was read, so that neither overtakes the other.
+    changes: AtomicU64,
+    reads: AtomicU64,
+}
+
+/// What a token said, once its signature was found good.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Verified {
+    pub tenant: TenantId,
+    pub user: UserId,
+    /// `None`: a foreign issuer's, who keeps the session.
+    pub session: Option<SessionId>,
+    pub auth_at: Timestamp,
+    pub second_factor_at: Option<Timestamp>,
+    pub expires_at: Timestamp,
+}
+
+/// What a person may.
+struct Standing {
+    tenant: TenantId,
+    mode: Mode,
+    placement: Placement,
+    reach: Reach,
+    scopes: Scopes,
+    limits: RateLimits,
+    is_active: bool,
+    read_at: Timestamp,
+    /// Tells this reading from any other.
+    number: u64,
+}
+
+/// Whether a session lives, as read together with the standing of this number.
+struct Alive {
+    ends_at: Option<Timestamp>,
+    standing: u64,
+}
+
+impl Remembered {
+    pub fn new() -> Self {
+        let people = Cache::builder().max_capacity(REMEMBERED).support_invalidation_closures();
+        let verified = Cache::builder().max_capacity(REMEMBERED).time_to_live(VERIFIED_FOR);
+        Self {
+            keys: Keys::default(),
+            verified: verified.build(),
+            people: people.time_to_live(Duration::from_secs(KNOWN_FOR_S.unsigned_abs())).build(),
+            sessions: Cache::new(REMEMBERED),
+            changes: AtomicU64::new(0),
+            reads: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Service {
+    /// A new access token of the session: it lives for its time, or to the session's end.
+    pub(crate) async fn access_token(
+        &self,
+        session: &Session,
+    ) -> Result<(Secret, i64), ServiceError> {
+        let now = self.now();
+        let settings = &self.people().settings;
+        let lifetime = seconds(settings.access_token_lifetime);
+        let iat = whole_seconds(now);
+        let exp = (iat + lifetime).min(whole_seconds(session.expires_at));
+        let mut random = [0; 16];
+        self.fill_random(&mut random);
+        let claims = Claims {
+            iss: settings.public_url.clone(),
+            aud: settings.audience.clone(),
+            sub: session.user,
+            sid: session.id,
+            tid: session.tenant,
+            iat,
+            exp,
+            jti: format!("{:032x}", u128::from_be_bytes(random)),
+            auth_time: whole_seconds(session.second_factor_at.unwrap_or(session.auth_at)),
+            acr: session.second_factor_at.map(|_| ACR_SECOND_FACTOR.to_owned()),
+        };
+        let keys = self.keys().await?;
+        Ok((Secret::new(keys.signer(now)?.sign(&claims)), exp - iat))
+    }
+
+    /// Whose token this is: ours or a trusted issuer's.
+    pub async fn authenticate_token(&self, token: &str) -> Result<Arc<Known>, ServiceError> {
+        if token.len() > MAX_FOREIGN_TOKEN_BYTES {
+            return Err(ServiceError::Unauthorized);
+        }
+        let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        let remembered = &self.inner.tokens.verified;
+        let verified = match remembered.get(&digest).await {
+            Some(verified) => verified,
+            None => {
+                let before = self.changes();
+                let verified = Arc::new(self.verify(token).await?);
+                remembered.insert(digest, verified.clone()).await;
+                if self.changes() != before {
+                    remembered.invalidate(&digest).await;
+                }
+                verified
+            }
+        };
+        if self.now() >= verified.expires_at {
+            return Err(ServiceError::Unauthorized);
+        }
+        let standing = self.standing(&verified).await?;
+        Ok(Arc::new(known(&verified, &standing)))
+    }
+
+    async fn verify(&self, token: &str) -> Result<Verified, ServiceError> {
+        if let Some(issuer) = unverified_issuer(token)
+            && let Some(trusted) = self.trusted_issuer(&issuer)
+        {
+            return self.verify_foreign(trusted, token).await;
+        }
+        let mut keys = self.keys().await?;
+        if !keys.verifying.knows_key_of(token) {
+            keys = self.newer_keys(&keys).await?;
+        }
+        let settings = &self.people().settings;
+        let expected = Expected {
+            issuer: &settings.public_url,
+            audience: &settings.audience,
+            now: self.now(),
+            leeway_s: LEEWAY_S,
+        };
+        let claims = keys.verifying.verify(token, &expected).map_err(not_believed)?;
+        Ok(verified(&claims))
+    }
+
+    /// What the token's user may now, unless they may nothing or the session has ended.
+    async fn standing(&self, verified: &Verified) -> Result<Arc<Standing>, ServiceError> {
+        let now = self.now();
+        let standing = self.person_standing(verified, now).await?;
+        if !standing.is_active || standing.tenant != verified.tenant {
+            return Err(ServiceError::Unauthorized);
+        }
+        let Some(session) = verified.session else { return Ok(standing) };
+        let known = self.inner.tokens.sessions.get(&session).await;
+        let alive = match known.filter(|alive| alive.standing == standing.number) {
+            Some(alive) => alive,
+            None => self.read_session(verified, session, standing.number).await?,
+        };
+        match alive.ends_at {
+            Some(ends_at) if now < ends_at => Ok(standing),
+            _ => Err(ServiceError::Unauthorized),
+        }
+    }
+
+    async fn person_standing(
+        &self,
+        verified: &Verified,
+        now: Timestamp,
+    ) -> Result<Arc<Standing>, ServiceError> {
+        let people = &self.inner.tokens.people;
+        if let Some(standing) = people.get(&verified.user).await {
+            let until = standing.read_at.plus_seconds(KNOWN_FOR_S);
+            if (standing.read_at..until).contains(&now) {
+                return Ok(standing);
+            }
+        }
+        let before = self.changes();
+        let standing = Arc::new(self.read_standing(verified, now).await?);
+        people.insert(verified.user, standing.clone()).await;
+        if self.changes() != before {
+            // What was read may be what has just changed.
+            people.invalidate(&verified.user).await;
+        }
+        Ok(standing)
+    }
+
+    async fn read_standing(
+        &self,
+        verified: &Verified,
+        now: Timestamp,
+    ) -> Result<Standing, ServiceError> {
+        let Verified { tenant, user, .. } = *verified;
+        let found = roles::standing(self.store(), tenant, user).await?;
+        let found = found.ok_or(ServiceError::Unauthorized)?;
+        let its = tenants::find(self.store(), tenant).await?.ok_or(ServiceError::Unauthorized)?;
+        Ok(Standing {
+            tenant,
+            mode: its.mode,
+            placement: its.placement,
+            reach: reach(user, &found.roles),
+            scopes: found.scopes.into_iter().collect(),
+            limits: self.limits_of(tenant).await?,
+            is_active: found.status == UserStatus::Active,
+            read_at: now,
+            number: self.inner.tokens.reads.fetch_add(1, Ordering::Relaxed),
+        })
+    }
+
+    async fn read_session(
+        &self,
+        verified: &Verified,
+        id: SessionId,
+        standing: u64,
+    ) -> Result<Arc<Alive>, ServiceError> {
+        let remembered = &self.inner.tokens.sessions;
+        let before = self.changes();
+        let found = sessions::find(self.store(), verified.tenant, id).await?;
+        let found = found.filter(|session| session.user == verified.user);
+        let found = found.filter(|session| session.revoked_at.is_none());
+        let alive = Arc::new(Alive { ends_at: found.map(|it| it.expires_at), standing });
+        remembered.insert(id, alive.clone()).await;
+        if self.changes() != before {
+            remembered.invalidate(&id).await;
+        }
+        Ok(alive)
+    }
+
+    fn changes(&self) -> u64 {
+        self.inner.tokens.changes.load(Ordering::SeqCst)
+    }
+
+    /// Heeds what was just committed here.
+    pub(crate) async fn heed_own(&self, events: &[Event]) {
+        for event in events {
+            self.heed(event.kind, event.tenant, &event.subject).await;
+        }
+    }
+
+    /// Forgets what the event changed. Told of all events; most change nothing here.
+    async fn heed(&self, kind: &str, tenant: TenantId, subject: &str) {
+        if !HEEDED.contains(&kind) {
+            return;
+        }
+        let remembered = &self.inner.tokens;
+        remembered.changes.fetch_add(1, Ordering::SeqCst);
+        if kind == kinds::SIGNING_KEY_ROTATED {
+            remembered.keys.forget();
+            remembered.verified.invalidate_all();
+        } else if let Ok(session) = subject.parse::<SessionId>() {
+            remembered.sessions.invalidate(&session).await;
+        } else if let Ok(user) = subject.parse::<UserId>() {
+            remembered.people.invalidate(&user).await;
+        } else {
+            let forgotten = move |_: &UserId, standing: &Arc<Standing>| standing.tenant == tenant;
+            if remembered.people.invalidate_entries_if(forgotten).is_err() {
+                remembered.people.invalidate_all();
+            }
+        }
+    }
+
+    /// Heeds what other processes wrote since `reached`, and moves it on.
+    pub async fn heed_others(&self, reached: &mut Option<Heads>) -> Result<(), ServiceError> {
+        let heads = events::heads(self.store()).await?;
+        let Some(reached) = reached else {
+            *reached = Some(heads);
+            return Ok(());
+        };
+        for (stream, seq) in (0_u8..).zip(reached.iter_mut()) {
+            let head = heads[usize::from(stream)];
+            while *seq < head {
+                let span = events::Part { stream, after: *seq, to: head, limit: HEEDED_MOST };
+                let found = events::of_kinds(self.store(), &span, HEEDED).await?;
+                for event in &found {
+                    self.heed(&event.kind, event.tenant, &event.subject).await;
+                }
+                let is_all = (found.len() as i64) < HEEDED_MOST;
+                *seq = if is_all { head } else { found.last().map_or(head, |event| event.seq) };
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Events that change what a token opens. Their subject is the session, the user, or (a role) what
+/// all the tenant's people may have.
+const HEEDED: &[&str] = &[
+    kinds::ROLE_UPDATED,
+    kinds::ROLE_DELETED,
+    kinds::PERMISSION_UPDATED,
+    kinds::TENANT_UPDATED,
+    kinds::USER_ROLES_CHANGED,
+    kinds::USER_VERIFIED,
+    kinds::USER_DEACTIVATED,
+    kinds::USER_REACTIVATED,
+    kinds::USER_ERASED,
+    kinds::PASSWORD_CHANGED,
+    kinds::PASSWORD_RECOVERED,
+    kinds::SESSION_REVOKED,
+    kinds::SIGNING_KEY_ROTATED,
+];
+
+fn reach(user: UserId, roles: &[RoleRef]) -> Reach {
+    let is_staff = |role: &RoleRef| *role != RoleRef::System(SystemRole::WalletHolder);
+    if roles.iter().any(is_staff) { Reach::Tenant } else { Reach::Own(user) }
+}
+
+fn known(verified: &Verified, standing: &Standing) -> Known {
+    let Verified { user, session, auth_at, second_factor_at, .. } = *verified;
+    // A foreign issuer keeps its sessions: no session of ours has this id.
+    let session = session.unwrap_or(SessionId(0));
+    Known {
+        tenant: standing.tenant,
+        mode: standing.mode,
+        placement: standing.placement,
+        owner: user.0,
+        actor: Actor::User(user),
+        reach: standing.reach,
+        session: Some(SignedIn { user, session, auth_at, second_factor_at }),
+        expires_at: Some(verified.expires_at),
+        limits: standing.limits.clone(),
+        scopes: standing.scopes,
+    }
+}
+
+fn verified(claims: &Claims) -> Verified {
+    let auth_at = from_seconds(claims.auth_time);
+    let is_twofold = claims.acr.as_deref() == Some(ACR_SECOND_FACTOR);
+    Verified {
+        tenant: claims.tid,
+        user: claims.sub,
+        session: Some(claims.sid),
+        auth_at,
+        second_factor_at: is_twofold.then_some(auth_at),
+        expires_at: from_seconds(claims.exp).plus_seconds(LEEWAY_S),
+    }
+}
+
+/// The reason is for the log; whoever comes with it is told nothing.
+pub(crate) fn not_believed(error: TokenError) -> ServiceError {
+    tracing::debug!(%error, "a token is not believed");
+    ServiceError::Unauthorized
+}
+
+pub(crate) fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}
+
+fn whole_seconds(at: Timestamp) -> i64 {
+    at.micros().div_euclid(1_000_000)
+}
+
+pub(crate) fn from_seconds(seconds: i64) -> Timestamp {
+    Timestamp::from_micros(seconds.saturating_mul(1_000_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use caudal_domain::RoleId;
+
+    use super::*;
+
+    #[test]
+    fn a_role_of_the_staff_reaches_the_tenant() {
+        let holder = RoleRef::System(SystemRole::WalletHolder);
+        let support = RoleRef::System(SystemRole::Support);
+        let own = Reach::Own(UserId(7));
+        assert_eq!(reach(UserId(7), &[]), own);
+        assert_eq!(reach(UserId(7), &[holder]), own);
+        assert_eq!(reach(UserId(7), &[holder, support]), Reach::Tenant);
+        assert_eq!(reach(UserId(7), &[RoleRef::Custom(RoleId(1))]), Reach::Tenant);
+    }
+}
