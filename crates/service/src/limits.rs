@@ -74,29 +74,17 @@ impl Service {
         self.count(key, limit).map(Some)
     }
 
-    /// Counts what a request holds besides itself: the other items of a batch. All or none.
-    pub fn check_limit_of_many(
+    /// Counts the items of a user's batch, all or none; one was counted with the request. An API
+    /// key's quota is of requests.
+    pub(crate) fn check_limit_of_items(
         &self,
         caller: &Caller,
         class: LimitClass,
-        more: usize,
+        items: usize,
     ) -> Result<(), ServiceError> {
-        let mut counted = Vec::new();
-        for _ in 0..more {
-            match self.check_limit(caller, class) {
-                Ok(Some(verdict)) => counted.push(verdict.at),
-                Ok(None) => return Ok(()),
-                Err(refused) => {
-                    let key = limit_of(caller, class).map(|(key, _)| key);
-                    let limiter = &self.people().limiter;
-                    key.iter().for_each(|key| {
-                        counted.iter().for_each(|at| limiter.give_back(*key, *at));
-                    });
-                    return Err(refused);
-                }
-            }
-        }
-        Ok(())
+        let limited = limit_of(caller, class).filter(|_| caller.session.is_some());
+        let Some((key, limit)) = limited else { return Ok(()) };
+        self.attempt(std::iter::repeat_n((key, limit), items.saturating_sub(1))).map(drop)
     }
 
     /// Counts a request without credentials against its address.
@@ -147,9 +135,17 @@ impl Service {
         keys: impl Iterator<Item = (LimitKey, Limit)>,
     ) -> Result<Attempt, ServiceError> {
         let mut attempt = Attempt { counted: Vec::new() };
-        if self.people().settings.rate_limits {
-            for (key, limit) in keys {
-                attempt.counted.push((key, self.count(key, limit)?));
+        if !self.people().settings.rate_limits {
+            return Ok(attempt);
+        }
+        for (key, limit) in keys {
+            match self.count(key, limit) {
+                Ok(verdict) => attempt.counted.push((key, verdict)),
+                Err(refused) => {
+                    // What is refused is not counted anywhere.
+                    self.attempt_succeeded(attempt);
+                    return Err(refused);
+                }
             }
         }
         Ok(attempt)

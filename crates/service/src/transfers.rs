@@ -12,6 +12,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::{
     Asked, Caller, Done, Page, Reach, ReceiptOf, Service, ServiceError, asked::Window, id_range,
+    limits::LimitClass,
 };
 
 /// Replays of a batch that are read at once.
@@ -87,6 +88,7 @@ impl Service {
         mut new: NewTransfer,
     ) -> Result<Done<Transfer>, ServiceError> {
         self.only_own_payers(asked.caller, &mut [&mut new]).await?;
+        self.require_step_up_for(asked.caller, amount_of(&new))?;
         self.submit_transfer(asked.caller, post_command(new, asked.receipt)).await
     }
 
@@ -116,6 +118,7 @@ impl Service {
         let Batch { mut items, atomic, receipt } = batch;
         let mut transfers: Vec<&mut NewTransfer> = items.iter_mut().map(|(new, _)| new).collect();
         self.only_own_payers(caller, &mut transfers).await?;
+        self.check_items(caller, &items)?;
         let commands = items.into_iter().map(|(new, receipt)| post_command(new, receipt)).collect();
         let job = Job { tenant: caller.tenant, commands, atomic, dry_run: false, receipt };
         let reply = self.run(job).await?;
@@ -124,6 +127,18 @@ impl Service {
             None => BatchOutcome::Items(self.items_of(caller.tenant, reply.replies).await?),
         };
         Ok(Done { value, replayed: reply.replayed, position: reply.position })
+    }
+
+    /// Of a user's batch each item counts, and all their amounts together: else a batch would be
+    /// the way around limit and step-up.
+    fn check_items(
+        &self,
+        caller: &Caller,
+        items: &[(NewTransfer, ReceiptOf)],
+    ) -> Result<(), ServiceError> {
+        let sum = items.iter().fold(0, |sum: i64, (new, _)| sum.saturating_add(amount_of(new)));
+        self.require_step_up_for(caller, sum)?;
+        self.check_limit_of_items(caller, LimitClass::Transfer, items.len())
     }
 
     async fn items_of(
@@ -150,6 +165,7 @@ impl Service {
         money: WalletMoney,
     ) -> Result<Done<Transfer>, ServiceError> {
         asked.caller.reach.require_tenant()?;
+        self.require_step_up(asked.caller)?;
         self.move_wallet_money(asked, TransferKind::Fund, money).await
     }
 
@@ -159,6 +175,7 @@ impl Service {
         asked: Asked<'_>,
         money: WalletMoney,
     ) -> Result<Done<Transfer>, ServiceError> {
+        self.require_step_up_for(asked.caller, money.amount)?;
         self.move_wallet_money(asked, TransferKind::Withdrawal, money).await
     }
 
@@ -307,6 +324,11 @@ impl Service {
         let next = (before > 1).then_some(before.unsigned_abs().into());
         Ok(Page { items, next })
     }
+}
+
+/// What all legs move together.
+fn amount_of(new: &NewTransfer) -> i64 {
+    new.legs.iter().fold(0, |sum: i64, leg| sum.saturating_add(leg.amount))
 }
 
 fn post_command(new: NewTransfer, receipt: ReceiptOf) -> Command {
