@@ -201,6 +201,27 @@ id_kinds! {
     ServiceAccountId = "sva_";
     AuditId = "aud_";
     MailId = "mai_";
+    PaymentId = "pay_";
+    RefundId = "ref_";
+    DisputeId = "dsp_";
+    PayoutId = "po_";
+    /// A tenant's account at a payment gateway.
+    GatewayAccountId = "gwa_";
+    PaymentTypeId = "pty_";
+    FraudRuleId = "frl_";
+    /// Steps outside that belong together, written down before they are done.
+    SagaId = "sag_";
+    /// Where a tenant wants its events sent.
+    WebhookEndpointId = "whe_";
+    /// One event on its way to one endpoint.
+    DeliveryId = "whd_";
+    NotificationId = "ntf_";
+    /// A payment that is made again and again.
+    ScheduleId = "sch_";
+    /// A file of payments.
+    UploadId = "upl_";
+    /// A rate promised for a while.
+    QuoteId = "quo_";
 }
 
 #[cfg(test)]

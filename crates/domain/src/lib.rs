@@ -31,8 +31,10 @@ pub use audit::{Actor, AuditRecord};
 pub use code::CodePurpose;
 pub use event::Event;
 pub use id::{
-    AccountId, ApiKeyId, AuditId, Bucket, EventId, IdSource, MailId, RoleId, ServiceAccountId,
-    SessionId, TenantId, TransferId, UserId,
+    AccountId, ApiKeyId, AuditId, Bucket, DeliveryId, DisputeId, EventId, FraudRuleId,
+    GatewayAccountId, IdSource, MailId, NotificationId, PaymentId, PaymentTypeId, PayoutId, QuoteId,
+    RefundId, RoleId, SagaId, ScheduleId, ServiceAccountId, SessionId, TenantId, TransferId,
+    UploadId, UserId, WebhookEndpointId,
 };
 pub use key::{Fingerprint, ReceiptKey};
 pub use mail::{Mail, MailTemplate};
