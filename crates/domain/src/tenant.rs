@@ -50,6 +50,9 @@ pub struct Tenant {
     pub region: Option<String>,
     /// IANA name; for business dates and reports.
     pub timezone: String,
+    /// What came later than the first stored answers that have a tenant in them.
+    #[serde(default)]
+    pub config: TenantConfig,
     /// Counts changes, for `If-Match`.
     pub version: i64,
     pub created_at: Timestamp,

@@ -1,17 +1,18 @@
 //! API keys: made with a secret that is shown once, listed, renamed, revoked.
 
 use caudal_domain::{
-    ApiKeyId, Event, Mode, TenantId, Timestamp,
+    ApiKeyId, Event, Mode, Refusal, ServiceAccount, ServiceAccountId, TenantId, Timestamp,
     access::{ApiKey, Scope},
     event::kinds,
 };
-use caudal_store::{Step, UnitOfWork, UnitOutcome, api_keys};
+use caudal_store::{Step, UnitOfWork, UnitOutcome, api_keys, service_accounts};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Asked, Caller, Done, Page, Service, ServiceError,
     access::secret_hash,
     asked::Window,
+    audit::Did,
     unit::{Creation, Subject},
 };
 
@@ -20,6 +21,8 @@ pub struct NewApiKey {
     pub name: String,
     pub scopes: Vec<Scope>,
     pub expires_at: Option<Timestamp>,
+    /// Whom it acts for; `None`: it is its own account.
+    pub service_account: Option<ServiceAccountId>,
 }
 
 /// A key's secret: shown once, never stored, never logged.
@@ -61,6 +64,8 @@ struct KeyData<'a> {
     scopes: &'a [Scope],
 }
 
+/// As the audit names it.
+const ROTATED: &str = "api_key.rotated";
 /// Characters of a secret after its prefix: 160 bits, five each.
 const SECRET_CHARS: usize = 32;
 const SECRET_ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
@@ -75,7 +80,7 @@ impl Service {
     }
 
     pub(crate) fn new_key(&self, tenant: TenantId, new: NewApiKey, at: Timestamp) -> ApiKey {
-        let NewApiKey { name, mut scopes, expires_at } = new;
+        let NewApiKey { name, mut scopes, expires_at, service_account } = new;
         scopes.sort_unstable();
         scopes.dedup();
         let id = ApiKeyId(self.next_id(at, tenant.bucket()));
@@ -87,7 +92,7 @@ impl Service {
             created_at: at,
             expires_at,
             revoked_at: None,
-            service_account: None,
+            service_account,
             rotated_to: None,
             last_used_at: None,
         }
@@ -110,13 +115,18 @@ impl Service {
         new: NewApiKey,
     ) -> Result<Done<CreatedKey>, ServiceError> {
         let Asked { caller, receipt } = asked;
+        caller.reach.require_tenant()?;
         new.scopes.iter().try_for_each(|scope| caller.require(*scope))?;
+        if let Some(account) = new.service_account {
+            self.service_account(caller, account).await?;
+        }
         let at = self.now();
         let secret = self.new_secret(caller.mode);
         let key = self.new_key(caller.tenant, new, at);
+        let did = did(kinds::API_KEY_CREATED, key.id, &["name", "scopes", "expires_at"]);
         let unit = UnitOfWork {
             at,
-            steps: vec![api_keys::insert(&key, secret.hash())],
+            steps: vec![api_keys::insert(&key, secret.hash()), self.audit(caller, did, at)],
             events: vec![self.key_event(kinds::API_KEY_CREATED, &key, at)?],
             receipt: None,
         };
@@ -125,6 +135,7 @@ impl Service {
     }
 
     pub async fn api_key(&self, caller: &Caller, id: ApiKeyId) -> Result<ApiKey, ServiceError> {
+        caller.reach.require_tenant()?;
         let found = api_keys::find(self.store(), caller.tenant, id).await?;
         found.ok_or(ServiceError::NotFound("api_key"))
     }
@@ -134,6 +145,7 @@ impl Service {
         caller: &Caller,
         window: &Window,
     ) -> Result<Page<ApiKey>, ServiceError> {
+        caller.reach.require_tenant()?;
         let before = ApiKeyId(window.cursor.unwrap_or(u128::MAX));
         let rows = api_keys::list(self.store(), caller.tenant, before, window.rows()).await?;
         Ok(window.page(rows, |key| (key.id.0, key.created_at)))
@@ -151,7 +163,9 @@ impl Service {
         }
         key.name = name;
         let step = api_keys::rename(caller.tenant, id, &key.name);
-        self.change_key(kinds::API_KEY_UPDATED, key, step).await
+        let did = did(kinds::API_KEY_UPDATED, id, &["name"]);
+        let steps = vec![step, self.audit(caller, did, self.now())];
+        self.change_key(kinds::API_KEY_UPDATED, key, steps).await
     }
 
     /// Revokes at once in this process, within seconds in others. Again does nothing.
@@ -167,23 +181,103 @@ impl Service {
         let at = self.now();
         key.revoked_at = Some(at);
         let step = api_keys::revoke(caller.tenant, id, at);
-        let done = self.change_key(kinds::API_KEY_REVOKED, key, step).await;
+        let did = did(kinds::API_KEY_REVOKED, id, &["revoked_at"]);
+        let steps = vec![step, self.audit(caller, did, at)];
+        let done = self.change_key(kinds::API_KEY_REVOKED, key, steps).await;
         self.inner.known_keys.forget();
         done
+    }
+
+    /// A new key in the place of this one, which ends after `overlap_s` seconds. Nobody takes a
+    /// key over who may less than it.
+    ///
+    /// Idempotency keys are the account's. A key that was its own account becomes the first key of
+    /// a service account whose id has the same bits, so what it did is said again to its successor.
+    pub async fn rotate_api_key(
+        &self,
+        asked: Asked<'_>,
+        id: ApiKeyId,
+        overlap_s: i64,
+    ) -> Result<Done<CreatedKey>, ServiceError> {
+        let Asked { caller, receipt } = asked;
+        let old = self.api_key(caller, id).await?;
+        old.scopes.iter().try_for_each(|scope| caller.require(*scope))?;
+        let at = self.now();
+        let has_ended = old.expires_at.is_some_and(|end| end <= at);
+        if old.revoked_at.is_some() || old.rotated_to.is_some() || has_ended {
+            return self.refuse(receipt, Refusal::KeyState).await;
+        }
+        let secret = self.new_secret(caller.mode);
+        let creation = self.key_rotation(caller, &old, (at, at.plus_seconds(overlap_s)), secret)?;
+        let creation = Creation { receipt: Some(receipt), ..creation };
+        let done = match self.create_or(creation, |_| Refusal::KeyState.into()).await {
+            // Another rotation was faster.
+            Err(ServiceError::Refused(Refusal::KeyState)) => {
+                self.refuse(receipt, Refusal::KeyState).await
+            }
+            result => result,
+        };
+        self.inner.known_keys.forget();
+        done
+    }
+
+    fn key_rotation(
+        &self,
+        caller: &Caller,
+        old: &ApiKey,
+        (at, ends_at): (Timestamp, Timestamp),
+        secret: Secret,
+    ) -> Result<Creation<CreatedKey>, ServiceError> {
+        let account = old.service_account.unwrap_or(ServiceAccountId(old.id.0));
+        let new = NewApiKey {
+            name: old.name.clone(),
+            scopes: old.scopes.clone(),
+            // It lives as long as the old one was meant to.
+            expires_at: old.expires_at.map(|end| {
+                let lifetime = end.micros() - old.created_at.micros();
+                Timestamp::from_micros(at.micros().saturating_add(lifetime))
+            }),
+            service_account: Some(account),
+        };
+        let (tenant, new) = (caller.tenant, self.new_key(caller.tenant, new, at));
+        let turn = api_keys::Rotation { tenant, old: old.id, new: new.id, ends_at };
+        let fields = &["rotated_to", "expires_at"];
+        let mut steps = vec![
+            api_keys::rotate(&turn),
+            api_keys::insert(&new, secret.hash()),
+            self.audit(caller, did(ROTATED, old.id, fields), at),
+        ];
+        let mut events = vec![
+            self.key_event(kinds::API_KEY_CREATED, &new, at)?,
+            self.key_event(kinds::API_KEY_UPDATED, old, at)?,
+        ];
+        if old.service_account.is_none() {
+            let name = old.name.clone();
+            let its = ServiceAccount { id: account, tenant, name, version: 1, created_at: at };
+            steps.push(service_accounts::insert(&its));
+            steps.push(api_keys::join_account(tenant, old.id, account));
+            events.push(self.account_event(kinds::SERVICE_ACCOUNT_CREATED, &its, at)?);
+        }
+        let unit = UnitOfWork { at, steps, events, receipt: None };
+        Ok(Creation { unit, receipt: None, value: CreatedKey { key: new, secret: Some(secret) } })
     }
 
     async fn change_key(
         &self,
         kind: &'static str,
         key: ApiKey,
-        step: Step,
+        steps: Vec<Step>,
     ) -> Result<Done<ApiKey>, ServiceError> {
         let at = self.now();
         let events = vec![self.key_event(kind, &key, at)?];
-        let unit = UnitOfWork { at, steps: vec![step], events, receipt: None };
+        let unit = UnitOfWork { at, steps, events, receipt: None };
         match self.commit(unit).await? {
             (UnitOutcome::Done, position) => Ok(Done { value: key, replayed: false, position }),
             _ => Err(caudal_domain::Refusal::Conflict.into()),
         }
     }
+}
+
+fn did<'a>(action: &'a str, key: ApiKeyId, fields: &'a [&'a str]) -> Did<'a> {
+    Did { action, object_kind: "api_key", object_id: key.to_string(), fields }
 }

@@ -1,14 +1,16 @@
 //! The first tenant of an empty development database.
 
 use caudal_domain::{
-    Fingerprint, Mode, Placement, ReceiptKey, TenantId, access::Scope, tenant::Tenant,
+    Actor, Fingerprint, Mode, Placement, ReceiptKey, TenantId, access::Scope, event::kinds,
+    tenant::Tenant,
 };
 use caudal_store::tenants;
 
 use crate::{
     Done, ReceiptOf, Service, ServiceError,
     api_keys::{NewApiKey, Secret},
-    tenants::NewTenant,
+    audit::By,
+    tenants::{NewTenant, did},
     unit::Creation,
 };
 
@@ -41,8 +43,17 @@ impl Service {
             region: None,
             timezone: "UTC".into(),
         };
-        let key = NewApiKey { name: "demo".into(), scopes: Scope::ALL.to_vec(), expires_at: None };
-        let founding = self.founding(tenant, key, secret.map(Secret::new))?;
+        let key = NewApiKey {
+            name: "demo".into(),
+            scopes: Scope::ALL.to_vec(),
+            expires_at: None,
+            service_account: None,
+        };
+        let mut founding = self.founding(tenant, key, secret.map(Secret::new))?;
+        let id = founding.value.tenant.id;
+        let by = By { tenant: id, actor: Actor::System, origin: None };
+        let record = self.audit(by, did(kinds::TENANT_CREATED, id, &[]), founding.unit.at);
+        founding.unit.steps.push(record);
         let receipt = ReceiptOf {
             key: ReceiptKey::new(TenantId(0), 0, "bootstrap"),
             fingerprint: Fingerprint::of(&[b"bootstrap"]),

@@ -1,14 +1,19 @@
 //! Tenants: made from above, seen and configured by themselves.
 
 use caudal_domain::{
-    Mode, Placement, SystemRole, Tenant, TenantId, Timestamp, access::ApiKey, event::kinds,
+    Mode, Placement, RateLimits, SystemRole, Tenant, TenantConfig, TenantId, Timestamp,
+    access::{ApiKey, Scope},
+    event::kinds,
 };
 use caudal_store::{UnitOfWork, UnitOutcome, api_keys, tenants};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Asked, Caller, Done, Edit, Service, ServiceError,
+    Asked, Caller, Done, Edit, Page, Service, ServiceError,
     api_keys::{NewApiKey, Secret},
+    asked::Window,
+    audit::Did,
+    id_range,
     unit::{Creation, Subject},
 };
 
@@ -27,6 +32,21 @@ pub struct NewTenant {
 pub struct TenantChange {
     pub name: Option<String>,
     pub timezone: Option<String>,
+    /// `Some(None)`: those of the instance again. Needs the scope `limits:write`.
+    pub rate_limits: Option<Option<RateLimits>>,
+}
+
+impl TenantChange {
+    /// The names of what it changes.
+    fn fields(&self) -> Vec<&'static str> {
+        let Self { name, timezone, rate_limits } = self;
+        let given = [
+            ("name", name.is_some()),
+            ("timezone", timezone.is_some()),
+            ("config.rate_limits", rate_limits.is_some()),
+        ];
+        given.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name).collect()
+    }
 }
 
 /// A new tenant with its owner's key.
@@ -54,8 +74,13 @@ impl Service {
         new: NewTenant,
     ) -> Result<Done<Founded>, ServiceError> {
         let scopes = SystemRole::Owner.scopes();
-        let key = NewApiKey { name: "owner".into(), scopes, expires_at: None };
-        let creation = self.founding(new, key, None)?;
+        let key =
+            NewApiKey { name: "owner".into(), scopes, expires_at: None, service_account: None };
+        let mut creation = self.founding(new, key, None)?;
+        asked.caller.reach.require_tenant()?;
+        let did = did(kinds::TENANT_CREATED, creation.value.tenant.id, &[]);
+        let record = self.audit(asked.caller, did, creation.unit.at);
+        creation.unit.steps.push(record);
         self.create(Creation { receipt: Some(asked.receipt), ..creation }).await
     }
 
@@ -74,6 +99,7 @@ impl Service {
             placement: new.placement,
             region: new.region,
             timezone: new.timezone,
+            config: TenantConfig::default(),
             version: 1,
             created_at: at,
         };
@@ -93,28 +119,52 @@ impl Service {
         tenants::find(self.store(), caller.tenant).await?.ok_or(ServiceError::NotFound("tenant"))
     }
 
+    /// Every tenant of the platform, newest first: for those above tenants.
+    pub async fn list_tenants(&self, window: &Window) -> Result<Page<Tenant>, ServiceError> {
+        let (from, before) = id_range(&window.created);
+        let before = window.cursor.map_or(before, |cursor| cursor.min(before));
+        let (from, before) = (TenantId(from), TenantId(before));
+        let rows = tenants::list(self.store(), from, before, window.rows()).await?;
+        Ok(window.page(rows, |tenant| (tenant.id.0, tenant.created_at)))
+    }
+
     pub async fn update_tenant(
         &self,
         caller: &Caller,
         edit: Edit<'_, Tenant, TenantChange>,
     ) -> Result<Done<Tenant>, ServiceError> {
+        caller.reach.require_tenant()?;
         let mut tenant = self.tenant(caller).await?;
         let Edit { change, is_met } = edit;
+        if change.rate_limits.is_some() {
+            caller.require(Scope::LimitsWrite)?;
+        }
         if is_met.is_some_and(|is_met| !is_met(&tenant)) {
             return Err(ServiceError::Stale);
         }
-        let at = self.now();
+        let (at, fields) = (self.now(), change.fields());
+        let has_new_limits = change.rate_limits.is_some();
+        tenant.config.rate_limits = change.rate_limits.unwrap_or(tenant.config.rate_limits);
         tenant.name = change.name.unwrap_or(tenant.name);
         tenant.timezone = change.timezone.unwrap_or(tenant.timezone);
         tenant.version += 1;
         let unit = UnitOfWork {
             at,
-            steps: vec![tenants::update(&tenant)],
+            steps: vec![
+                tenants::update(&tenant),
+                self.audit(caller, did(kinds::TENANT_UPDATED, tenant.id, &fields), at),
+            ],
             events: vec![self.tenant_event(kinds::TENANT_UPDATED, &tenant, at)?],
             receipt: None,
         };
         match self.commit(unit).await? {
-            (UnitOutcome::Done, position) => Ok(Done { value: tenant, replayed: false, position }),
+            (UnitOutcome::Done, position) => {
+                if has_new_limits {
+                    // Keys are remembered with their limits.
+                    self.inner.known_keys.forget();
+                }
+                Ok(Done { value: tenant, replayed: false, position })
+            }
             _ if is_met.is_some() => Err(ServiceError::Stale),
             _ => Err(caudal_domain::Refusal::Conflict.into()),
         }
@@ -131,4 +181,8 @@ impl Service {
         let data = TenantData { tenant_id: id, mode, placement, region };
         self.event(&Subject { kind, tenant: id, id: id.0, text: &id, at }, &data)
     }
+}
+
+pub(crate) fn did<'a>(action: &'a str, tenant: TenantId, fields: &'a [&'a str]) -> Did<'a> {
+    Did { action, object_kind: "tenant", object_id: tenant.to_string(), fields }
 }

@@ -69,6 +69,15 @@ pub fn rotate(rotation: &Rotation) -> Step {
     )
 }
 
+/// Gives a key that was its own account one that it acts for from now on.
+pub fn join_account(tenant: TenantId, id: ApiKeyId, account: ServiceAccountId) -> Step {
+    Step::new(
+        "update api_keys set service_account_id = $3
+         where id = $1 and tenant_id = $2 and service_account_id is null",
+        vec![id.0.into(), tenant.0.into(), account.0.into()],
+    )
+}
+
 /// Remembers a use; never moves it back.
 pub fn used(tenant: TenantId, id: ApiKeyId, at: Timestamp) -> Step {
     Step::new(

@@ -5,7 +5,7 @@ use caudal_domain::{Mode, Placement, Tenant, TenantId};
 use crate::{Backend, Row, Step, StoreError};
 
 const COLUMNS: &str =
-    "id, name, mode, placement, region, timezone, version, created_at from tenants";
+    "id, name, mode, placement, region, timezone, version, created_at, config from tenants";
 
 pub fn insert(tenant: &Tenant) -> Step {
     Step::one(
@@ -27,15 +27,21 @@ pub fn insert(tenant: &Tenant) -> Step {
 /// Writes the changeable columns if the row still has the version before `tenant.version`.
 pub fn update(tenant: &Tenant) -> Step {
     Step::one(
-        "update tenants set name = $2, timezone = $3, version = $4
+        "update tenants set name = $2, timezone = $3, version = $4, config = $5
          where id = $1 and version = $4 - 1",
         vec![
             tenant.id.0.into(),
             tenant.name.clone().into(),
             tenant.timezone.clone().into(),
             tenant.version.into(),
+            config_text(tenant).into(),
         ],
     )
+}
+
+fn config_text(tenant: &Tenant) -> String {
+    serde_json::to_string(&tenant.config)
+        .unwrap_or_else(|error| unreachable!("plain data: {error}"))
 }
 
 /// Writes the tenant's configuration, a JSON object. Goes with [`update`], which counts versions.
@@ -61,6 +67,18 @@ pub async fn first(db: &dyn Backend, limit: i64) -> Result<Vec<Tenant>, StoreErr
     db.query("tenants", &sql, &[limit.into()]).await?.iter().map(read).collect()
 }
 
+/// Newest first, of the ids from `from` on and below `before`.
+pub async fn list(
+    db: &dyn Backend,
+    from: TenantId,
+    before: TenantId,
+    limit: i64,
+) -> Result<Vec<Tenant>, StoreError> {
+    let sql = format!("select {COLUMNS} where id >= $1 and id < $2 order by id desc limit $3");
+    let params = [from.0.into(), before.0.into(), limit.into()];
+    db.query("tenants", &sql, &params).await?.iter().map(read).collect()
+}
+
 fn read(row: &Row) -> Result<Tenant, StoreError> {
     Ok(Tenant {
         id: TenantId(row.id(0)?),
@@ -71,5 +89,6 @@ fn read(row: &Row) -> Result<Tenant, StoreError> {
         timezone: row.text(5)?.to_owned(),
         version: row.int(6)?,
         created_at: row.time(7)?,
+        config: row.json(8)?,
     })
 }

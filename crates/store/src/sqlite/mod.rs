@@ -163,6 +163,7 @@ mod tests {
             placement: Placement::User,
             region: None,
             timezone: "UTC".into(),
+            config: caudal_domain::TenantConfig::default(),
             version: 1,
             created_at: Timestamp::default(),
         };

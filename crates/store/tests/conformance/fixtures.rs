@@ -88,6 +88,7 @@ pub fn new_tenant(stage: &Stage, name: &str) -> Tenant {
         placement: Placement::User,
         region: None,
         timezone: "UTC".into(),
+        config: caudal_domain::TenantConfig::default(),
         version: 1,
         created_at: START,
     }

@@ -18,6 +18,7 @@ pub async fn round_trip(stage: &Stage) {
         placement: Placement::Tenant,
         region: Some("eu-west".into()),
         timezone: "Europe/Berlin".into(),
+        config: caudal_domain::TenantConfig::default(),
         ..new_tenant(stage, "Größe & Söhne 💶")
     };
     let plain = new_tenant(stage, "Plain");
