@@ -26,15 +26,15 @@ pub mod transfer;
 pub mod user;
 pub mod wallet;
 
-pub use account::{Account, AccountKind, AccountStatus};
+pub use account::{Account, AccountKind, AccountStatus, Chart};
 pub use audit::{Actor, AuditRecord};
 pub use code::CodePurpose;
 pub use event::Event;
 pub use id::{
     AccountId, ApiKeyId, AuditId, Bucket, DeliveryId, DisputeId, EventId, FraudRuleId,
-    GatewayAccountId, IdSource, MailId, NotificationId, PaymentId, PaymentTypeId, PayoutId, QuoteId,
-    RefundId, RoleId, SagaId, ScheduleId, ServiceAccountId, SessionId, TenantId, TransferId,
-    UploadId, UserId, WebhookEndpointId,
+    GatewayAccountId, IdSource, MailId, NotificationId, PaymentId, PaymentTypeId, PayoutId,
+    QuoteId, RefundId, RoleId, SagaId, ScheduleId, ServiceAccountId, SessionId, TenantId,
+    TransferId, UploadId, UserId, WebhookEndpointId,
 };
 pub use key::{Fingerprint, ReceiptKey};
 pub use mail::{Mail, MailTemplate};

@@ -20,10 +20,54 @@ pub enum TransferKind {
     Fund = 1,
     Withdrawal = 2,
     Reversal = 3,
+    /// For a payment: from a payer's wallet, or from a gateway.
+    Payment = 4,
+    /// Gives a payment back, wholly or in part.
+    Refund = 5,
+    /// Money of a payment that its payer's bank has taken back.
+    Chargeback = 6,
+    /// To a holder's bank.
+    Payout = 7,
+    /// The bank has confirmed payouts.
+    PayoutSettled = 8,
+    /// What a gateway owed has come to the bank.
+    GatewaySettlement = 9,
+    /// The tenant bears what a wallet owes.
+    WriteOff = 10,
+    /// The tenant bears a dispute that was lost.
+    DisputeLost = 11,
+    /// From the bank to the treasury.
+    BankIn = 12,
+    /// From the treasury to the bank.
+    BankOut = 13,
+    /// One currency's side of an exchange.
+    Exchange = 14,
+    /// A charge besides payments.
+    Fee = 15,
+    /// From the unapplied money to whom it belongs.
+    Applied = 16,
 }
 
 impl TransferKind {
-    pub const ALL: [Self; 4] = [Self::Transfer, Self::Fund, Self::Withdrawal, Self::Reversal];
+    pub const ALL: [Self; 17] = [
+        Self::Transfer,
+        Self::Fund,
+        Self::Withdrawal,
+        Self::Reversal,
+        Self::Payment,
+        Self::Refund,
+        Self::Chargeback,
+        Self::Payout,
+        Self::PayoutSettled,
+        Self::GatewaySettlement,
+        Self::WriteOff,
+        Self::DisputeLost,
+        Self::BankIn,
+        Self::BankOut,
+        Self::Exchange,
+        Self::Fee,
+        Self::Applied,
+    ];
 
     pub fn from_code(code: i16) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| *kind as i16 == code)
@@ -35,7 +79,26 @@ impl TransferKind {
             Self::Fund => "fund",
             Self::Withdrawal => "withdrawal",
             Self::Reversal => "reversal",
+            Self::Payment => "payment",
+            Self::Refund => "refund",
+            Self::Chargeback => "chargeback",
+            Self::Payout => "payout",
+            Self::PayoutSettled => "payout_settled",
+            Self::GatewaySettlement => "gateway_settlement",
+            Self::WriteOff => "write_off",
+            Self::DisputeLost => "dispute_lost",
+            Self::BankIn => "bank_in",
+            Self::BankOut => "bank_out",
+            Self::Exchange => "exchange",
+            Self::Fee => "fee",
+            Self::Applied => "applied",
         }
+    }
+
+    /// Gives back another transfer, and can itself be undone: the gateway refused the refund, the
+    /// dispute was won.
+    pub fn is_undoable_return(self) -> bool {
+        matches!(self, Self::Refund | Self::Chargeback)
     }
 }
 
@@ -100,11 +163,19 @@ pub struct Leg {
     pub captured: i64,
     /// Part that later reversals gave back.
     pub reversed: i64,
+    /// Part of what the payee got that is not there to spend yet.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub pending: i64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_zero(amount: &i64) -> bool {
+    *amount == 0
 }
 
 impl Leg {
     pub fn new(from: AccountId, to: AccountId, amount: i64) -> Self {
-        Self { from, to, amount, captured: 0, reversed: 0 }
+        Self { from, to, amount, captured: 0, reversed: 0, pending: 0 }
     }
 }
 
@@ -127,6 +198,9 @@ pub struct Transfer {
     /// Asked as a hold first.
     pub hold: bool,
     pub expires_at: Option<Timestamp>,
+    /// When what is pending on its legs may be spent; `None` when nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub available_at: Option<Timestamp>,
     pub reference: Option<String>,
     pub metadata: Metadata,
     /// The transfer that this one gives back, wholly or in part.
@@ -143,14 +217,27 @@ impl Transfer {
         }
     }
 
-    /// The transfer as its maker first saw it: what a replay of the creation repeats.
+    /// What is not there to spend yet.
+    pub fn pending(&self) -> i64 {
+        self.legs.iter().map(|leg| leg.pending).sum()
+    }
+
+    /// What has moved so far.
+    pub fn moved(&self) -> i64 {
+        if self.hold { self.amount_captured } else { self.amount }
+    }
+
+    /// The transfer as its maker first saw it: what a replay of the creation repeats. What is
+    /// pending is left out: it passes by itself.
     pub fn as_created(mut self) -> Self {
         self.status = if self.hold { TransferStatus::Held } else { TransferStatus::Posted };
         self.amount_captured = 0;
         self.amount_reversed = 0;
+        self.available_at = None;
         for leg in &mut self.legs {
             leg.captured = 0;
             leg.reversed = 0;
+            leg.pending = 0;
         }
         self
     }
@@ -167,5 +254,6 @@ pub struct Entry {
     pub amount: i64,
     pub balance_after: i64,
     pub held_after: i64,
+    pub pending_after: i64,
     pub created_at: Timestamp,
 }

@@ -30,6 +30,8 @@ struct EntryData {
     amount: i64,
     balance: i64,
     held: i64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pending: i64,
     version: i64,
 }
 
@@ -40,9 +42,15 @@ impl From<&Entry> for EntryData {
             amount: entry.amount,
             balance: entry.balance_after,
             held: entry.held_after,
+            pending: entry.pending_after,
             version: entry.version,
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_zero(amount: &i64) -> bool {
+    *amount == 0
 }
 
 #[derive(Serialize)]
@@ -94,7 +102,7 @@ fn kind_of(movement: &Movement, transfer: &Transfer) -> &'static str {
         _ => match transfer.kind {
             TransferKind::Fund => kinds::WALLET_FUNDED,
             TransferKind::Withdrawal => kinds::WALLET_DEDUCTED,
-            TransferKind::Transfer | TransferKind::Reversal => kinds::TRANSFER_COMPLETED,
+            _ => kinds::TRANSFER_COMPLETED,
         },
     }
 }

@@ -47,7 +47,7 @@ impl<'b> Draft<'b> {
         }
     }
 
-    /// Adds `amount` (signed) to the total and `held` (signed) to what is held, as one entry.
+    /// Adds the change to the total, to what is held and to what is pending, as one entry.
     pub fn enter(
         &mut self,
         id: AccountId,
@@ -58,12 +58,15 @@ impl<'b> Draft<'b> {
         let account = self.account(id)?;
         let total = within_limit(account.total, change.amount);
         let held = within_limit(account.held, change.held);
-        let (Some(total), Some(held)) = (total, held) else {
+        let pending = within_limit(account.pending, change.pending);
+        let (Some(total), Some(held), Some(pending)) = (total, held, pending) else {
             return Err(Refusal::BalanceLimit { account: id });
         };
         assert!(held >= 0, "{id}: more released than held");
+        assert!(pending >= 0, "{id}: more made available than was pending");
         account.total = total;
         account.held = held;
+        account.pending = pending;
         account.version += 1;
         account.updated_at = now;
         let entry = Entry {
@@ -73,6 +76,7 @@ impl<'b> Draft<'b> {
             amount: change.amount,
             balance_after: total,
             held_after: held,
+            pending_after: pending,
             created_at: now,
         };
         self.entries.push(entry);
@@ -84,10 +88,12 @@ impl<'b> Draft<'b> {
     }
 }
 
-/// What one entry changes, both signed.
+/// What one entry changes, all signed.
+#[derive(Default)]
 pub(crate) struct Change {
     pub amount: i64,
     pub held: i64,
+    pub pending: i64,
 }
 
 /// A balance stays within ±(2^53 − 1), so that every JSON reader holds it exactly.

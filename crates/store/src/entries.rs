@@ -11,7 +11,8 @@ pub async fn list(
     before_version: i64,
     limit: i64,
 ) -> Result<Vec<Entry>, StoreError> {
-    let sql = "select version, transfer_id, amount, balance_after, held_after, created_at
+    let sql = "select version, transfer_id, amount, balance_after, held_after,
+           pending_after, created_at
          from entries where bucket = $1 and account_id = $2 and version < $3
          order by version desc limit $4";
     let params = [
@@ -30,7 +31,8 @@ pub async fn list(
                 amount: row.int(2)?,
                 balance_after: row.int(3)?,
                 held_after: row.int(4)?,
-                created_at: row.time(5)?,
+                pending_after: row.int(5)?,
+                created_at: row.time(6)?,
             })
         })
         .collect()

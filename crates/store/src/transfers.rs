@@ -5,22 +5,53 @@ use caudal_domain::{
     TransferStatus, text::Metadata,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Backend, Row, StoreError, Value};
 
 /// In the order of [`read`].
 pub(crate) const COLUMNS: &str = "t.id, t.tenant_id, t.kind, t.status, t.currency, t.from_id, \
      t.to_id, t.amount, t.amount_captured, t.amount_reversed, t.legs, t.expires_at, t.reference, \
-     t.metadata, t.reverses, t.created_at";
+     t.metadata, t.reverses, t.created_at, t.available_at";
 
-/// `[from, to, amount, captured, reversed]`; only transfers of several legs store it.
-type StoredLeg = (AccountId, AccountId, i64, i64, i64);
+/// `[from, to, amount, captured, reversed]`, and what is pending where something is. Only
+/// transfers of several legs, or with something pending, store it.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum StoredLeg {
+    Pending(AccountId, AccountId, i64, i64, i64, i64),
+    Plain(AccountId, AccountId, i64, i64, i64),
+}
+
+impl From<&Leg> for StoredLeg {
+    fn from(leg: &Leg) -> Self {
+        let Leg { from, to, amount, captured, reversed, pending } = *leg;
+        match pending {
+            0 => Self::Plain(from, to, amount, captured, reversed),
+            _ => Self::Pending(from, to, amount, captured, reversed, pending),
+        }
+    }
+}
+
+impl From<StoredLeg> for Leg {
+    fn from(leg: StoredLeg) -> Self {
+        let (from, to, amount, captured, reversed, pending) = match leg {
+            StoredLeg::Plain(from, to, amount, captured, reversed) => {
+                (from, to, amount, captured, reversed, 0)
+            }
+            StoredLeg::Pending(from, to, amount, captured, reversed, pending) => {
+                (from, to, amount, captured, reversed, pending)
+            }
+        };
+        Self { from, to, amount, captured, reversed, pending }
+    }
+}
 
 pub(crate) fn legs_text(transfer: &Transfer) -> Option<String> {
-    if transfer.legs.len() == 1 {
+    if let [Leg { pending: 0, .. }] = transfer.legs[..] {
         return None;
     }
-    let legs: Vec<StoredLeg> =
-        transfer.legs.iter().map(|l| (l.from, l.to, l.amount, l.captured, l.reversed)).collect();
+    let legs: Vec<StoredLeg> = transfer.legs.iter().map(StoredLeg::from).collect();
     serde_json::to_string(&legs).ok()
 }
 
@@ -30,19 +61,9 @@ pub(crate) fn read(row: &Row) -> Result<Transfer, StoreError> {
     let legs = match row.opt_text(10)? {
         None => {
             let (from, to) = (AccountId(row.id(5)?), AccountId(row.id(6)?));
-            vec![Leg { from, to, amount, captured, reversed }]
+            vec![Leg { from, to, amount, captured, reversed, pending: 0 }]
         }
-        Some(_) => row
-            .json::<Vec<StoredLeg>>(10)?
-            .into_iter()
-            .map(|(from, to, amount, captured, reversed)| Leg {
-                from,
-                to,
-                amount,
-                captured,
-                reversed,
-            })
-            .collect(),
+        Some(_) => row.json::<Vec<StoredLeg>>(10)?.into_iter().map(Leg::from).collect(),
     };
     let expires_at = row.opt_time(11)?;
     Ok(Transfer {
@@ -57,6 +78,7 @@ pub(crate) fn read(row: &Row) -> Result<Transfer, StoreError> {
         amount_reversed: reversed,
         hold: expires_at.is_some(),
         expires_at,
+        available_at: row.opt_time(16)?,
         reference: row.opt_text(12)?.map(str::to_owned),
         metadata: match row.opt_text(13)? {
             Some(_) => row.json(13)?,
@@ -118,10 +140,11 @@ pub async fn list(db: &dyn Backend, filter: &Filter) -> Result<Vec<Transfer>, St
 
 /// Whether no earlier entry of the wallet is of the same transfer, told mostly from the entry
 /// before: entries of one posting follow each other, a payer's first entry sets money aside, and
-/// a payee's holds all that was captured. Only parts of a hold are looked for further back.
+/// a payee's holds all that was captured; an entry that only makes money available is never the
+/// first. Only parts of a hold are looked for further back.
 const IS_FIRST: &str = "cast(case
        when p.transfer_id = e.transfer_id then 0
-       when t.expires_at is null then 1
+       when t.expires_at is null and e.amount <> 0 then 1
        when e.amount < 0 then 0
        when e.amount = 0 and e.held_after > coalesce(p.held_after, 0) then 1
        when e.amount = 0 then 0
@@ -149,9 +172,9 @@ pub async fn list_of_wallet(
     let params =
         [i64::from(wallet.bucket().0).into(), wallet.0.into(), before_version.into(), limit.into()];
     let rows = db.query("transfers", &sql, &params).await?;
-    let part = |row: &Row| match row.int(17)? {
-        0 => Ok((row.int(16)?, None)),
-        _ => Ok((row.int(16)?, Some(read(row)?))),
+    let part = |row: &Row| match row.int(18)? {
+        0 => Ok((row.int(17)?, None)),
+        _ => Ok((row.int(17)?, Some(read(row)?))),
     };
     rows.iter().map(part).collect()
 }
@@ -167,6 +190,32 @@ pub async fn expired(
          order by t.expires_at limit $2"
     );
     db.query("transfers", &sql, &[now.into(), limit.into()]).await?.iter().map(read).collect()
+}
+
+/// Transfers whose pending money may be spent by now, earliest first.
+pub async fn due_available(
+    db: &dyn Backend,
+    now: Timestamp,
+    limit: i64,
+) -> Result<Vec<Transfer>, StoreError> {
+    let sql = format!(
+        "select {COLUMNS} from transfers t where t.available_at <= $1
+         order by t.available_at limit $2"
+    );
+    db.query("transfers", &sql, &[now.into(), limit.into()]).await?.iter().map(read).collect()
+}
+
+/// Every transfer of the ids from `from` on with something pending, for the proof of it.
+pub async fn pending(
+    db: &dyn Backend,
+    from: u128,
+    limit: i64,
+) -> Result<Vec<Transfer>, StoreError> {
+    let sql = format!(
+        "select {COLUMNS} from transfers t where t.available_at is not null and t.id > $1
+         order by t.id limit $2"
+    );
+    db.query("transfers", &sql, &[from.into(), limit.into()]).await?.iter().map(read).collect()
 }
 
 /// Every open hold of the ids from `from` on, for the proof of what is held.

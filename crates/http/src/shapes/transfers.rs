@@ -411,6 +411,7 @@ mod tests {
             amount_reversed: 0,
             hold: false,
             expires_at: None,
+            available_at: None,
             reference: None,
             metadata: Metadata::default(),
             reverses: None,

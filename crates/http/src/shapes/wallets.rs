@@ -288,6 +288,7 @@ mod tests {
             amount: 5,
             balance_after: 5,
             held_after: 0,
+            pending_after: 0,
             created_at: Timestamp::default(),
         };
         assert_fields(&EntryShape::from(&entry));

@@ -88,10 +88,10 @@ fn capture_leg(
     freed: i64,
 ) -> Result<(), Refusal> {
     if freed > 0 {
-        draft.enter(leg.from, id, Change { amount: -taken, held: -freed })?;
+        draft.enter(leg.from, id, Change { amount: -taken, held: -freed, ..Change::default() })?;
     }
     if taken > 0 {
-        draft.enter(leg.to, id, Change { amount: taken, held: 0 })?;
+        draft.enter(leg.to, id, Change { amount: taken, ..Change::default() })?;
     }
     Ok(())
 }

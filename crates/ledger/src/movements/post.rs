@@ -52,6 +52,7 @@ pub(crate) fn decide(
             HoldUntil::Seconds(seconds) => book.now().plus_seconds(seconds),
             HoldUntil::At(at) => at,
         }),
+        available_at: None,
         reference: new.reference.clone(),
         metadata: new.metadata.clone(),
         reverses: None,
@@ -97,11 +98,11 @@ fn total_of(legs: &[Leg]) -> Result<i64, Refusal> {
 
 pub(super) fn move_money(draft: &mut Draft, id: TransferId, leg: &Leg) -> Result<(), Refusal> {
     draft.require_spendable(leg.from, leg.amount)?;
-    draft.enter(leg.from, id, Change { amount: -leg.amount, held: 0 })?;
-    draft.enter(leg.to, id, Change { amount: leg.amount, held: 0 })
+    draft.enter(leg.from, id, Change { amount: -leg.amount, ..Change::default() })?;
+    draft.enter(leg.to, id, Change { amount: leg.amount, ..Change::default() })
 }
 
 fn hold(draft: &mut Draft, id: TransferId, leg: &Leg) -> Result<(), Refusal> {
     draft.require_spendable(leg.from, leg.amount)?;
-    draft.enter(leg.from, id, Change { amount: 0, held: leg.amount })
+    draft.enter(leg.from, id, Change { held: leg.amount, ..Change::default() })
 }

@@ -43,7 +43,7 @@ fn release(
     for leg in &transfer.legs {
         let open = leg.amount - leg.captured;
         if open > 0 {
-            draft.enter(leg.from, id, Change { amount: 0, held: -open })?;
+            draft.enter(leg.from, id, Change { held: -open, ..Change::default() })?;
         }
     }
     let accepted = draft.accept();

@@ -58,6 +58,7 @@ pub(crate) fn decide(
         amount_reversed: 0,
         hold: false,
         expires_at: None,
+        available_at: None,
         reference: original.reference.clone(),
         metadata: Default::default(),
         reverses: Some(original.id),

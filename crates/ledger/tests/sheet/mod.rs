@@ -341,6 +341,6 @@ fn in_words(refusal: &Refusal) -> String {
             format!("insufficient_funds {} {spendable} of {needed}", name_of(*account))
         }
         R::BalanceLimit { account } => format!("balance_limit {}", name_of(*account)),
-        R::IdempotencyMismatch | R::Conflict | R::Rejected => refusal.code().into(),
+        other => other.code().into(),
     }
 }

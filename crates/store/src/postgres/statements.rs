@@ -84,21 +84,23 @@ const UPDATE_ACCOUNTS: &str = "update accounts a set status = u.status, floor = 
 
 const INSERT_TRANSFERS: &str = "insert into transfers (bucket, id, tenant_id, kind, status,
        currency, from_id, to_id, amount, amount_captured, amount_reversed, legs, expires_at,
-       reference, metadata, reverses, created_at)
-     select u.*, $17 from unnest($1::int2[], $2::uuid[], $3::uuid[], $4::int2[], $5::int2[],
+       reference, metadata, reverses, available_at, created_at)
+     select u.*, $18 from unnest($1::int2[], $2::uuid[], $3::uuid[], $4::int2[], $5::int2[],
        $6::text[], $7::uuid[], $8::uuid[], $9::int8[], $10::int8[], $11::int8[], $12::json[],
-       $13::timestamptz[], $14::text[], $15::json[], $16::uuid[]) u";
+       $13::timestamptz[], $14::text[], $15::json[], $16::uuid[],
+       $17::timestamptz[]) u";
 
 const UPDATE_TRANSFERS: &str = "update transfers t set status = u.status,
-       amount_captured = u.captured, amount_reversed = u.reversed, legs = u.legs
-     from unnest($1::int2[], $2::uuid[], $3::int2[], $4::int8[], $5::int8[], $6::json[])
-       u (bucket, id, status, captured, reversed, legs)
+       amount_captured = u.captured, amount_reversed = u.reversed, legs = u.legs,
+       available_at = u.available_at
+     from unnest($1::int2[], $2::uuid[], $3::int2[], $4::int8[], $5::int8[], $6::json[],
+       $7::timestamptz[]) u (bucket, id, status, captured, reversed, legs, available_at)
      where t.bucket = u.bucket and t.id = u.id";
 
 const INSERT_ENTRIES: &str = "insert into entries (bucket, account_id, version, transfer_id,
-       amount, balance_after, held_after, created_at)
-     select u.*, $8 from unnest($1::int2[], $2::uuid[], $3::int8[], $4::uuid[], $5::int8[],
-       $6::int8[], $7::int8[]) u";
+       amount, balance_after, held_after, pending_after, created_at)
+     select u.*, $9 from unnest($1::int2[], $2::uuid[], $3::int8[], $4::uuid[], $5::int8[],
+       $6::int8[], $7::int8[], $8::int8[]) u";
 
 const INSERT_RECEIPTS: &str = "insert into receipts (generation, bucket, key, fingerprint,
        transfer_id, answer)

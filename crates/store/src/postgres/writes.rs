@@ -63,8 +63,9 @@ impl Target<'_> {
         let references: Vec<Option<&str>> = new.iter().map(|t| t.reference.as_deref()).collect();
         let labels: Vec<Option<Json>> = labels.iter().map(|m| m.as_deref().map(Json)).collect();
         let reverses: Vec<Option<Id>> = new.iter().map(|t| t.reverses.map(|id| Id(id.0))).collect();
+        let available: Vec<Option<Time>> = new.iter().map(|t| t.available_at.map(Time)).collect();
         let at = Time(writes.at);
-        let params: [&(dyn ToSql + Sync); 17] = [
+        let params: [&(dyn ToSql + Sync); 18] = [
             &buckets,
             &ids,
             &tenants,
@@ -81,6 +82,7 @@ impl Target<'_> {
             &references,
             &labels,
             &reverses,
+            &available,
             &at,
         ];
         self.client.execute(&self.statements.insert_transfers, &params).await.map(drop)
@@ -98,8 +100,10 @@ impl Target<'_> {
         let captured: Vec<i64> = changed.iter().map(|t| t.amount_captured).collect();
         let reversed: Vec<i64> = changed.iter().map(|t| t.amount_reversed).collect();
         let legs: Vec<Option<Json>> = legs.iter().map(|l| l.as_deref().map(Json)).collect();
-        let params: [&(dyn ToSql + Sync); 6] =
-            [&buckets, &ids, &statuses, &captured, &reversed, &legs];
+        let available: Vec<Option<Time>> =
+            changed.iter().map(|t| t.available_at.map(Time)).collect();
+        let params: [&(dyn ToSql + Sync); 7] =
+            [&buckets, &ids, &statuses, &captured, &reversed, &legs, &available];
         self.client.execute(&self.statements.update_transfers, &params).await.map(drop)
     }
 
@@ -115,9 +119,10 @@ impl Target<'_> {
         let amounts: Vec<i64> = entries.iter().map(|e| e.amount).collect();
         let balances: Vec<i64> = entries.iter().map(|e| e.balance_after).collect();
         let held: Vec<i64> = entries.iter().map(|e| e.held_after).collect();
+        let pending: Vec<i64> = entries.iter().map(|e| e.pending_after).collect();
         let at = Time(writes.at);
-        let params: [&(dyn ToSql + Sync); 8] =
-            [&buckets, &accounts, &versions, &transfers, &amounts, &balances, &held, &at];
+        let params: [&(dyn ToSql + Sync); 9] =
+            [&buckets, &accounts, &versions, &transfers, &amounts, &balances, &held, &pending, &at];
         self.client.execute(&self.statements.insert_entries, &params).await.map(drop)
     }
 

@@ -134,8 +134,8 @@ fn insert_transfers(connection: &Connection, transfers: &[Transfer]) -> Result<(
     let mut insert = connection.prepare_cached(
         "insert into transfers (bucket, id, tenant_id, kind, status, currency, from_id, to_id,
          amount, amount_captured, amount_reversed, legs, expires_at, reference, metadata, reverses,
-         created_at) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,
-         ?17)",
+         available_at, created_at) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
+         ?14, ?15, ?16, ?17, ?18)",
     )?;
     for transfer in transfers {
         let Some(leg) = transfer.legs.first() else {
@@ -158,6 +158,7 @@ fn insert_transfers(connection: &Connection, transfers: &[Transfer]) -> Result<(
             transfer.reference,
             metadata_text(&transfer.metadata),
             transfer.reverses.map(|id| blob(id.0)),
+            transfer.available_at.map(|at| at.micros()),
             transfer.created_at.micros(),
         ])?;
     }
@@ -166,8 +167,8 @@ fn insert_transfers(connection: &Connection, transfers: &[Transfer]) -> Result<(
 
 fn update_transfers(connection: &Connection, transfers: &[Transfer]) -> Result<(), StoreError> {
     let mut update = connection.prepare_cached(
-        "update transfers set status = ?2, amount_captured = ?3, amount_reversed = ?4, legs = ?5
-         where id = ?1",
+        "update transfers set status = ?2, amount_captured = ?3, amount_reversed = ?4, legs = ?5,
+         available_at = ?6 where id = ?1",
     )?;
     for transfer in transfers {
         let rows = update.execute(params![
@@ -176,6 +177,7 @@ fn update_transfers(connection: &Connection, transfers: &[Transfer]) -> Result<(
             transfer.amount_captured,
             transfer.amount_reversed,
             legs_text(transfer),
+            transfer.available_at.map(|at| at.micros()),
         ])?;
         one(rows, "transfers")?;
     }
@@ -185,7 +187,7 @@ fn update_transfers(connection: &Connection, transfers: &[Transfer]) -> Result<(
 fn insert_entries(connection: &Connection, entries: &[Entry]) -> Result<(), StoreError> {
     let mut insert = connection.prepare_cached(
         "insert into entries (bucket, account_id, version, transfer_id, amount, balance_after,
-         held_after, created_at) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+         held_after, pending_after, created_at) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?;
     for entry in entries {
         insert.execute(params![
@@ -196,6 +198,7 @@ fn insert_entries(connection: &Connection, entries: &[Entry]) -> Result<(), Stor
             entry.amount,
             entry.balance_after,
             entry.held_after,
+            entry.pending_after,
             entry.created_at.micros(),
         ])?;
     }

@@ -9,6 +9,7 @@ use crate::StoreError;
 const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_heart", include_str!("../../migrations/sqlite/0001_heart.sql")),
     ("0002_people", include_str!("../../migrations/sqlite/0002_people.sql")),
+    ("0003_pending", include_str!("../../migrations/sqlite/0003_pending.sql")),
 ];
 
 /// Runs what has not run yet, each in a transaction of its own.

@@ -24,6 +24,7 @@ pub async fn by_page(stage: &Stage) {
         amount: -4,
         balance_after: 90,
         held_after: 0,
+        pending_after: 0,
         created_at: seconds(4),
     };
     assert_eq!(page[0], last);

@@ -1,10 +1,10 @@
 //! The schema comes up once and stays.
 
-use caudal_domain::{ApiKeyId, access::ApiKey};
-use caudal_store::{api_keys, tenants, wallets};
+use caudal_domain::{AccountId, ApiKeyId, TransferId, access::ApiKey};
+use caudal_store::{api_keys, entries, tenants, transfers, wallets};
 
 use super::{
-    fixtures::{done, funded, new_tenant},
+    fixtures::{done, new_tenant, wallet},
     stage::{START, Stage},
 };
 
@@ -14,7 +14,7 @@ pub async fn migrating_again_does_nothing(stage: &Stage) {
     // A step that is not on record is pending again.
     stage.raw("delete from schema_migrations").await;
     let pending = stage.store.pending_migrations().await.unwrap();
-    assert_eq!(pending, ["0001_heart", "0002_people"]);
+    assert_eq!(pending, ["0001_heart", "0002_people", "0003_pending"]);
 }
 
 pub async fn an_upgrade_keeps_rows(stage: &Stage) {
@@ -23,7 +23,9 @@ pub async fn an_upgrade_keeps_rows(stage: &Stage) {
     stage.store.create_partitions(START).await.unwrap();
     let acme = new_tenant(stage, "Acme");
     done(stage, vec![tenants::insert(&acme)]).await;
-    let wallet = funded(stage, acme.id, 5, 100).await;
+    let wallet = wallet(stage, acme.id, 5).await;
+    let paid = TransferId(stage.id(START, 5));
+    stage.raw(&old_books(stage, wallet, paid)).await;
     let key = ApiKey {
         id: ApiKeyId(stage.id(START, 3)),
         tenant: acme.id,
@@ -44,14 +46,33 @@ pub async fn an_upgrade_keeps_rows(stage: &Stage) {
         ))
         .await;
 
-    assert_eq!(stage.store.pending_migrations().await.unwrap(), ["0002_people"]);
-    assert_eq!(stage.store.migrate(START).await.unwrap(), ["0002_people"]);
+    assert_eq!(stage.store.pending_migrations().await.unwrap(), ["0002_people", "0003_pending"]);
+    assert_eq!(stage.store.migrate(START).await.unwrap(), ["0002_people", "0003_pending"]);
     assert_eq!(stage.store.migrate(START).await.unwrap(), Vec::<String>::new());
     assert_eq!(tenants::find(db, acme.id).await.unwrap(), Some(acme.clone()));
     assert_eq!(tenants::find_config(db, acme.id).await.unwrap().as_deref(), Some("{}"));
     assert_eq!(api_keys::find_by_secret(db, 77).await.unwrap(), Some(key));
     let kept = wallets::find(db, acme.id, wallet).await.unwrap().expect("the wallet");
     assert_eq!(kept.account.total, 100);
+    let entry = entries::list(db, wallet, i64::MAX, 9).await.unwrap().remove(0);
+    assert_eq!((entry.balance_after, entry.pending_after, entry.transfer), (100, 0, paid));
+    let paid = transfers::find(db, acme.id, paid).await.unwrap().expect("the transfer");
+    assert_eq!((paid.amount, paid.available_at), (100, None));
+}
+
+/// A wallet's first money, as the first schema had it.
+fn old_books(stage: &Stage, wallet: AccountId, paid: TransferId) -> String {
+    let (wallet, paid) = (stage.literal(wallet.0), stage.literal(paid.0));
+    format!(
+        "insert into transfers (bucket, id, tenant_id, kind, status, currency, from_id, to_id,
+           amount, amount_captured, amount_reversed, created_at)
+         select bucket, {paid}, tenant_id, 1, 0, currency, id, id, 100, 0, 0, created_at
+         from wallets;
+         insert into entries (bucket, account_id, version, transfer_id, amount, balance_after,
+           held_after, created_at)
+         select bucket, id, 1, {paid}, 100, 100, 0, created_at from wallets;
+         update accounts set total = 100, version = 1 where id = {wallet};"
+    )
 }
 
 pub async fn partitions_are_made_once(stage: &Stage) {
