@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     extract::{FromRequestParts, Request},
-    http::{HeaderMap, header, request::Parts},
+    http::{Extensions, HeaderMap, header, request::Parts},
 };
 use caudal_service::{Caller, Origin, Service, ServiceError};
 
@@ -19,18 +19,45 @@ pub(crate) async fn authenticate(
     headers: &HeaderMap,
     origin: Origin,
 ) -> Result<Arc<Caller>, Problem> {
-    let secret = bearer(headers).ok_or(ServiceError::Unauthorized)?;
-    let known = service.authenticate(secret).await?;
+    let secret = bearer(headers).ok_or_else(no_credentials)?;
+    let known = match is_token(secret) {
+        true => service.authenticate_token(secret).await?,
+        false => service.authenticate(secret).await?,
+    };
     Ok(Arc::new(Caller::new(known, origin)))
+}
+
+/// Whether it is a JWT rather than a key's secret: those have no dots.
+fn is_token(secret: &str) -> bool {
+    secret.bytes().filter(|byte| *byte == b'.').count() == 2
+}
+
+fn no_credentials() -> Problem {
+    Problem { is_bad_token: false, ..ServiceError::Unauthorized.into() }
 }
 
 /// Where the request comes from.
 pub(crate) fn origin(request: &Request) -> Origin {
-    let id = request.extensions().get::<RequestId>();
-    let user_agent = request.headers().get(header::USER_AGENT);
+    read_origin(request.headers(), request.extensions())
+}
+
+/// For handlers of open routes.
+pub(crate) struct Whence(pub Origin);
+
+impl<S: Sync> FromRequestParts<S> for Whence {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Ok(Self(read_origin(&parts.headers, &parts.extensions)))
+    }
+}
+
+fn read_origin(headers: &HeaderMap, extensions: &Extensions) -> Origin {
+    let id = extensions.get::<RequestId>();
+    let user_agent = headers.get(header::USER_AGENT);
     let user_agent = user_agent.and_then(|value| value.to_str().ok());
     Origin {
-        address: request.extensions().get::<ClientAddress>().map(|address| address.0),
+        address: extensions.get::<ClientAddress>().map(|address| address.0),
         request_id: id.map_or("", RequestId::text).into(),
         user_agent: user_agent
             .map(|text| text[..text.floor_char_boundary(USER_AGENT_BYTES)].into()),

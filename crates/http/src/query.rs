@@ -124,6 +124,7 @@ pub(crate) enum List {
     Entries = 3,
     Transfers = 4,
     WalletTransfers = 5,
+    Sessions = 6,
 }
 
 impl List {

@@ -6,8 +6,9 @@
 
 use axum::{Router, http::StatusCode, middleware::from_fn_with_state};
 use caudal_domain::access::Scope::{
-    ApiKeysRead, ApiKeysWrite, EventsRead, Platform, TenantRead, TenantWrite, TransfersRead,
-    TransfersWrite, TreasuryFund, WalletsControl, WalletsRead, WalletsWrite,
+    ApiKeysRead, ApiKeysWrite, EventsRead, Platform, SessionsWrite, SigningKeysWrite, TenantRead,
+    TenantWrite, TransfersRead, TransfersWrite, TreasuryFund, WalletsControl, WalletsRead,
+    WalletsWrite,
 };
 
 use crate::{
@@ -15,10 +16,17 @@ use crate::{
     document::document,
     endpoint::{Access, Routes, delete, get, patch, post},
     frame::{frame, unknown_route, wrong_method},
-    routes::{api_keys, console, events, health, openapi, tenants, transfers, wallets},
+    routes::{
+        api_keys, console, events, health, openapi, sessions, signing_keys, tenants, transfers,
+        wallets,
+    },
     shapes::{
         NoFields,
         api_keys::{ApiKeyPatch, ApiKeyRequest, ApiKeyShape},
+        sessions::{
+            LoginRequest, LoginShape, LogoutRequest, RefreshRequest, SessionShape, TokensShape,
+        },
+        signing_keys::{RotatedKeyShape, RotationRequest},
         tenants::{TenantPatch, TenantRequest, TenantShape},
         transfers::{
             BatchRequest, BatchShape, CaptureRequest, ReverseRequest, TransferRequest,
@@ -63,7 +71,75 @@ fn framed(router: Router<Api>, api: Api) -> Router {
 
 fn public_routes(routes: Routes) -> Routes {
     let wallets = |routes| wallet_money_routes(wallet_routes(routes));
+    let routes = token_routes(session_routes(routes));
     transfer_routes(wallets(tenant_routes(event_routes(routes))))
+}
+
+fn token_routes(routes: Routes) -> Routes {
+    routes
+        .add(
+            get("/.well-known/jwks.json", Access::Open)
+                .summary("The public keys that verify access tokens (JWKS)")
+                .gives_text("application/json"),
+            signing_keys::jwks,
+        )
+        .add(
+            post("/api/v1/signing-keys/rotate", SigningKeysWrite)
+                .summary("Sign access tokens with a new key from now on")
+                .takes::<RotationRequest>()
+                .gives::<RotatedKeyShape<'_>>(OK)
+                .errors(&[409, 422])
+                .once(),
+            signing_keys::rotate,
+        )
+}
+
+fn session_routes(routes: Routes) -> Routes {
+    routes
+        .add(
+            post("/api/v1/auth/login", Access::Open)
+                .summary("Log in with a password; a second factor may be asked for")
+                .takes::<LoginRequest>()
+                .gives::<LoginShape<'_>>(OK)
+                .errors(&[401]),
+            sessions::login,
+        )
+        .add(
+            post("/api/v1/auth/refresh", Access::Open)
+                .summary("Get new tokens for a refresh token, which is used up")
+                .takes::<RefreshRequest>()
+                .gives::<TokensShape<'_>>(OK)
+                .errors(&[401]),
+            sessions::refresh,
+        )
+        .add(
+            post("/api/v1/auth/logout", Access::Open)
+                .summary("End the session of a refresh token, or of the access token")
+                .takes::<LogoutRequest>()
+                .gives_nothing(StatusCode::NO_CONTENT)
+                .errors(&[401, 403]),
+            sessions::logout,
+        )
+        .add(
+            get("/api/v1/users/me/sessions", Access::SignedIn)
+                .summary("List one's own sessions, newest first")
+                .lists::<SessionShape<'_>>(),
+            sessions::list,
+        )
+        .add(
+            delete("/api/v1/users/me/sessions/{id}", Access::SignedIn)
+                .summary("End one of one's own sessions")
+                .gives_nothing(StatusCode::NO_CONTENT)
+                .errors(&[404]),
+            sessions::revoke,
+        )
+        .add(
+            delete("/api/v1/users/{id}/sessions", SessionsWrite)
+                .summary("End all sessions of a user")
+                .gives_nothing(StatusCode::NO_CONTENT)
+                .errors(&[404]),
+            sessions::revoke_of_user,
+        )
 }
 
 fn event_routes(routes: Routes) -> Routes {

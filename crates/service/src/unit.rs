@@ -132,7 +132,7 @@ pub(crate) struct Subject<'a> {
     pub kind: &'static str,
     pub tenant: TenantId,
     pub id: u128,
-    pub text: &'a dyn std::fmt::Display,
+    pub text: &'a (dyn std::fmt::Display + Sync),
     pub at: Timestamp,
 }
 

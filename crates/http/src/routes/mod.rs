@@ -5,6 +5,8 @@ pub(crate) mod console;
 pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod openapi;
+pub(crate) mod sessions;
+pub(crate) mod signing_keys;
 pub(crate) mod tenants;
 pub(crate) mod transfers;
 pub(crate) mod wallets;
@@ -15,7 +17,7 @@ use axum::{
     extract::{FromRequestParts, Path},
     http::{HeaderMap, header, request::Parts},
 };
-use caudal_domain::{AccountId, ApiKeyId, TransferId};
+use caudal_domain::{AccountId, ApiKeyId, SessionId, TransferId, UserId};
 use caudal_service::Caller;
 
 use crate::{answer::is_match, auth::By, problem::Problem};
@@ -57,6 +59,14 @@ impl Named for AccountId {
 
 impl Named for TransferId {
     const NOUN: &'static str = "transfer";
+}
+
+impl Named for SessionId {
+    const NOUN: &'static str = "session";
+}
+
+impl Named for UserId {
+    const NOUN: &'static str = "user";
 }
 
 impl Named for ApiKeyId {

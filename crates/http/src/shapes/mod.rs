@@ -4,6 +4,8 @@
 
 pub(crate) mod api_keys;
 pub(crate) mod events;
+pub(crate) mod sessions;
+pub(crate) mod signing_keys;
 pub(crate) mod tenants;
 pub(crate) mod transfers;
 pub(crate) mod wallets;
