@@ -332,6 +332,7 @@ const HEEDED: &[&str] = &[
     kinds::USER_ERASED,
     kinds::PASSWORD_CHANGED,
     kinds::PASSWORD_RECOVERED,
+    kinds::SECOND_FACTOR_ENABLED,
     kinds::SESSION_REVOKED,
     kinds::SIGNING_KEY_ROTATED,
 ];

@@ -110,6 +110,15 @@ pub fn stepped_up(tenant: TenantId, id: SessionId, at: Timestamp) -> Step {
     )
 }
 
+/// The password was given again, in a session of somebody who has no second factor (any more).
+pub fn proven_by_password(tenant: TenantId, id: SessionId, at: Timestamp) -> Step {
+    Step::one(
+        "update sessions set auth_at = $3, second_factor_at = null
+         where id = $1 and tenant_id = $2 and revoked_at is null and expires_at > $3",
+        vec![id.0.into(), tenant.0.into(), at.into()],
+    )
+}
+
 /// Misses when it has been revoked before.
 pub fn revoke(tenant: TenantId, id: SessionId, at: Timestamp) -> Step {
     Step::one(
