@@ -197,6 +197,27 @@ impl AccountStatus {
     }
 }
 
+/// What the tier of a wallet's holder bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WalletLimit {
+    Balance,
+    /// What is taken from it in a day.
+    Day,
+    /// What is taken from it in a month.
+    Month,
+}
+
+impl WalletLimit {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Balance => "balance",
+            Self::Day => "spending a day",
+            Self::Month => "spending a month",
+        }
+    }
+}
+
 impl fmt::Display for AccountStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`id`] (an id says when and where its row lives), [`money`], [`time`], then the
 //! nouns: [`tenant`], [`account`], [`wallet`], [`transfer`], [`event`], and [`refusal`], the one
-//! list of reasons for which Caudal says no. People: [`user`], [`session`], [`role`],
+//! list of reasons for which Caudal says no. The customer's business: [`payment`]. People: [`user`], [`session`], [`role`],
 //! [`service_account`], [`access`] (what they may), [`code`],
 //! [`audit`] (what they did), [`mail`].
 
@@ -15,6 +15,7 @@ pub mod id;
 pub mod key;
 pub mod mail;
 pub mod money;
+pub mod payment;
 pub mod refusal;
 pub mod role;
 pub mod service_account;

@@ -5,7 +5,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{account::AccountStatus, id::AccountId, transfer::TransferStatus, user::UserStatus};
+use crate::{
+    account::{AccountStatus, WalletLimit},
+    id::AccountId,
+    payment::{DisputeStatus, PaymentStatus, PayoutStatus, RefundStatus},
+    transfer::TransferStatus,
+    user::UserStatus,
+};
 
 /// In order of precedence.
 #[derive(
@@ -25,6 +31,14 @@ pub enum Refusal {
     CurrencyMismatch { account: AccountId },
     #[error("the transfer is {status}")]
     TransferState { status: TransferStatus },
+    #[error("the payment is {}", .status.name())]
+    PaymentState { status: PaymentStatus },
+    #[error("the refund is {}", .status.name())]
+    RefundState { status: RefundStatus },
+    #[error("the dispute is {}", .status.name())]
+    DisputeState { status: DisputeStatus },
+    #[error("the payout is {}", .status.name())]
+    PayoutState { status: PayoutStatus },
     #[error("the hold has expired")]
     HoldExpired,
     #[error("{account} is closed")]
@@ -39,6 +53,16 @@ pub enum Refusal {
     AmountExceedsHeld { left: i64 },
     #[error("only {left} minor units of the transfer can still be reversed")]
     AmountExceedsReversible { left: i64 },
+    #[error("only {left} minor units of the payment can still be captured")]
+    AmountExceedsAuthorized { left: i64 },
+    #[error("only {left} minor units of the payment can still be given back")]
+    AmountExceedsRefundable { left: i64 },
+    #[error("only {left} minor units are owed and can be written off")]
+    AmountExceedsArrears { left: i64 },
+    #[error("the amount is worth nothing in the other currency")]
+    ExchangeTooSmall,
+    #[error("{account}: the limit on its {} leaves {left} minor units", .limit.name())]
+    LimitReached { account: AccountId, limit: WalletLimit, left: i64 },
     #[error("{account} has {spendable} minor units to spend, {needed} are needed")]
     InsufficientFunds { account: AccountId, spendable: i64, needed: i64 },
     #[error("the balance of {account} would pass ±(2^53−1) minor units")]
@@ -69,6 +93,10 @@ impl Refusal {
             Self::Conflict => "conflict",
             Self::CurrencyMismatch { .. } => "currency_mismatch",
             Self::TransferState { .. } => "transfer_state",
+            Self::PaymentState { .. } => "payment_state",
+            Self::RefundState { .. } => "refund_state",
+            Self::DisputeState { .. } => "dispute_state",
+            Self::PayoutState { .. } => "payout_state",
             Self::HoldExpired => "transfer_state",
             Self::WalletClosed { .. } => "wallet_closed",
             Self::WalletFrozen { .. } => "wallet_frozen",
@@ -76,6 +104,11 @@ impl Refusal {
             Self::WalletNotEmpty { .. } => "wallet_state",
             Self::AmountExceedsHeld { .. } => "amount_exceeds_held",
             Self::AmountExceedsReversible { .. } => "amount_exceeds_reversible",
+            Self::AmountExceedsAuthorized { .. } => "amount_exceeds_authorized",
+            Self::AmountExceedsRefundable { .. } => "amount_exceeds_refundable",
+            Self::AmountExceedsArrears { .. } => "amount_exceeds_arrears",
+            Self::ExchangeTooSmall => "exchange_too_small",
+            Self::LimitReached { .. } => "limit_reached",
             Self::InsufficientFunds { .. } => "insufficient_funds",
             Self::BalanceLimit { .. } => "balance_limit",
             Self::PasswordCompromised => "password_compromised",

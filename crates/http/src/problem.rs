@@ -177,6 +177,10 @@ fn status_of(refusal: &Refusal) -> StatusCode {
         | Refusal::WalletNotEmpty { .. }
         | Refusal::TransferState { .. }
         | Refusal::HoldExpired
+        | Refusal::PaymentState { .. }
+        | Refusal::RefundState { .. }
+        | Refusal::DisputeState { .. }
+        | Refusal::PayoutState { .. }
         | Refusal::EmailTaken
         | Refusal::UserState { .. }
         | Refusal::LastOwner
@@ -187,6 +191,11 @@ fn status_of(refusal: &Refusal) -> StatusCode {
         | Refusal::IdempotencyMismatch
         | Refusal::AmountExceedsHeld { .. }
         | Refusal::AmountExceedsReversible { .. }
+        | Refusal::AmountExceedsAuthorized { .. }
+        | Refusal::AmountExceedsRefundable { .. }
+        | Refusal::AmountExceedsArrears { .. }
+        | Refusal::ExchangeTooSmall
+        | Refusal::LimitReached { .. }
         | Refusal::BalanceLimit { .. }
         | Refusal::PasswordCompromised
         | Refusal::Rejected => StatusCode::UNPROCESSABLE_ENTITY,
