@@ -188,6 +188,9 @@ fn errors(endpoint: &Endpoint) -> Vec<u16> {
     if endpoint.access != Access::Open {
         errors.extend([401, 403]);
     }
+    if endpoint.access != Access::Open || endpoint.method == HttpMethod::Post {
+        errors.push(429);
+    }
     if endpoint.takes.is_some() {
         errors.extend([408, 413, 415]);
     }

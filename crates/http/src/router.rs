@@ -4,6 +4,8 @@
 //! for, unknown query parameters are refused, answers are measured and the OpenAPI document is
 //! written, all from that line.
 
+mod second_factor;
+
 use axum::{Router, http::StatusCode, middleware::from_fn_with_state};
 use caudal_domain::access::Scope::{
     ApiKeysRead, ApiKeysWrite, EventsRead, Platform, SessionsWrite, SigningKeysWrite, TenantRead,
@@ -11,6 +13,7 @@ use caudal_domain::access::Scope::{
     WalletsWrite,
 };
 
+use self::second_factor::second_factor_routes;
 use crate::{
     api::Api,
     document::document,
@@ -71,7 +74,7 @@ fn framed(router: Router<Api>, api: Api) -> Router {
 
 fn public_routes(routes: Routes) -> Routes {
     let wallets = |routes| wallet_money_routes(wallet_routes(routes));
-    let routes = token_routes(session_routes(routes));
+    let routes = second_factor_routes(token_routes(session_routes(routes)));
     transfer_routes(wallets(tenant_routes(event_routes(routes))))
 }
 

@@ -24,6 +24,7 @@ mod personal;
 pub mod rebuild;
 pub mod reconcile;
 pub mod roles;
+pub mod reseal;
 pub mod second_factor;
 pub mod service_accounts;
 pub mod sessions;

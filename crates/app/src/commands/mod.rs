@@ -3,6 +3,7 @@
 
 mod bench;
 mod doctor;
+mod keys;
 mod partitions;
 mod prove;
 mod schema;
@@ -43,6 +44,9 @@ enum Command {
     Reconcile(prove::Args),
     /// Works balances out again from the events and compares; exit 1 on any difference.
     Rebuild,
+    /// Keys that sign and seal.
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// Prints the effective configuration without secrets.
     Config(ConfigArgs),
     /// Checks a deployment from inside.
@@ -66,6 +70,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Bench(args) => bench::run(&settings, *args).await,
         Command::Reconcile(args) => prove::reconcile(&settings, &args).await,
         Command::Rebuild => prove::rebuild(&settings).await,
+        Command::Keys(keys) => keys::run(&settings, &keys).await,
         Command::Config(args) => {
             if !args.check {
                 say(format_args!("{settings}"))?;

@@ -5,6 +5,7 @@ pub(crate) mod console;
 pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod openapi;
+pub(crate) mod second_factor;
 pub(crate) mod sessions;
 pub(crate) mod signing_keys;
 pub(crate) mod tenants;

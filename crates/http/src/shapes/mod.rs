@@ -4,6 +4,7 @@
 
 pub(crate) mod api_keys;
 pub(crate) mod events;
+pub(crate) mod second_factor;
 pub(crate) mod sessions;
 pub(crate) mod signing_keys;
 pub(crate) mod tenants;
