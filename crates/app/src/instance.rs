@@ -48,6 +48,8 @@ impl Instance {
         if settings.roles.contains(&Role::Workers) {
             instance.workers = caudal_workers::start(&parts, &instance.stop);
         }
+        let (service, stop) = (instance.service.clone(), instance.stop.clone());
+        instance.workers.spawn(caudal_workers::forget_changes(service, stop));
         Ok(instance)
     }
 

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use caudal_domain::Clock;
-use caudal_identity::{HashSettings, Hasher, SigningAlgorithm, Vault};
+use caudal_identity::{
+    HashSettings, Hasher, SigningAlgorithm, Vault, foreign::ForeignAlgorithm,
+};
 use caudal_outbound::{
     BreachedPasswords, Client, ClientOptions, Issuer, Issuers, Mailer, Url, World,
     breached_passwords::BreachedPasswordsOptions, issuers::IssuersOptions, mail::SmtpOptions,
 };
-use caudal_service::{People, people::PeopleSettings};
+use caudal_service::{People, issuers::TrustedIssuer, people::PeopleSettings};
 
 use crate::{Settings, settings::Switch, system::SystemChance};
 
@@ -80,12 +82,40 @@ fn issuers(settings: &Settings, client: &Client, world: &World) -> anyhow::Resul
     Ok(Issuers::new(trusted, client, IssuersOptions::default(), world))
 }
 
+/// What an issuer's people are here.
+fn trusted(known: &crate::settings::TrustedIssuer) -> anyhow::Result<TrustedIssuer> {
+    let issuer = &known.issuer;
+    let algorithms = match known.algorithms.as_slice() {
+        [] => ForeignAlgorithm::ALL.to_vec(),
+        names => names
+            .iter()
+            .map(|name| {
+                ForeignAlgorithm::from_name(name)
+                    .ok_or_else(|| anyhow!("issuers: {issuer}: {name:?} is no algorithm of tokens"))
+            })
+            .collect::<anyhow::Result<_>>()?,
+    };
+    let role = |(theirs, ours): (&String, &String)| {
+        let ours = ours.parse().with_context(|| format!("issuers: {issuer}: role {ours:?}"))?;
+        Ok((theirs.clone(), ours))
+    };
+    Ok(TrustedIssuer {
+        issuer: issuer.clone(),
+        audience: known.audience.clone(),
+        tenant: known.tenant.parse().with_context(|| format!("issuers: {issuer}: tenant"))?,
+        algorithms,
+        roles_claim: known.roles_claim.clone(),
+        roles: known.roles.iter().map(role).collect::<anyhow::Result<_>>()?,
+    })
+}
+
 fn people_settings(settings: &Settings) -> anyhow::Result<PeopleSettings> {
     let usual = PeopleSettings::default();
     let algorithm = SigningAlgorithm::from_name(&settings.token_algorithm);
     let here = || format!("http://{}", settings.http_addr);
     Ok(PeopleSettings {
         public_url: settings.public_url.clone().unwrap_or_else(here),
+        issuers: settings.issuers.iter().map(trusted).collect::<anyhow::Result<_>>()?,
         signing_algorithm: algorithm.ok_or_else(|| anyhow!("token_algorithm is EdDSA or ES256"))?,
         step_up_amount_minor: settings.step_up_amount_minor,
         breach_check_fails_open: settings.breached_passwords_fail_open,

@@ -86,6 +86,9 @@ pub struct TrustedIssuer {
     /// Where its keys are; else its discovery document is asked.
     pub jwks_uri: Option<String>,
     pub audience: String,
+    /// `RS256`, `PS256`, `ES256`, `EdDSA`; all of them when not given.
+    #[serde(default)]
+    pub algorithms: Vec<String>,
     /// The tenant its users belong to (`ten_…`).
     pub tenant: String,
     /// The claim with their roles there, dots between levels: `realm_access.roles`.

@@ -3,8 +3,10 @@
 //! To add one more: a file here with a loop over [`Rounds`], and its line in [`start`].
 
 mod expire_holds;
+mod forget_changes;
 mod partitions;
 mod relay;
+mod rotate_signing_keys;
 mod rounds;
 
 use std::sync::Arc;
@@ -26,11 +28,17 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
 }
 
+/// What every process does for itself, whatever its roles; ends when `stop` is cancelled.
+pub async fn forget_changes(service: Service, stop: CancellationToken) {
+    forget_changes::run(service, Rounds::new(&stop)).await;
+}
+
 /// Starts all workers; they end when `stop` is cancelled.
 pub fn start(parts: &Parts, stop: &CancellationToken) -> JoinSet<()> {
     let mut workers = JoinSet::new();
     workers.spawn(expire_holds::run(parts.service.clone(), Rounds::new(stop)));
     workers.spawn(partitions::run(parts.store.clone(), parts.clock.clone(), Rounds::new(stop)));
+    workers.spawn(rotate_signing_keys::run(parts.service.clone(), Rounds::new(stop)));
     workers.spawn(relay::run(parts.store.clone(), parts.bus.clone(), Rounds::new(stop)));
     workers
 }
