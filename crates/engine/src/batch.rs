@@ -46,15 +46,14 @@ fn add_locks(locks: &mut Locks, command: &Command) {
     locks.receipts.extend(command.receipt.map(|receipt| receipt.key));
 }
 
-/// Decides all jobs on what was found under the locks. `None`: its accounts were passed over.
+/// Decides all jobs on what was found under the locks. `None`: one of its accounts was passed over,
+/// or is one of a job before it that was: none overtakes another on the way to an account.
 pub(crate) fn decide(
     jobs: &[Job],
     locked: Locked,
     clock: Timestamp,
     ids: &mut dyn IdSource,
 ) -> (Vec<Option<JobReply>>, Writes) {
-    let passed: HashSet<u128> = locked.passed.iter().map(|account| account.0).collect();
-    let is_passed = |job: &Job| !passed.is_empty() && job.rows().iter().any(|r| passed.contains(r));
     let mut decision = Decision {
         book: Book::new(locked.accounts, locked.transfers, clock),
         receipts: locked
@@ -66,7 +65,16 @@ pub(crate) fn decide(
         made: Made::default(),
         ids,
     };
-    let replies = jobs.iter().map(|job| (!is_passed(job)).then(|| decision.job(job))).collect();
+    let mut passed: HashSet<u128> = locked.passed.iter().map(|account| account.0).collect();
+    let mut replies = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        if !passed.is_empty() && job.rows().iter().any(|row| passed.contains(row)) {
+            passed.extend(job.rows());
+            replies.push(None);
+            continue;
+        }
+        replies.push(Some(decision.job(job)));
+    }
     (replies, decision.writes())
 }
 

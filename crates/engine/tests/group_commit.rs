@@ -224,3 +224,16 @@ async fn steps_are_written_with_accepted_commands_only() {
     engine.submit(tried).await.unwrap();
     assert_eq!(memory.steps(), 1);
 }
+
+#[tokio::test]
+async fn what_was_passed_over_is_not_overtaken() {
+    let (engine, memory) = engine(4, &one_lane());
+    memory.0.lock().unwrap().held.insert(wallet(0));
+    // The second pays with what the first brings, the third with what the second brings.
+    let commands = vec![transfer(0, 1, 500), transfer(1, 2, 1500), transfer(2, 3, 2500)];
+    let reply =
+        engine.submit(Job { commands, ..Job::one(TENANT, transfer(0, 1, 1)) }).await.unwrap();
+    let accepted = reply.replies.iter().all(|reply| matches!(reply.given, Given::Transfer(_)));
+    assert!(accepted, "{:?}", reply.replies);
+    assert_eq!(memory.total(3), 3500);
+}
