@@ -13,7 +13,11 @@ use caudal_outbound::{
 };
 use caudal_service::{People, issuers::TrustedIssuer, people::PeopleSettings};
 
-use crate::{Settings, settings::Switch, system::SystemChance};
+use crate::{
+    Settings,
+    settings::{Env, Switch},
+    system::SystemChance,
+};
 
 /// Encrypts in development where no master keys are set: known to everybody, so that a database
 /// can be opened again, and refused in production.
@@ -120,6 +124,7 @@ fn people_settings(settings: &Settings) -> anyhow::Result<PeopleSettings> {
         step_up_amount_minor: settings.step_up_amount_minor,
         breach_check_fails_open: settings.breached_passwords_fail_open,
         rate_limits: settings.rate_limits == Switch::On,
+        shows_mails: settings.env == Env::Development && settings.smtp_url.is_none(),
         ..usual
     })
 }

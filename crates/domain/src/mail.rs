@@ -18,6 +18,8 @@ pub enum MailTemplate {
     AlreadyRegistered,
     RecoverPassword,
     PasswordChanged,
+    /// To the old address.
+    EmailChanged,
     /// Too many wrong passwords.
     LockedOut,
     SecondFactorEnabled,
@@ -29,6 +31,7 @@ names!(MailTemplate {
     AlreadyRegistered = "already_registered",
     RecoverPassword = "recover_password",
     PasswordChanged = "password_changed",
+    EmailChanged = "email_changed",
     LockedOut = "locked_out",
     SecondFactorEnabled = "second_factor_enabled",
     SecondFactorDisabled = "second_factor_disabled"

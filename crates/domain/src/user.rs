@@ -30,6 +30,13 @@ names!(UserStatus {
     Erased = "erased"
 });
 
+impl UserStatus {
+    /// Whether reading their mail lets them in again.
+    pub fn may_recover(self) -> bool {
+        matches!(self, Self::Pending | Self::Active)
+    }
+}
+
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
     pub id: UserId,

@@ -48,6 +48,8 @@ pub struct PeopleSettings {
     /// Whether a password passes that nobody could check.
     pub breach_check_fails_open: bool,
     pub rate_limits: bool,
+    /// Whether mails that went to the log may be read: in development.
+    pub shows_mails: bool,
 }
 
 impl Default for PeopleSettings {
@@ -70,6 +72,7 @@ impl Default for PeopleSettings {
             step_up_amount_minor: None,
             breach_check_fails_open: true,
             rate_limits: true,
+            shows_mails: false,
         }
     }
 }

@@ -63,6 +63,17 @@ impl Service {
         Ok(lookup_hash(key, tenant, &email.normalised))
     }
 
+    /// A fingerprint of what must not be guessed from it.
+    pub(crate) async fn private_print(
+        &self,
+        tenant: TenantId,
+        parts: &[&str],
+    ) -> Result<u128, ServiceError> {
+        let key = self.inner.lookup_key.get_or_try_init(|| self.load_vault_key(LOOKUP_KEY)).await?;
+        // U+0000 is in no address: no fingerprint is the hash of one.
+        Ok(lookup_hash(key, tenant, &format!("\0{}", parts.join("\0"))))
+    }
+
     /// The key of that name; made where there is none.
     pub(crate) async fn load_vault_key(&self, name: &str) -> Result<LookupKey, ServiceError> {
         if let Some(found) = vault_keys::find(self.store(), name).await? {

@@ -2,7 +2,7 @@
 
 use caudal_domain::{Event, EventId, Refusal, TenantId, Timestamp};
 use caudal_engine::{Command, Given, Job, JobReply};
-use caudal_store::{Answer, Position, Receipt, StoreError, UnitOfWork, UnitOutcome};
+use caudal_store::{Answer, Position, Receipt, Step, StoreError, UnitOfWork, UnitOutcome};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{Done, ReceiptOf, Service, ServiceError};
@@ -71,7 +71,8 @@ impl Service {
         &self,
         creation: Creation<T>,
     ) -> Result<Done<T>, ServiceError> {
-        let missed = |step| ServiceError::Broken(format!("step {step} of a creation wrote nothing"));
+        let missed =
+            |step| ServiceError::Broken(format!("step {step} of a creation wrote nothing"));
         self.create_or(creation, missed).await
     }
 
@@ -107,6 +108,34 @@ impl Service {
         match self.commit(unit).await? {
             (UnitOutcome::Replayed(first), _) => said_again(first, Some(receipt)),
             _ => Err(refusal.into()),
+        }
+    }
+
+    /// The same of a use case that failed: what was decided is kept, other errors are not.
+    pub(crate) async fn keep_refusal<T: Serialize + DeserializeOwned>(
+        &self,
+        receipt: ReceiptOf,
+        error: ServiceError,
+    ) -> Result<Done<T>, ServiceError> {
+        match error {
+            ServiceError::Refused(refusal) => self.refuse(receipt, refusal).await,
+            other => Err(other),
+        }
+    }
+
+    /// What the key was told before, if it was met: for requests that cannot be looked at twice,
+    /// as the password they name is another one by then.
+    pub(crate) async fn said_before<T: DeserializeOwned>(
+        &self,
+        receipt: ReceiptOf,
+    ) -> Result<Option<Done<T>>, ServiceError> {
+        let ReceiptOf { key, fingerprint } = receipt;
+        let asked = Some(Receipt { key, fingerprint, answer: Answer::Said(String::new()) });
+        let steps = vec![Step::never()];
+        let unit = UnitOfWork { at: self.now(), steps, receipt: asked, ..UnitOfWork::default() };
+        match self.commit(unit).await? {
+            (UnitOutcome::Replayed(first), _) => said_again(first, Some(receipt)).map(Some),
+            _ => Ok(None),
         }
     }
 

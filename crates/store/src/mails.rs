@@ -125,6 +125,21 @@ pub async fn list(
     db.query("mails", &sql, &params).await?.iter().map(read).collect()
 }
 
+/// Written to a user: newest first, below the mail given.
+pub async fn list_of_user(
+    db: &dyn Backend,
+    tenant: TenantId,
+    (user, before): (UserId, MailId),
+    limit: i64,
+) -> Result<Vec<MailRow>, StoreError> {
+    let sql = format!(
+        "select {COLUMNS} where tenant_id = $1 and user_id = $2 and id < $3
+         order by id desc limit $4"
+    );
+    let params = [tenant.0.into(), user.0.into(), before.0.into(), limit.into()];
+    db.query("mails", &sql, &params).await?.iter().map(read).collect()
+}
+
 fn read(row: &Row) -> Result<MailRow, StoreError> {
     let mail = Mail {
         id: MailId(row.id(0)?),

@@ -8,6 +8,7 @@ mod partitions;
 mod relay;
 mod rotate_signing_keys;
 mod rounds;
+mod send_mails;
 
 use std::sync::Arc;
 
@@ -40,5 +41,7 @@ pub fn start(parts: &Parts, stop: &CancellationToken) -> JoinSet<()> {
     workers.spawn(partitions::run(parts.store.clone(), parts.clock.clone(), Rounds::new(stop)));
     workers.spawn(rotate_signing_keys::run(parts.service.clone(), Rounds::new(stop)));
     workers.spawn(relay::run(parts.store.clone(), parts.bus.clone(), Rounds::new(stop)));
+    workers.spawn(send_mails::run(parts.service.clone(), Rounds::new(stop)));
+    workers.spawn(send_mails::purge(parts.service.clone(), Rounds::new(stop)));
     workers
 }

@@ -1,0 +1,279 @@
+//! Passwords: changed by those who know them, recovered by those who read their mail, and checked
+//! against what leaked elsewhere.
+
+use caudal_domain::{
+    Actor, CodePurpose, Mail, MailId, MailTemplate, Refusal, TenantId, Timestamp, UserId,
+    event::kinds,
+};
+use caudal_identity::{Email, Password, PersonKey, common_passwords::is_common, opaque, passwords};
+use caudal_outbound::breached_passwords::Breach;
+use caudal_store::{
+    Step, UnitOfWork, UnitOutcome, codes,
+    codes::Code,
+    mails, sessions,
+    sessions::Others,
+    users,
+    users::{FailedLogin, Replacement, UserRow},
+};
+
+use crate::{
+    Asked, Caller, Origin, Service, ServiceError,
+    api_keys::Secret,
+    audit::{By, Did},
+    mails::NewMail,
+    personal::Person,
+    sessions::not_hashed,
+    unit::Creation,
+    users::{one_time_code, owner_of_code, read_email, unknown_code},
+};
+
+/// A code that sets a password: as short as mail allows.
+const RECOVERY_SECONDS: i64 = 30 * 60;
+
+/// Who asks for a new password, without being known.
+#[derive(Clone, Debug)]
+pub struct Recovery {
+    pub email: Secret,
+    /// `None`: the only one there is.
+    pub tenant: Option<TenantId>,
+}
+
+/// A new password, with what proves that its owner sets it.
+#[derive(Clone, Debug)]
+pub struct NewPassword {
+    /// A code of a mail, or the password there was.
+    pub proof: Secret,
+    pub password: Secret,
+}
+
+/// The form of a password; never says the password.
+pub(crate) fn read_password(param: &str, text: &Secret) -> Result<Password, ServiceError> {
+    Password::parse(text.reveal()).map_err(|rule| ServiceError::invalid(param, rule.to_string()))
+}
+
+impl Service {
+    pub(crate) async fn hash_password(&self, password: &Password) -> Result<String, ServiceError> {
+        let mut salt = [0; passwords::SALT_BYTES];
+        self.chance().fill(&mut salt);
+        self.people().hasher.hash(password, salt).await.map_err(not_hashed)
+    }
+
+    /// Refuses what is known from leaks: by the list at hand always, by a service where one is set.
+    pub(crate) async fn check_leaks(&self, password: &Password) -> Result<(), ServiceError> {
+        if is_common(password.as_str()) {
+            return Err(Refusal::PasswordCompromised.into());
+        }
+        let Some(breached) = &self.people().breached_passwords else { return Ok(()) };
+        match breached.check(password.as_str()).await {
+            Breach::Clean => Ok(()),
+            Breach::Breached(_) => Err(Refusal::PasswordCompromised.into()),
+            Breach::Unavailable if self.people().settings.breach_check_fails_open => Ok(()),
+            Breach::Unavailable => {
+                Err(ServiceError::Unavailable("passwords can't be checked now".into()))
+            }
+        }
+    }
+
+    /// Asks whoever is signed in for their password again. Guesses are counted as at a login.
+    pub(crate) async fn ask_password(
+        &self,
+        caller: &Caller,
+        row: &UserRow,
+        password: &Secret,
+    ) -> Result<(), ServiceError> {
+        let counted = row.email_hash.unwrap_or(row.id.0);
+        let attempt = self.check_login(&caller.origin, row.tenant, counted)?;
+        // What has not the form is no less wrong, and costs no hash.
+        let password =
+            Password::parse(password.reveal()).map_err(|_| ServiceError::WrongPassword)?;
+        let at = self.now();
+        let hasher = &self.people().hasher;
+        let is_right = match &row.password {
+            Some(phc) if !row.is_locked(at) => {
+                hasher.verify(&password, phc).await.map_err(not_hashed)?
+            }
+            _ => {
+                hasher.verify_nobody(&password).await.map_err(not_hashed)?;
+                false
+            }
+        };
+        if is_right {
+            self.attempt_succeeded(attempt);
+            return Ok(());
+        }
+        let settings = &self.people().settings;
+        let lock_until = at.plus_seconds(settings.lockout.as_secs().cast_signed());
+        let (tenant, id, most) = (row.tenant, row.id, settings.lockout_failures);
+        let failed = users::failed_login(&FailedLogin { tenant, id, most, lock_until });
+        self.commit(UnitOfWork { at, steps: vec![failed], ..UnitOfWork::default() }).await?;
+        Err(ServiceError::WrongPassword)
+    }
+
+    /// Sets another password and ends every other session.
+    pub async fn change_password(
+        &self,
+        asked: Asked<'_>,
+        change: NewPassword,
+    ) -> Result<crate::Done<()>, ServiceError> {
+        let caller = asked.caller;
+        let signed_in = caller.signed_in()?;
+        let print = [change.proof.reveal(), change.password.reveal()];
+        let receipt = self.private_receipt(asked, &print).await?;
+        if let Some(done) = self.said_before(receipt).await? {
+            return Ok(done);
+        }
+        let password = read_password("new", &change.password)?;
+        let row = self.own_row(caller).await?;
+        self.ask_password(caller, &row, &change.proof).await?;
+        if let Err(error) = self.check_leaks(&password).await {
+            return self.keep_refusal(receipt, error).await;
+        }
+        let new = self.hash_password(&password).await?;
+        let old = row.password.clone().unwrap_or_default();
+        let at = self.now();
+        let (tenant, id) = (row.tenant, row.id);
+        let mut steps = vec![users::replace_password(&Replacement { tenant, id, old, new, at })];
+        let except = Some(signed_in.session);
+        steps.push(sessions::revoke_all_of_user(&Others { tenant, user: id, except }, at));
+        steps.push(codes::void(tenant, id, CodePurpose::Recover, at));
+        steps.extend(self.mail_to(&row, MailTemplate::PasswordChanged, at)?);
+        steps.push(self.audit(caller, password_did(kinds::PASSWORD_CHANGED, id), at));
+        let events = vec![self.user_event(kinds::PASSWORD_CHANGED, &row, at)?];
+        let unit = UnitOfWork { at, steps, events, receipt: None };
+        let creation = Creation { unit, receipt: Some(receipt), value: () };
+        // Missed: the password was changed meanwhile.
+        self.create_or(creation, |_| Refusal::Conflict.into()).await
+    }
+
+    /// Sends a code to the address, if it has an account; says nothing about that, and takes as
+    /// long either way.
+    pub async fn recover(&self, origin: &Origin, asked: Recovery) -> Result<(), ServiceError> {
+        self.check_mailing(origin)?;
+        let email = read_email(&asked.email)?;
+        let tenant = self.tenant_of_stranger(asked.tenant).await?;
+        let hash = self.email_hash(tenant, &email).await?;
+        let found = users::find_by_email(self.store(), tenant, hash).await?;
+        let at = self.now();
+        let steps = match found.filter(may_recover) {
+            Some(row) => self.recovery_steps(&row, at)?,
+            None => self.steps_for_nobody(tenant, &email, at)?,
+        };
+        self.commit(UnitOfWork { at, steps, ..UnitOfWork::default() }).await.map(drop)
+    }
+
+    fn recovery_steps(&self, row: &UserRow, at: Timestamp) -> Result<Vec<Step>, ServiceError> {
+        let key = self.person_key(row)?.ok_or(ServiceError::NotFound("user"))?;
+        let to = self.open_profile(row)?.email.unwrap_or_default();
+        let text = opaque::generate(opaque::Prefix::Code, self.chance());
+        let code = recovery_code(row.into(), &text, at);
+        let new = NewMail {
+            person: row.into(),
+            key: &key,
+            template: MailTemplate::RecoverPassword,
+            to: &to,
+            code: Some(&text),
+        };
+        let by = By { tenant: row.tenant, actor: Actor::Anyone, origin: None };
+        let did = password_did("password.recovery_asked", row.id);
+        Ok(vec![codes::insert(&code), self.mail(&new, at)?, self.audit(by, did, at)])
+    }
+
+    /// As much work, for an address without an account: rows that nobody will ever use, and that
+    /// are thrown away like any other.
+    pub(crate) fn steps_for_nobody(
+        &self,
+        tenant: TenantId,
+        email: &Email,
+        at: Timestamp,
+    ) -> Result<Vec<Step>, ServiceError> {
+        let person = Person { tenant, user: UserId(self.scattered_id(at)) };
+        // A key that is forgotten at once.
+        let key = PersonKey::generate(self.chance());
+        let text = opaque::generate(opaque::Prefix::Code, self.chance());
+        let new = NewMail {
+            person,
+            key: &key,
+            template: MailTemplate::RecoverPassword,
+            to: &email.shown,
+            code: Some(&text),
+        };
+        let mail = MailId(self.scattered_id(at));
+        let sealed = self.sealed_mail(mail, &new)?;
+        let row = Mail {
+            id: mail,
+            tenant,
+            user: Some(person.user),
+            template: new.template,
+            created_at: at,
+        };
+        Ok(vec![
+            codes::insert(&recovery_code(person, &text, at)),
+            mails::insert(&row, &sealed),
+            mails::failed(tenant, mail, at),
+        ])
+    }
+
+    /// Sets the password of whoever got the mail, ends all their sessions and lets them in again.
+    pub async fn confirm_recovery(
+        &self,
+        origin: &Origin,
+        new: NewPassword,
+    ) -> Result<(), ServiceError> {
+        self.check_mailing(origin)?;
+        let password = read_password("password", &new.password)?;
+        let at = self.now();
+        let code = one_time_code(self, &new.proof, CodePurpose::Recover, at).await?;
+        self.check_leaks(&password).await?;
+        let phc = self.hash_password(&password).await?;
+        let row = owner_of_code(self, &code).await?;
+        if !may_recover(&row) {
+            return Err(unknown_code());
+        }
+        let (tenant, user) = (row.tenant, row.id);
+        let mut steps = vec![
+            codes::use_up(code.hash, CodePurpose::Recover, at),
+            codes::void(tenant, user, CodePurpose::Recover, at),
+            users::reset_password(tenant, user, &phc, at),
+            sessions::revoke_all_of_user(&Others { tenant, user, except: None }, at),
+        ];
+        let mut events = vec![self.user_event(kinds::PASSWORD_RECOVERED, &row, at)?];
+        if row.email_verified_at.is_none() {
+            // Whoever reads the mail has the address. What was signed up with it before is void.
+            steps.push(users::verified(&self.change_of(&row, at)));
+            steps.push(codes::void(tenant, user, CodePurpose::VerifyEmail, at));
+            events.push(self.user_event(kinds::USER_VERIFIED, &row, at)?);
+        }
+        steps.extend(self.mail_to(&row, MailTemplate::PasswordChanged, at)?);
+        let actor = Actor::User(user);
+        let by = By { tenant, actor, origin: Some(origin) };
+        steps.push(self.audit(by, password_did(kinds::PASSWORD_RECOVERED, user), at));
+        let unit = UnitOfWork { at, steps, events, receipt: None };
+        match self.commit(unit).await?.0 {
+            UnitOutcome::Missed(0) => Err(unknown_code()),
+            UnitOutcome::Missed(_) => Err(Refusal::Conflict.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whom a foreign issuer vouches for has their password there.
+fn may_recover(row: &UserRow) -> bool {
+    row.status.may_recover() && row.foreign.is_none()
+}
+
+fn recovery_code(person: Person, text: &str, at: Timestamp) -> Code {
+    Code {
+        hash: opaque::hash(text),
+        tenant: person.tenant,
+        user: person.user,
+        purpose: CodePurpose::Recover,
+        data: None,
+        expires_at: at.plus_seconds(RECOVERY_SECONDS),
+        used_at: None,
+        attempts: 0,
+    }
+}
+
+fn password_did(action: &str, user: UserId) -> Did<'_> {
+    Did { action, object_kind: "user", object_id: user.to_string(), fields: &["password"] }
+}

@@ -1,0 +1,19 @@
+//! Throws away what has ended and is of no more use: codes, sessions, mails.
+
+use caudal_store::{UnitOfWork, codes, mails, sessions};
+
+use crate::{Service, ServiceError};
+
+/// A week, in which somebody may ask where a mail is.
+const MAILS_KEPT_SECONDS: i64 = 7 * 24 * 3600;
+
+impl Service {
+    pub async fn purge(&self) -> Result<(), ServiceError> {
+        let at = self.now();
+        let mut steps = vec![codes::remove_expired(at)];
+        steps.extend(sessions::remove_expired(at));
+        steps.push(mails::remove_ended(at.plus_seconds(-MAILS_KEPT_SECONDS)));
+        let unit = UnitOfWork { at, steps, ..UnitOfWork::default() };
+        self.commit(unit).await.map(drop)
+    }
+}

@@ -1,0 +1,455 @@
+//! Users: made by those who may, read, listed, changed by themselves, deactivated.
+//!
+//! Their own sign-up is in [`crate::sign_up`], what is held of them in `export.rs`, its end in
+//! `erasure.rs`. E-mail and name are sealed wherever they stand, also in receipts; events and audit
+//! have ids only.
+
+use caudal_domain::{
+    Actor, CodePurpose, Event, Fingerprint, MailTemplate, Refusal, RoleRef, SystemRole, TenantId,
+    Timestamp, User, UserId, UserStatus, access::Scope, event::kinds,
+};
+use caudal_identity::{Email, PersonKey, opaque};
+use caudal_store::{
+    Step, UnitOfWork, UnitOutcome, codes,
+    codes::Code,
+    roles, sessions,
+    sessions::Others,
+    users,
+    users::{Change, UserRow},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Asked, Caller, Done, Edit, Page, Reach, ReceiptOf, Service, ServiceError,
+    api_keys::Secret,
+    asked::Window,
+    audit::Did,
+    id_range,
+    passwords::read_password,
+    personal::{Person, Profile},
+    unit::{Creation, Subject},
+};
+
+/// What a user is made of. The e-mail is no less private than the password.
+#[derive(Clone, Debug)]
+pub struct NewUser {
+    pub email: Secret,
+    pub password: Secret,
+    pub name: Option<Secret>,
+}
+
+/// Which users to list.
+#[derive(Clone, Debug, Default)]
+pub struct UserFilter {
+    pub status: Option<UserStatus>,
+    /// Just this address.
+    pub email: Option<Secret>,
+}
+
+/// What somebody changes of their own; `None` leaves it as it is.
+#[derive(Clone, Debug, Default)]
+pub struct ProfileChange {
+    pub name: Option<Option<Secret>>,
+    /// Takes effect once the new address is proven. Needs the password.
+    pub email: Option<Secret>,
+    pub password: Option<Secret>,
+}
+
+/// Somebody to be written down, their password hashed.
+pub(crate) struct NewPerson {
+    pub tenant: TenantId,
+    pub email: Email,
+    pub name: Option<String>,
+    pub password: String,
+    pub status: UserStatus,
+    pub email_verified_at: Option<Timestamp>,
+    pub role: SystemRole,
+}
+
+/// The same with what writes them down. The first step misses where the address is taken.
+pub(crate) struct MadePerson {
+    pub row: UserRow,
+    pub user: User,
+    pub key: PersonKey,
+    pub steps: Vec<Step>,
+}
+
+/// What is kept with the key of a creation: opened again as long as the person's key is there.
+#[derive(Serialize, Deserialize)]
+struct KeptUser {
+    /// Without address and name.
+    user: User,
+    profile: Option<String>,
+}
+
+#[derive(Serialize)]
+struct UserData {
+    user_id: UserId,
+    status: UserStatus,
+}
+
+/// How often a change is decided again when another one came between.
+pub(crate) const ATTEMPTS: u32 = 4;
+
+pub(crate) fn read_email(text: &Secret) -> Result<Email, ServiceError> {
+    Email::parse(text.reveal()).map_err(|rule| ServiceError::invalid("email", rule.to_string()))
+}
+
+impl Service {
+    /// Makes a user who may log in at once: whoever asks answers for the address.
+    pub async fn create_user(
+        &self,
+        asked: Asked<'_>,
+        new: NewUser,
+    ) -> Result<Done<User>, ServiceError> {
+        let caller = asked.caller;
+        caller.reach.require_tenant()?;
+        let (email, password) =
+            (read_email(&new.email)?, read_password("password", &new.password)?);
+        let name = new.name.as_ref().map_or("", Secret::reveal);
+        let print = [new.email.reveal(), new.password.reveal(), name];
+        let receipt = self.private_receipt(asked, &print).await?;
+        let hash = self.email_hash(caller.tenant, &email).await?;
+        // Spares a hash; what decides is the index.
+        if users::find_by_email(self.store(), caller.tenant, hash).await?.is_some() {
+            return self.opened(self.refuse(receipt, Refusal::EmailTaken).await?).await;
+        }
+        if let Err(error) = self.check_leaks(&password).await {
+            return self.opened(self.keep_refusal(receipt, error).await?).await;
+        }
+        let made = self.make_person(NewPerson {
+            tenant: caller.tenant,
+            email,
+            name: new.name.map(|name| name.reveal().to_owned()),
+            password: self.hash_password(&password).await?,
+            status: UserStatus::Active,
+            email_verified_at: None,
+            role: SystemRole::WalletHolder,
+        });
+        let MadePerson { row, user, mut steps, .. } = made.await?;
+        let at = row.created_at;
+        steps.push(self.audit(caller, user_did(kinds::USER_CREATED, row.id, &[]), at));
+        let events = vec![self.user_event(kinds::USER_CREATED, &row, at)?];
+        let unit = UnitOfWork { at, steps, events, receipt: None };
+        let user = User { email: None, name: None, ..user };
+        let value = KeptUser { user, profile: row.profile };
+        let creation = Creation { unit, receipt: Some(receipt), value };
+        let done = match self.create_or(creation, |_| Refusal::EmailTaken.into()).await {
+            Err(error) => self.keep_refusal(receipt, error).await?,
+            Ok(done) => done,
+        };
+        self.opened(done).await
+    }
+
+    /// The user of an answer that was kept. Of whoever is erased only the id is left.
+    async fn opened(&self, done: Done<KeptUser>) -> Result<Done<User>, ServiceError> {
+        let KeptUser { mut user, profile } = done.value;
+        if let Some(mut row) = users::find(self.store(), user.tenant, user.id).await? {
+            row.profile = profile;
+            let profile = self.open_profile(&row)?;
+            (user.email, user.name) = (profile.email, profile.name);
+        }
+        Ok(Done { value: user, replayed: done.replayed, position: done.position })
+    }
+
+    pub(crate) async fn make_person(&self, new: NewPerson) -> Result<MadePerson, ServiceError> {
+        let at = self.now();
+        let (tenant, id) = (new.tenant, UserId(self.scattered_id(at)));
+        let person = Person { tenant, user: id };
+        let (key, keep_key) = self.new_person_key(person);
+        let profile = Profile { email: Some(new.email.shown.clone()), name: new.name.clone() };
+        let role = RoleRef::System(new.role);
+        let row = UserRow {
+            id,
+            tenant,
+            email_hash: Some(self.email_hash(tenant, &new.email).await?),
+            profile: Some(self.seal_profile(&key, person, &profile)?),
+            password: Some(new.password),
+            status: new.status,
+            email_verified_at: new.email_verified_at,
+            failed_logins: 0,
+            locked_until: None,
+            foreign: None,
+            version: 1,
+            created_at: at,
+            updated_at: at,
+            person_key: None,
+            roles: vec![role],
+        };
+        let user = User {
+            id,
+            tenant,
+            status: row.status,
+            email: profile.email,
+            name: profile.name,
+            email_verified_at: row.email_verified_at,
+            roles: row.roles.clone(),
+            version: row.version,
+            created_at: at,
+        };
+        let steps = vec![users::insert(&row), keep_key, roles::give(tenant, id, role)];
+        Ok(MadePerson { row, user, key, steps })
+    }
+
+    pub async fn user(&self, caller: &Caller, id: UserId) -> Result<User, ServiceError> {
+        self.user_of(self.reached_row(caller, id).await?)
+    }
+
+    pub async fn me(&self, caller: &Caller) -> Result<User, ServiceError> {
+        self.user_of(self.own_row(caller).await?)
+    }
+
+    pub(crate) async fn own_row(&self, caller: &Caller) -> Result<UserRow, ServiceError> {
+        let user = caller.signed_in()?.user;
+        let row = users::find(self.store(), caller.tenant, user).await?;
+        row.ok_or(ServiceError::NotFound("user"))
+    }
+
+    pub(crate) async fn reached_row(
+        &self,
+        caller: &Caller,
+        id: UserId,
+    ) -> Result<UserRow, ServiceError> {
+        let reached = caller.reach == Reach::Tenant || caller.reach == Reach::Own(id);
+        let found = match reached {
+            true => users::find(self.store(), caller.tenant, id).await?,
+            false => None,
+        };
+        found.ok_or(ServiceError::NotFound("user"))
+    }
+
+    pub async fn list_users(
+        &self,
+        caller: &Caller,
+        filter: &UserFilter,
+        window: &Window,
+    ) -> Result<Page<User>, ServiceError> {
+        let (from, before) = id_range(&window.created);
+        let before = window.cursor.map_or(before, |cursor| cursor.min(before));
+        let status = filter.status;
+        let tenant = caller.tenant;
+        let rows = match (&filter.email, caller.reach) {
+            (Some(email), _) => {
+                let hash = self.email_hash(tenant, &read_email(email)?).await?;
+                users::find_by_email(self.store(), tenant, hash).await?.into_iter().collect()
+            }
+            (None, Reach::Own(own)) => {
+                users::find(self.store(), tenant, own).await?.into_iter().collect()
+            }
+            (None, Reach::Tenant) => {
+                let limit = window.rows();
+                users::list(self.store(), &users::Filter { tenant, status, before, from, limit })
+                    .await?
+            }
+        };
+        let is_meant = |row: &UserRow| {
+            let is_reached = caller.reach == Reach::Tenant || caller.reach == Reach::Own(row.id);
+            let is_here = (from..before).contains(&row.id.0);
+            is_reached && is_here && status.is_none_or(|status| status == row.status)
+        };
+        let users = rows.into_iter().filter(is_meant).map(|row| self.user_of(row));
+        let users = users.collect::<Result<Vec<_>, _>>()?;
+        Ok(window.page(users, |user| (user.id.0, user.created_at)))
+    }
+
+    /// Changes the name at once; sends a code to a new address.
+    pub async fn update_me(
+        &self,
+        caller: &Caller,
+        edit: Edit<'_, User, ProfileChange>,
+    ) -> Result<Done<User>, ServiceError> {
+        let Edit { change, is_met } = edit;
+        let row = self.own_row(caller).await?;
+        let user = self.user_of(row.clone())?;
+        if is_met.is_some_and(|is_met| !is_met(&user)) {
+            return Err(ServiceError::Stale);
+        }
+        let at = self.now();
+        let mut unit = UnitOfWork { at, ..UnitOfWork::default() };
+        let mut changed = user;
+        if let Some(name) = change.name {
+            changed.name = name.map(|name| name.reveal().to_owned());
+            changed.version += 1;
+            self.write_profile(&row, &changed, &mut unit)?;
+            let did = user_did(kinds::USER_UPDATED, row.id, &["name"]);
+            unit.steps.push(self.audit(caller, did, at));
+            unit.events.push(self.user_event(kinds::USER_UPDATED, &row, at)?);
+        }
+        if let Some(email) = &change.email {
+            let Some(password) = &change.password else {
+                let detail = "is needed to change the e-mail address";
+                return Err(ServiceError::invalid("password", detail));
+            };
+            let email = read_email(email)?;
+            self.check_mailing(&caller.origin)?;
+            self.ask_password(caller, &row, password).await?;
+            unit.steps.extend(self.steps_to_new_address(&row, &email, at).await?);
+            let did = user_did("user.email_change_asked", row.id, &["email"]);
+            unit.steps.push(self.audit(caller, did, at));
+        }
+        match self.commit(unit).await? {
+            (UnitOutcome::Done, position) => Ok(Done { value: changed, replayed: false, position }),
+            _ if is_met.is_some() => Err(ServiceError::Stale),
+            _ => Err(Refusal::Conflict.into()),
+        }
+    }
+
+    fn write_profile(
+        &self,
+        row: &UserRow,
+        user: &User,
+        unit: &mut UnitOfWork,
+    ) -> Result<(), ServiceError> {
+        let key = self.person_key(row)?.ok_or(ServiceError::NotFound("user"))?;
+        let profile = Profile { email: user.email.clone(), name: user.name.clone() };
+        let sealed = self.seal_profile(&key, row.into(), &profile)?;
+        let change = self.change_of(row, unit.at);
+        unit.steps.push(users::update_profile(&change, &sealed, row.email_hash));
+        Ok(())
+    }
+
+    /// Lets somebody in again, or no longer: then all their sessions end.
+    pub async fn set_user_status(
+        &self,
+        asked: Asked<'_>,
+        id: UserId,
+        active: bool,
+    ) -> Result<Done<User>, ServiceError> {
+        let Asked { caller, receipt } = asked;
+        let row = self.reached_row(caller, id).await?;
+        self.require_over(caller, &row).await?;
+        let (kind, status) = match (active, row.email_verified_at, row.status) {
+            (_, _, status @ UserStatus::Erased) => {
+                return self
+                    .opened(self.refuse(receipt, Refusal::UserState { status }).await?)
+                    .await;
+            }
+            (false, ..) => (kinds::USER_DEACTIVATED, UserStatus::Deactivated),
+            // Who was never let in is not now.
+            (true, _, UserStatus::Pending) => (kinds::USER_REACTIVATED, UserStatus::Pending),
+            (true, ..) => (kinds::USER_REACTIVATED, UserStatus::Active),
+        };
+        if status == row.status {
+            let value = self.user_of(row)?;
+            return Ok(Done { value, replayed: false, position: Vec::new() });
+        }
+        let unit = self.status_unit(caller, &row, (kind, status))?;
+        let owner_check = unit.steps.len() - 1;
+        let mut user = self.user_of(row.clone())?;
+        (user.status, user.version) = (status, row.version + 1);
+        let kept = User { email: None, name: None, ..user };
+        let value = KeptUser { user: kept, profile: row.profile };
+        let creation = Creation { unit, receipt: Some(receipt), value };
+        let missed = |step| match step == owner_check {
+            true => Refusal::LastOwner.into(),
+            false => ServiceError::Stale,
+        };
+        let done = match self.create_or(creation, missed).await {
+            Err(ServiceError::Stale) => return Err(Refusal::Conflict.into()),
+            Err(error) => self.keep_refusal(receipt, error).await?,
+            Ok(done) => done,
+        };
+        self.opened(done).await
+    }
+
+    fn status_unit(
+        &self,
+        caller: &Caller,
+        row: &UserRow,
+        (kind, status): (&'static str, UserStatus),
+    ) -> Result<UnitOfWork, ServiceError> {
+        let at = self.now();
+        let (tenant, user) = (row.tenant, row.id);
+        let (lock_owners, owner_remains) = roles::owner_remains(tenant);
+        let mut steps = vec![lock_owners, users::set_status(&self.change_of(row, at), status)];
+        if status == UserStatus::Deactivated {
+            let all = Others { tenant, user, except: None };
+            steps.push(sessions::revoke_all_of_user(&all, at));
+            steps.push(codes::void(tenant, user, CodePurpose::Recover, at));
+            steps.push(codes::void(tenant, user, CodePurpose::MfaChallenge, at));
+        }
+        steps.push(self.audit(caller, user_did(kind, user, &["status"]), at));
+        steps.extend((status == UserStatus::Deactivated).then_some(owner_remains));
+        let row = UserRow { status, ..row.clone() };
+        let events = vec![self.user_event(kind, &row, at)?];
+        Ok(UnitOfWork { at, steps, events, receipt: None })
+    }
+
+    /// Nobody takes out whoever may more than they themselves; what a wallet holder may does not
+    /// count, for every user may that.
+    pub(crate) async fn require_over(
+        &self,
+        caller: &Caller,
+        row: &UserRow,
+    ) -> Result<(), ServiceError> {
+        let standing = roles::standing(self.store(), row.tenant, row.id).await?;
+        let scopes = standing.map(|standing| standing.scopes).unwrap_or_default();
+        let counts = |scope: &Scope| !SystemRole::WalletHolder.grants(*scope);
+        scopes.into_iter().filter(counts).try_for_each(|scope| caller.require(scope))
+    }
+
+    /// The change that comes after the row.
+    pub(crate) fn change_of(&self, row: &UserRow, at: Timestamp) -> Change {
+        Change { tenant: row.tenant, id: row.id, version: row.version + 1, at }
+    }
+
+    pub(crate) fn user_event(
+        &self,
+        kind: &'static str,
+        row: &UserRow,
+        at: Timestamp,
+    ) -> Result<Event, ServiceError> {
+        let (tenant, id) = (row.tenant, row.id);
+        let data = UserData { user_id: id, status: row.status };
+        self.event(&Subject { kind, tenant, id: id.0, text: &id, at }, &data)
+    }
+
+    /// The receipt of a request whose body must not be guessed from its fingerprint: the parts are
+    /// hashed under a key of the vault.
+    pub(crate) async fn private_receipt(
+        &self,
+        asked: Asked<'_>,
+        parts: &[&str],
+    ) -> Result<ReceiptOf, ServiceError> {
+        let Asked { caller, receipt } = asked;
+        let print = self.private_print(caller.tenant, parts).await?;
+        let (open, private) = (receipt.fingerprint.0.to_be_bytes(), print.to_be_bytes());
+        Ok(ReceiptOf { fingerprint: Fingerprint::of(&[&open, &private]), ..receipt })
+    }
+}
+
+/// The code as stored, if it can still be used.
+pub(crate) async fn one_time_code(
+    service: &Service,
+    text: &Secret,
+    purpose: CodePurpose,
+    at: Timestamp,
+) -> Result<Code, ServiceError> {
+    if !opaque::has_form(opaque::Prefix::Code, text.reveal()) {
+        return Err(unknown_code());
+    }
+    let found = codes::find(service.store(), opaque::hash(text.reveal())).await?;
+    let is_good =
+        |code: &Code| code.purpose == purpose && code.used_at.is_none() && at < code.expires_at;
+    found.filter(is_good).ok_or_else(unknown_code)
+}
+
+pub(crate) async fn owner_of_code(service: &Service, code: &Code) -> Result<UserRow, ServiceError> {
+    users::find(service.store(), code.tenant, code.user).await?.ok_or_else(unknown_code)
+}
+
+pub(crate) fn unknown_code() -> ServiceError {
+    ServiceError::invalid("code", "is not known, was used or has expired")
+}
+
+pub(crate) fn user_did<'a>(action: &'a str, user: UserId, fields: &'a [&'a str]) -> Did<'a> {
+    Did { action, object_kind: "user", object_id: user.to_string(), fields }
+}
+
+/// The actor that a person is.
+pub(crate) fn actor(row: &UserRow) -> Actor {
+    Actor::User(row.id)
+}
+
+/// Mails that tell of codes for an address.
+pub(crate) const VERIFY: MailTemplate = MailTemplate::VerifyEmail;
