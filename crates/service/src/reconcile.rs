@@ -52,6 +52,7 @@ impl Report {
 impl Service {
     /// Of one tenant, or of all.
     pub async fn reconcile(&self, tenant: Option<TenantId>) -> Result<Report, ServiceError> {
+        self.store().gather_statistics().await?;
         let mut checks = Vec::with_capacity(CHECKS.len() + 1);
         for check in CHECKS {
             let differences = self.run_check(check, tenant).await?;

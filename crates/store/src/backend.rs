@@ -20,6 +20,17 @@ pub trait Backend: Send + Sync {
         params: &[Value],
     ) -> Result<Vec<Row>, StoreError>;
 
+    /// A read over whole tables, for proofs: it takes as long as it takes.
+    async fn query_at_length(
+        &self,
+        table: &'static str,
+        sql: &str,
+        params: &[Value],
+    ) -> Result<Vec<Row>, StoreError>;
+
+    /// Has the database look at its tables, so that reads at length are planned well.
+    async fn gather_statistics(&self) -> Result<(), StoreError>;
+
     /// Runs the unit, with the position after it.
     async fn commit(&self, unit: UnitOfWork) -> Result<(UnitOutcome, Position), StoreError>;
 

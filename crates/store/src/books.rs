@@ -125,7 +125,7 @@ impl Check {
         };
         params.push(limit.into());
         let sql = format!("{} limit ${}", self.sql.replace("{tenant}", &condition), params.len());
-        let rows = db.query("books", &sql, &params).await?;
+        let rows = db.query_at_length("books", &sql, &params).await?;
         rows.iter().map(|row| Ok(row.text(0)?.to_owned())).collect::<Result<_, _>>().map(Some)
     }
 }
@@ -146,7 +146,7 @@ pub async fn trial_balance(
            count(*) from accounts a where {condition}
          group by a.currency, a.kind order by a.currency, a.kind"
     );
-    let rows = db.query("accounts", &sql, &params).await?;
+    let rows = db.query_at_length("accounts", &sql, &params).await?;
     rows.iter()
         .map(|row| {
             let (total, held) = (row.text(2)?.to_owned(), row.text(3)?.to_owned());
@@ -174,6 +174,6 @@ pub async fn balances(
         "select id, total, held, version from accounts where id > $1 {condition}
          order by id limit $2"
     );
-    let rows = db.query("accounts", &sql, &params).await?;
+    let rows = db.query_at_length("accounts", &sql, &params).await?;
     rows.iter().map(|r| Ok((r.id(0)?, r.int(1)?, r.int(2)?, r.int(3)?))).collect()
 }

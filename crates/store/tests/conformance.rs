@@ -112,6 +112,7 @@ mod only_sqlite {
 
 mod only_postgres {
     cases!(@postgres postgres_only look_ups_by_id_prune);
+    cases!(@postgres postgres_only proofs_have_no_time_limit);
     cases!(@postgres postgres_only held_accounts_are_passed_over);
     cases!(@postgres postgres_only the_engine_can_not_rewrite_history);
     cases!(@postgres audit tables_of_people_keep_what_they_must);

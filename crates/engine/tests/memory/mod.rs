@@ -105,6 +105,17 @@ impl Backend for Memory {
     async fn query(&self, _: &'static str, _: &str, _: &[Value]) -> Result<Vec<Row>, StoreError> {
         Ok(vec![])
     }
+    async fn query_at_length(
+        &self,
+        _: &'static str,
+        _: &str,
+        _: &[Value],
+    ) -> Result<Vec<Row>, StoreError> {
+        Ok(vec![])
+    }
+    async fn gather_statistics(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
     async fn commit(&self, _: UnitOfWork) -> Result<(UnitOutcome, Position), StoreError> {
         Ok((UnitOutcome::Done, Position::new()))
     }

@@ -19,6 +19,10 @@ const SESSION: &str = "set synchronous_commit = on; set lock_timeout = '1s';
      select set_config('role', 'caudal_engine', false)
      where pg_has_role(current_user, 'caudal_engine', 'member')";
 
+/// For reads over whole tables: no time limit, and each planned for what is there.
+const AT_LENGTH: &str = "set statement_timeout = 0; set plan_cache_mode = force_custom_plan;
+     set work_mem = '64MB'";
+
 /// A batch looks rows up by key, whatever the statistics say: its plans are made once, often while
 /// the tables are still empty, and must be right when they are large.
 const LANE: &str = "set enable_seqscan = off; set enable_bitmapscan = off;
@@ -53,6 +57,14 @@ impl Connector {
             self.config.connect(self.tls.clone()).await.map_err(errors::unreachable)?;
         // Ends with its client; the client's calls tell what went wrong.
         tokio::spawn(connection);
+        Ok(client)
+    }
+
+    /// A connection for reads over whole tables.
+    pub async fn connect_at_length(&self) -> Result<Client, StoreError> {
+        let client = self.connect_as_owner().await?;
+        client.batch_execute(SESSION).await.map_err(errors::classify)?;
+        client.batch_execute(AT_LENGTH).await.map_err(errors::classify)?;
         Ok(client)
     }
 

@@ -61,6 +61,24 @@ impl Backend for Postgres {
         rows.iter().map(|row| values::row(table, row)).collect()
     }
 
+    async fn query_at_length(
+        &self,
+        table: &'static str,
+        sql: &str,
+        params: &[Value],
+    ) -> Result<Vec<Row>, StoreError> {
+        let client = self.connector.connect_at_length().await?;
+        let rows = client.query(sql, &values::params(params)).await.map_err(errors::classify)?;
+        rows.iter().map(|row| values::row(table, row)).collect()
+    }
+
+    /// By hand: PostgreSQL's own daemon never looks at partitioned tables as a whole.
+    async fn gather_statistics(&self) -> Result<(), StoreError> {
+        let client = self.connector.connect_as_owner().await?;
+        let tables = "accounts, entries, transfers, receipts, events, stream_heads";
+        client.batch_execute(&format!("analyze {tables}")).await.map_err(errors::classify)
+    }
+
     async fn commit(&self, unit: UnitOfWork) -> Result<(UnitOutcome, Position), StoreError> {
         let mut client = self.client().await?;
         unit::commit(&mut client, unit).await

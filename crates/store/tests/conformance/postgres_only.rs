@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use caudal_store::{Locked, Locks};
+use caudal_store::{Locked, Locks, Row};
 
 use super::{
     batches::look_through,
@@ -62,6 +62,18 @@ pub async fn held_accounts_are_passed_over(stage: &Stage) {
     let seen = look_through(second.as_mut(), locks()).await;
     assert_eq!((ids(&seen), seen.passed), (vec![a, b], vec![]));
     assert_eq!(seen.accounts[0].total, 99);
+}
+
+/// Requests have ten seconds; a proof over whole tables has what it needs.
+pub async fn proofs_have_no_time_limit(stage: &Stage) {
+    let db = stage.store.as_ref();
+    let sql = "select current_setting('statement_timeout'), current_user::text";
+    let row =
+        |rows: Vec<Row>| (rows[0].text(0).unwrap().to_owned(), rows[0].text(1).unwrap().to_owned());
+    let engine = "caudal_engine".to_owned();
+    assert_eq!(row(db.query("", sql, &[]).await.unwrap()), ("10s".to_owned(), engine.clone()));
+    db.gather_statistics().await.unwrap();
+    assert_eq!(row(db.query_at_length("", sql, &[]).await.unwrap()), ("0".to_owned(), engine));
 }
 
 pub async fn the_engine_can_not_rewrite_history(stage: &Stage) {
