@@ -12,6 +12,7 @@ pub mod kinds {
     pub const TRANSFER_CAPTURED: &str = "transfer.captured";
     pub const TRANSFER_VOIDED: &str = "transfer.voided";
     pub const TRANSFER_EXPIRED: &str = "transfer.expired";
+    pub const TRANSFER_AVAILABLE: &str = "transfer.available";
     pub const TRANSFER_REVERSED: &str = "transfer.reversed";
     pub const WALLET_FUNDED: &str = "wallet.funded";
     pub const WALLET_DEDUCTED: &str = "wallet.deducted";

@@ -2,7 +2,8 @@
 //!
 //! Reading order: [`id`] (an id says when and where its row lives), [`money`], [`time`], then the
 //! nouns: [`tenant`], [`account`], [`wallet`], [`transfer`], [`event`], and [`refusal`], the one
-//! list of reasons for which Caudal says no. The customer's business: [`payment`]. People: [`user`], [`session`], [`role`],
+//! list of reasons for which Caudal says no. The customer's business: [`payment`], [`fee`],
+//! [`rate`]. People: [`user`], [`session`], [`role`],
 //! [`service_account`], [`access`] (what they may), [`code`],
 //! [`audit`] (what they did), [`mail`].
 
@@ -11,11 +12,13 @@ pub mod account;
 pub mod audit;
 pub mod code;
 pub mod event;
+pub mod fee;
 pub mod id;
 pub mod key;
 pub mod mail;
 pub mod money;
 pub mod payment;
+pub mod rate;
 pub mod refusal;
 pub mod role;
 pub mod service_account;
