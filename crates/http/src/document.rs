@@ -7,6 +7,7 @@ use utoipa::{
         ComponentsBuilder, Content, ContentBuilder, HeaderBuilder, HttpMethod, InfoBuilder,
         LicenseBuilder, ObjectBuilder, OpenApiBuilder, PathItem, PathsBuilder, Ref, RefOr,
         Required, Response, ResponseBuilder,
+        extensions::Extensions,
         path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
         request_body::RequestBodyBuilder,
         schema::{ArrayBuilder, Schema, SchemaType, Type},
@@ -21,6 +22,7 @@ use crate::{
 };
 
 const SECURITY: &str = "api_key";
+const ACCESS: &str = "x-caudal-access";
 /// What any route may answer besides its own.
 const ANY_ROUTE: [u16; 3] = [400, 500, 503];
 const DESCRIPTION: &str = "Payments: wallets, transfers, holds, batches and their events. Amounts \
@@ -61,6 +63,7 @@ fn operation(endpoint: &Endpoint, found: &mut Found) -> Operation {
         .summary(Some(endpoint.summary))
         .operation_id(Some(operation_id(endpoint)))
         .tag(tag(endpoint.path))
+        .extensions(Some(Extensions::from_iter([(ACCESS, access_name(endpoint.access))])))
         .parameters(Some(parameters(endpoint)));
     if let Some(takes) = endpoint.takes {
         let content = ContentBuilder::new().schema(Some(takes(found))).build();
@@ -79,6 +82,9 @@ fn operation(endpoint: &Endpoint, found: &mut Found) -> Operation {
         Access::Open => None,
         Access::SignedIn => Some("For users, about themselves.".to_owned()),
         Access::Scope(scope) => Some(format!("Needs the scope `{}`.", scope.name())),
+        Access::OpenOr(scope) => {
+            Some(format!("Open; with credentials it needs the scope `{}`.", scope.name()))
+        }
     };
     if let Some(description) = needs {
         operation = operation.description(Some(description)).security(SecurityRequirement::new::<
@@ -88,6 +94,16 @@ fn operation(endpoint: &Endpoint, found: &mut Found) -> Operation {
         >(SECURITY, []));
     }
     operation.build()
+}
+
+/// Who may call it, for machines: `open`, `signed_in`, or the name of the scope it asks for.
+fn access_name(access: Access) -> &'static str {
+    match access {
+        Access::Open => "open",
+        Access::SignedIn => "signed_in",
+        Access::Scope(scope) => scope.name(),
+        Access::OpenOr(_) => "open",
+    }
 }
 
 /// `POST /api/v1/transfers/{id}/capture` → `post_transfers_id_capture`.

@@ -7,7 +7,7 @@ use axum::{
     Router,
     extract::{Request, State},
     handler::Handler,
-    http::StatusCode,
+    http::{StatusCode, header},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{MethodFilter, on},
@@ -57,6 +57,8 @@ pub(crate) enum Access {
     /// Every user, for what is their own.
     SignedIn,
     Scope(Scope),
+    /// Anybody; with credentials it is another thing, for which they need the scope.
+    OpenOr(Scope),
 }
 
 impl From<Scope> for Access {
@@ -133,6 +135,12 @@ impl Endpoint {
         self.query(crate::query::LIST)
     }
 
+    /// All there are of them at once: few, and always the same.
+    pub fn lists_all<T: ToSchema>(mut self) -> Self {
+        self.gives = (StatusCode::OK, Gives::List(schema_of::<T>));
+        self.query(&["fields"])
+    }
+
     pub fn errors(mut self, statuses: &'static [u16]) -> Self {
         self.errors = statuses;
         self
@@ -148,6 +156,10 @@ impl Endpoint {
     pub fn money(mut self) -> Self {
         self.moves_money = true;
         self
+    }
+
+    pub fn verb(&self) -> &'static str {
+        self.filter().1
     }
 
     fn filter(&self) -> (MethodFilter, &'static str) {
@@ -173,7 +185,6 @@ pub(crate) fn patch(path: &'static str, access: impl Into<Access>) -> Endpoint {
     Endpoint::new(HttpMethod::Patch, path, access)
 }
 
-#[expect(dead_code, reason = "roles are put by the routes that come next")]
 pub(crate) fn put(path: &'static str, access: impl Into<Access>) -> Endpoint {
     Endpoint::new(HttpMethod::Put, path, access)
 }
@@ -239,13 +250,15 @@ impl Entry {
     async fn admit(&self, request: &mut Request) -> Result<Option<Verdict>, Problem> {
         let access = self.endpoint.access;
         let mut verdict = None;
-        if access == Access::Open {
+        let is_stranger = matches!(access, Access::OpenOr(_))
+            && !request.headers().contains_key(header::AUTHORIZATION);
+        if access == Access::Open || is_stranger {
             self.count_stranger(request)?;
         } else {
             let origin = origin(request);
             let caller = authenticate(&self.api.service, request.headers(), origin).await?;
             match access {
-                Access::Scope(scope) => caller.require(scope)?,
+                Access::Scope(scope) | Access::OpenOr(scope) => caller.require(scope)?,
                 _ => drop(caller.signed_in()?),
             }
             verdict = self.api.service.check_limit(&caller, self.class)?;

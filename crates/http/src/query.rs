@@ -125,6 +125,11 @@ pub(crate) enum List {
     Transfers = 4,
     WalletTransfers = 5,
     Sessions = 6,
+    Users = 7,
+    ServiceAccounts = 8,
+    Roles = 9,
+    Audit = 10,
+    Tenants = 11,
 }
 
 impl List {

@@ -4,28 +4,36 @@
 //! for, unknown query parameters are refused, answers are measured and the OpenAPI document is
 //! written, all from that line.
 
+mod administration;
 mod second_factor;
+mod users;
 
-use axum::{Router, http::StatusCode, middleware::from_fn_with_state};
+use std::sync::Arc;
+
+use axum::{Extension, Router, http::StatusCode, middleware::from_fn_with_state};
 use caudal_domain::access::Scope::{
     ApiKeysRead, ApiKeysWrite, EventsRead, Platform, SessionsWrite, SigningKeysWrite, TenantRead,
     TenantWrite, TransfersRead, TransfersWrite, TreasuryFund, WalletsControl, WalletsRead,
     WalletsWrite,
 };
 
-use self::second_factor::second_factor_routes;
+use self::{
+    administration::administration_routes, second_factor::second_factor_routes,
+    users::user_routes,
+};
 use crate::{
     api::Api,
     document::document,
     endpoint::{Access, Routes, delete, get, patch, post},
     frame::{frame, unknown_route, wrong_method},
     routes::{
-        api_keys, console, events, health, openapi, sessions, signing_keys, tenants, transfers,
-        wallets,
+        api_keys, console, events, health, openapi, roles::Catalogue, sessions, signing_keys,
+        tenants, transfers, wallets,
     },
     shapes::{
         NoFields,
         api_keys::{ApiKeyPatch, ApiKeyRequest, ApiKeyShape},
+        roles::PermissionShape,
         sessions::{
             LoginRequest, LoginShape, LogoutRequest, RefreshRequest, SessionShape, TokensShape,
         },
@@ -50,7 +58,9 @@ const MONEY: &[u16] = &[402, 404, 409, 422];
 /// The public door.
 pub fn router(api: Api) -> Router {
     let routes = public_routes(Routes::new(api.clone()));
-    let router = openapi::serve(routes.router, openapi(&api));
+    let catalogue: Catalogue = Arc::new(PermissionShape::all(&routes.endpoints));
+    let router = routes.router.layer(Extension(catalogue));
+    let router = openapi::serve(router, openapi(&api));
     let router = console::serve(router).fallback(unknown_route);
     framed(router, api)
 }
@@ -75,6 +85,7 @@ fn framed(router: Router<Api>, api: Api) -> Router {
 fn public_routes(routes: Routes) -> Routes {
     let wallets = |routes| wallet_money_routes(wallet_routes(routes));
     let routes = second_factor_routes(token_routes(session_routes(routes)));
+    let routes = user_routes(administration_routes(routes));
     transfer_routes(wallets(tenant_routes(event_routes(routes))))
 }
 

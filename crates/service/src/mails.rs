@@ -6,7 +6,8 @@
 
 use caudal_domain::{Mail, MailId, MailTemplate, Timestamp, UserId};
 use caudal_identity::{Binding, PersonKey};
-use caudal_outbound::mail::{Mail as Outgoing, MailFault, Sent};
+pub use caudal_outbound::mail::Sent;
+use caudal_outbound::mail::{Mail as Outgoing, MailFault};
 use caudal_store::{Step, UnitOfWork, UnitOutcome, mails, mails::MailRow, users, users::UserRow};
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};

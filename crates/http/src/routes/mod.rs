@@ -1,15 +1,21 @@
 //! Handlers, a file per noun: read what was asked, call one use case, say what came of it.
 
 pub(crate) mod api_keys;
+pub(crate) mod audit;
 pub(crate) mod console;
 pub(crate) mod events;
 pub(crate) mod health;
+pub(crate) mod mails;
 pub(crate) mod openapi;
+pub(crate) mod passwords;
+pub(crate) mod roles;
 pub(crate) mod second_factor;
+pub(crate) mod service_accounts;
 pub(crate) mod sessions;
 pub(crate) mod signing_keys;
 pub(crate) mod tenants;
 pub(crate) mod transfers;
+pub(crate) mod users;
 pub(crate) mod wallets;
 
 use std::{marker::PhantomData, str::FromStr, sync::Arc};
@@ -18,7 +24,9 @@ use axum::{
     extract::{FromRequestParts, Path},
     http::{HeaderMap, header, request::Parts},
 };
-use caudal_domain::{AccountId, ApiKeyId, SessionId, TransferId, UserId};
+use caudal_domain::{
+    AccountId, ApiKeyId, RoleRef, ServiceAccountId, SessionId, TransferId, UserId,
+};
 use caudal_service::Caller;
 
 use crate::{answer::is_match, auth::By, problem::Problem};
@@ -68,6 +76,14 @@ impl Named for SessionId {
 
 impl Named for UserId {
     const NOUN: &'static str = "user";
+}
+
+impl Named for RoleRef {
+    const NOUN: &'static str = "role";
+}
+
+impl Named for ServiceAccountId {
+    const NOUN: &'static str = "service_account";
 }
 
 impl Named for ApiKeyId {

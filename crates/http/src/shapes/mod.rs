@@ -3,12 +3,17 @@
 //! Every request refuses fields it does not know. Every answer always has all of its fields.
 
 pub(crate) mod api_keys;
+pub(crate) mod audit;
 pub(crate) mod events;
+pub(crate) mod mails;
+pub(crate) mod roles;
 pub(crate) mod second_factor;
+pub(crate) mod service_accounts;
 pub(crate) mod sessions;
 pub(crate) mod signing_keys;
 pub(crate) mod tenants;
 pub(crate) mod transfers;
+pub(crate) mod users;
 pub(crate) mod wallets;
 
 use std::fmt;
