@@ -273,7 +273,7 @@ impl Service {
         let unit = UnitOfWork { at, steps, events, receipt: None };
         match self.commit(unit).await? {
             (UnitOutcome::Done, position) => Ok(Done { value: key, replayed: false, position }),
-            _ => Err(caudal_domain::Refusal::Conflict.into()),
+            _ => Err(Refusal::Conflict.into()),
         }
     }
 }

@@ -13,10 +13,10 @@ use crate::{
     api::Api,
     auth::By,
     idempotency::Write,
-    json::Json,
+    json::{Json, JsonOrNothing},
     problem::Problem,
     query::{List, Params, Shown, list_body, next_of},
-    shapes::api_keys::{ApiKeyPatch, ApiKeyRequest, ApiKeyShape},
+    shapes::api_keys::{ApiKeyPatch, ApiKeyRequest, ApiKeyRotation, ApiKeyShape},
 };
 
 pub(crate) async fn create(
@@ -57,6 +57,18 @@ pub(crate) async fn update(
 ) -> Answer {
     let updated = api.service.rename_api_key(&caller, id, patch.into_name()?).await?;
     done(StatusCode::OK, &updated, &ApiKeyShape::from(&updated.value))
+}
+
+pub(crate) async fn rotate(
+    State(api): State<Api>,
+    InPath(id, _): InPath<ApiKeyId>,
+    write: Write,
+    JsonOrNothing(request): JsonOrNothing<ApiKeyRotation>,
+) -> Answer {
+    let asked = write.asked(&request)?;
+    let made = api.service.rotate_api_key(asked, id, request.overlap_s()?).await?;
+    let shape = ApiKeyShape::with_secret(&made.value.key, &made.value.secret);
+    done(StatusCode::CREATED, &made, &shape)
 }
 
 pub(crate) async fn revoke(

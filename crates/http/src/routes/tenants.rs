@@ -9,11 +9,12 @@ use caudal_service::Edit;
 
 use super::Editor;
 use crate::{
-    answer::{Answer, done, etag, json},
+    answer::{Answer, bytes, done, etag, json},
     api::Api,
     auth::By,
     idempotency::Write,
     json::Json,
+    query::{List, Params, Shown, list_body, next_of},
     shapes::{
         api_keys::ApiKeyShape,
         tenants::{TenantPatch, TenantRequest, TenantShape},
@@ -30,6 +31,15 @@ pub(crate) async fn create(
     let mut shape = TenantShape::from(&founded.value.tenant);
     shape.api_key = Some(ApiKeyShape::with_secret(&founded.value.key, &founded.value.secret));
     done(StatusCode::CREATED, &founded, &shape)
+}
+
+pub(crate) async fn list(State(api): State<Api>, params: Params) -> Answer {
+    let window = params.window(List::Tenants)?;
+    let fields = params.fields(TenantShape::FIELDS)?;
+    let page = api.service.list_tenants(&window).await?;
+    let shapes = page.items.iter().map(TenantShape::from).collect();
+    let body = list_body(shapes, next_of(List::Tenants, &page), fields.as_deref())?;
+    Ok(bytes(StatusCode::OK, body))
 }
 
 pub(crate) async fn read(State(api): State<Api>, By(caller): By) -> Answer {

@@ -1,7 +1,7 @@
 //! API keys as they are asked for and shown.
 
 use caudal_domain::{
-    ApiKeyId, Timestamp,
+    ApiKeyId, ServiceAccountId, Timestamp,
     access::{ApiKey, Scope},
 };
 use caudal_service::api_keys::{NewApiKey, Secret};
@@ -22,11 +22,13 @@ pub(crate) struct ApiKeyRequest {
     scopes: Vec<Scope>,
     #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<Timestamp>,
+    /// Whom it acts for; none: it is its own account.
+    service_account_id: Option<String>,
 }
 
 impl ApiKeyRequest {
     pub fn into_new(self, now: Timestamp) -> Result<NewApiKey, Problem> {
-        let Self { name, scopes, expires_at } = self;
+        let Self { name, scopes, expires_at, service_account_id } = self;
         check_name("name", &name)?;
         if scopes.is_empty() {
             return Err(Problem::invalid("scopes", "a key without scopes opens nothing"));
@@ -34,7 +36,31 @@ impl ApiKeyRequest {
         if expires_at.is_some_and(|at| at <= now) {
             return Err(Problem::invalid("expires_at", "lies in the past"));
         }
-        Ok(NewApiKey { name, scopes, expires_at })
+        let account = service_account_id.map(|id| id.parse::<ServiceAccountId>()).transpose();
+        let service_account = account.map_err(|_| Problem::not_found("service_account"))?;
+        Ok(NewApiKey { name, scopes, expires_at, service_account })
+    }
+}
+
+/// How long the old key works on.
+#[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ApiKeyRotation, example = json!({"overlap_s": 3600}))]
+pub(crate) struct ApiKeyRotation {
+    /// Seconds; a day, if not given. A key that ends sooner still does.
+    #[schema(minimum = 0, maximum = 604_800)]
+    overlap_s: Option<i64>,
+}
+
+const DAY_S: i64 = 24 * 3600;
+
+impl ApiKeyRotation {
+    pub fn overlap_s(&self) -> Result<i64, Problem> {
+        let overlap_s = self.overlap_s.unwrap_or(DAY_S);
+        match (0..=7 * DAY_S).contains(&overlap_s) {
+            true => Ok(overlap_s),
+            false => Err(Problem::invalid("overlap_s", "0 to 604800 seconds: a week")),
+        }
     }
 }
 
@@ -57,7 +83,8 @@ impl ApiKeyPatch {
 #[schema(as = ApiKey, example = json!({
     "id": "key_01h455vb4pex5vsknk084sn02q", "object": "api_key", "name": "shop",
     "scopes": ["transfers:write"], "created_at": "2026-01-31T09:30:00.000000Z",
-    "expires_at": null, "revoked_at": null
+    "expires_at": null, "revoked_at": null, "service_account_id": null, "rotated_to": null,
+    "last_used_at": "2026-01-31T10:00:00.000000Z"
 }))]
 pub(crate) struct ApiKeyShape<'a> {
     #[schema(value_type = String)]
@@ -75,6 +102,14 @@ pub(crate) struct ApiKeyShape<'a> {
     expires_at: Option<Timestamp>,
     #[schema(value_type = Option<String>, format = DateTime)]
     revoked_at: Option<Timestamp>,
+    #[schema(value_type = Option<String>)]
+    service_account_id: Option<ServiceAccountId>,
+    /// The key that takes its place.
+    #[schema(value_type = Option<String>)]
+    rotated_to: Option<ApiKeyId>,
+    /// To within a minute or two.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    last_used_at: Option<Timestamp>,
 }
 
 impl<'a> ApiKeyShape<'a> {
@@ -95,13 +130,26 @@ impl<'a> From<&'a ApiKey> for ApiKeyShape<'a> {
             created_at,
             expires_at,
             revoked_at,
+            service_account_id: key.service_account,
+            rotated_to: key.rotated_to,
+            last_used_at: key.last_used_at,
         }
     }
 }
 
 impl Shown for ApiKeyShape<'_> {
-    const FIELDS: &'static [&'static str] =
-        &["id", "object", "name", "scopes", "created_at", "expires_at", "revoked_at"];
+    const FIELDS: &'static [&'static str] = &[
+        "id",
+        "object",
+        "name",
+        "scopes",
+        "created_at",
+        "expires_at",
+        "revoked_at",
+        "service_account_id",
+        "rotated_to",
+        "last_used_at",
+    ];
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! Tenants as they are asked for and shown.
 
-use caudal_domain::{Mode, Placement, Tenant, TenantId, Timestamp};
+use caudal_domain::{Mode, Placement, RateLimits, Tenant, TenantId, Timestamp};
 use caudal_service::tenants::{NewTenant, TenantChange};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{api_keys::ApiKeyShape, check_name};
-use crate::problem::Problem;
+use super::{api_keys::ApiKeyShape, check_name, given};
+use crate::{problem::Problem, query::Shown};
 
 /// Characters of a region and of a time zone's name at most.
 const WORD_CHARS: usize = 64;
@@ -45,24 +45,111 @@ impl TenantRequest {
 /// What is not given stays.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = TenantChange, example = json!({"timezone": "Europe/Lisbon"}))]
+#[schema(as = TenantChange, example = json!({
+    "timezone": "Europe/Lisbon", "config": {"rate_limits": {"transfer_per_hour": 500}}
+}))]
 pub(crate) struct TenantPatch {
     #[schema(min_length = 1, max_length = 200)]
     name: Option<String>,
     /// IANA name.
     timezone: Option<String>,
+    config: Option<TenantConfigPatch>,
+}
+
+/// What is not given stays; null is the instance's own again.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = TenantConfigChange)]
+pub(crate) struct TenantConfigPatch {
+    /// Needs the scope `limits:write`. All of them are set: those not given to the instance's own.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<RateLimitsShape>)]
+    rate_limits: Option<Option<RateLimitsShape>>,
+}
+
+/// Requests let through in a sliding window, each 1 to 1,000,000.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = RateLimits)]
+pub(crate) struct RateLimitsShape {
+    /// Of each wallet holder, as the next three.
+    create_wallet_per_hour: Option<u32>,
+    fund_per_hour: Option<u32>,
+    transfer_per_hour: Option<u32>,
+    view_per_hour: Option<u32>,
+    /// Of each API key, whatever it asks for.
+    api_key_per_minute: Option<u32>,
+}
+
+impl RateLimitsShape {
+    fn into_limits(self) -> Result<RateLimits, Problem> {
+        let Self {
+            create_wallet_per_hour,
+            fund_per_hour,
+            transfer_per_hour,
+            view_per_hour,
+            api_key_per_minute,
+        } = self;
+        for (name, limit) in [
+            ("create_wallet_per_hour", create_wallet_per_hour),
+            ("fund_per_hour", fund_per_hour),
+            ("transfer_per_hour", transfer_per_hour),
+            ("view_per_hour", view_per_hour),
+            ("api_key_per_minute", api_key_per_minute),
+        ] {
+            if limit.is_some_and(|limit| !RateLimits::RANGE.contains(&limit)) {
+                let param = format!("config.rate_limits.{name}");
+                return Err(Problem::invalid(param, "a number from 1 to 1000000"));
+            }
+        }
+        Ok(RateLimits {
+            create_wallet_per_hour,
+            fund_per_hour,
+            transfer_per_hour,
+            view_per_hour,
+            api_key_per_minute,
+        })
+    }
+}
+
+impl From<RateLimits> for RateLimitsShape {
+    fn from(limits: RateLimits) -> Self {
+        let RateLimits {
+            create_wallet_per_hour,
+            fund_per_hour,
+            transfer_per_hour,
+            view_per_hour,
+            api_key_per_minute,
+        } = limits;
+        Self {
+            create_wallet_per_hour,
+            fund_per_hour,
+            transfer_per_hour,
+            view_per_hour,
+            api_key_per_minute,
+        }
+    }
+}
+
+/// What the tenant has set of its own; null is the instance's.
+#[derive(Serialize, ToSchema)]
+#[schema(as = TenantConfig)]
+pub(crate) struct TenantConfigShape {
+    rate_limits: Option<RateLimitsShape>,
 }
 
 impl TenantPatch {
     pub fn into_change(self) -> Result<TenantChange, Problem> {
-        let Self { name, timezone } = self;
+        let Self { name, timezone, config } = self;
         if let Some(name) = &name {
             check_name("name", name)?;
         }
         if let Some(timezone) = &timezone {
             check_word("timezone", timezone)?;
         }
-        Ok(TenantChange { name, timezone })
+        let limits = config.and_then(|config| config.rate_limits);
+        let limits = limits.map(|limits| limits.map(RateLimitsShape::into_limits).transpose());
+        Ok(TenantChange { name, timezone, rate_limits: limits.transpose()? })
     }
 }
 
@@ -81,7 +168,7 @@ fn check_word(param: &str, text: &str) -> Result<(), Problem> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Tenant, example = json!({
     "id": "ten_01h455vb4pex5vsknk084sn02q", "object": "tenant", "name": "Acme", "mode": "test",
-    "placement": "user", "region": null, "timezone": "UTC",
+    "placement": "user", "region": null, "timezone": "UTC", "config": {"rate_limits": null},
     "created_at": "2026-01-31T09:30:00.000000Z"
 }))]
 pub(crate) struct TenantShape<'a> {
@@ -95,6 +182,7 @@ pub(crate) struct TenantShape<'a> {
     placement: Placement,
     region: Option<&'a str>,
     timezone: &'a str,
+    config: TenantConfigShape,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
     /// Only in the answer to its creation: the owner's key.
@@ -113,10 +201,27 @@ impl<'a> From<&'a Tenant> for TenantShape<'a> {
             placement,
             region: tenant.region.as_deref(),
             timezone: &tenant.timezone,
+            config: TenantConfigShape {
+                rate_limits: tenant.config.rate_limits.map(RateLimitsShape::from),
+            },
             created_at,
             api_key: None,
         }
     }
+}
+
+impl Shown for TenantShape<'_> {
+    const FIELDS: &'static [&'static str] = &[
+        "id",
+        "object",
+        "name",
+        "mode",
+        "placement",
+        "region",
+        "timezone",
+        "config",
+        "created_at",
+    ];
 }
 
 #[cfg(test)]

@@ -1,0 +1,113 @@
+//! `/api/v1/roles`, `/api/v1/users/{id}/roles` and `/api/v1/permissions`.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use caudal_domain::{Role, RoleRef, UserId};
+use caudal_service::{Done, Edit, roles::AnyRole};
+
+use super::{Editor, InPath};
+use crate::{
+    answer::{Answer, add_headers, bytes, done, etag, json},
+    api::Api,
+    auth::By,
+    idempotency::Write,
+    json::Json,
+    problem::Problem,
+    query::{List, Params, Shown, list_body, next_of},
+    shapes::roles::{
+        PermissionShape, RolePatch, RoleRequest, RoleShape, UserRolesRequest, UserRolesShape,
+    },
+};
+
+type Id = InPath<RoleRef>;
+
+/// Every permission: made of the router's lines when the router is.
+pub(crate) type Catalogue = Arc<Vec<PermissionShape>>;
+
+pub(crate) async fn permissions(
+    Extension(catalogue): Extension<Catalogue>,
+    params: Params,
+) -> Answer {
+    let fields = params.fields(PermissionShape::FIELDS)?;
+    let body = list_body(catalogue.iter().collect(), None, fields.as_deref())?;
+    Ok(bytes(StatusCode::OK, body))
+}
+
+pub(crate) async fn create(
+    State(api): State<Api>,
+    write: Write,
+    Json(request): Json<RoleRequest>,
+) -> Answer {
+    let asked = write.asked(&request)?;
+    let made = api.service.create_role(asked, request.into_new()?).await?;
+    answer(StatusCode::CREATED, made)
+}
+
+/// A role with its entity tag.
+fn answer(status: StatusCode, role: Done<Role>) -> Answer {
+    let tag = etag(&role.value.version.to_string());
+    let role = role.map(AnyRole::Custom);
+    let mut response = done(status, &role, &RoleShape::from(&role.value))?;
+    response.headers_mut().insert(header::ETAG, tag);
+    Ok(response)
+}
+
+pub(crate) async fn list(State(api): State<Api>, By(caller): By, params: Params) -> Answer {
+    let window = params.window(List::Roles)?;
+    let fields = params.fields(RoleShape::FIELDS)?;
+    let page = api.service.list_roles(&caller, &window).await?;
+    let shapes: Vec<_> = page.items.iter().map(RoleShape::from).collect();
+    let body = list_body(shapes, next_of(List::Roles, &page), fields.as_deref())?;
+    Ok(bytes(StatusCode::OK, body))
+}
+
+pub(crate) async fn read(State(api): State<Api>, By(caller): By, InPath(id, _): Id) -> Answer {
+    let role = api.service.role(&caller, id).await?;
+    let mut response = json(StatusCode::OK, &RoleShape::from(&role))?;
+    if let AnyRole::Custom(role) = &role {
+        response.headers_mut().insert(header::ETAG, etag(&role.version.to_string()));
+    }
+    Ok(response)
+}
+
+pub(crate) async fn update(
+    State(api): State<Api>,
+    editor: Editor,
+    InPath(id, _): Id,
+    Json(patch): Json<RolePatch>,
+) -> Answer {
+    let is_met = |role: &Role| editor.has_seen(&role.version.to_string());
+    let is_met = editor.expects().then_some(&is_met as _);
+    let edit = Edit { change: patch.into_change()?, is_met };
+    answer(StatusCode::OK, api.service.update_role(&editor.caller, id, edit).await?)
+}
+
+pub(crate) async fn delete(
+    State(api): State<Api>,
+    editor: Editor,
+    InPath(id, _): Id,
+) -> Result<Response, Problem> {
+    let is_met = |role: &Role| editor.has_seen(&role.version.to_string());
+    let is_met = editor.expects().then_some(&is_met as _);
+    let edit = Edit { change: (), is_met };
+    let deleted = api.service.delete_role(&editor.caller, id, edit).await?;
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    add_headers(response.headers_mut(), false, &deleted.position);
+    Ok(response)
+}
+
+pub(crate) async fn set_of_user(
+    State(api): State<Api>,
+    By(caller): By,
+    InPath(id, _): InPath<UserId>,
+    Json(request): Json<UserRolesRequest>,
+) -> Answer {
+    let set = api.service.set_user_roles(&caller, id, request.roles).await?;
+    done(StatusCode::OK, &set, &UserRolesShape::from(&set.value))
+}
