@@ -1,17 +1,20 @@
 //! The first tenant of an empty development database.
 
 use caudal_domain::{
-    Actor, Fingerprint, Mode, Placement, ReceiptKey, TenantId, access::Scope, event::kinds,
-    tenant::Tenant,
+    Actor, Fingerprint, Mode, Placement, ReceiptKey, SystemRole, TenantId, UserStatus,
+    access::Scope, event::kinds, tenant::Tenant,
 };
+use caudal_identity::opaque;
 use caudal_store::tenants;
 
 use crate::{
     Done, ReceiptOf, Service, ServiceError,
     api_keys::{NewApiKey, Secret},
     audit::By,
+    passwords::read_password,
     tenants::{NewTenant, did},
     unit::Creation,
+    users::{MadePerson, NewPerson, read_email, user_did},
 };
 
 /// What an empty database was given.
@@ -20,7 +23,12 @@ pub struct Bootstrap {
     pub tenant: Tenant,
     /// Shown once.
     pub secret: Secret,
+    /// Of the owner [`OWNER`]. Shown once.
+    pub admin_password: Secret,
 }
+
+/// The demo tenant's owner, whose address nobody has to prove.
+pub const OWNER: &str = "admin@demo.local";
 
 /// What a secret must be at least, to be worth hashing.
 const SECRET_CHARS_LEAST: usize = 16;
@@ -29,6 +37,15 @@ impl Service {
     /// Makes the tenant `demo` with a key that may everything, if there is no tenant yet. `secret`
     /// is the key's; not given, it is random. Two processes at once make one tenant.
     pub async fn bootstrap(&self, secret: Option<&str>) -> Result<Option<Bootstrap>, ServiceError> {
+        self.bootstrap_with(secret, None).await
+    }
+
+    /// The same with a password for its owner; not given, it is random as well.
+    pub async fn bootstrap_with(
+        &self,
+        secret: Option<&str>,
+        admin_password: Option<&str>,
+    ) -> Result<Option<Bootstrap>, ServiceError> {
         if !tenants::first(self.store(), 1).await?.is_empty() {
             return Ok(None);
         }
@@ -36,6 +53,10 @@ impl Service {
             let detail = "the first API key starts with sk_test_ and has 16 characters or more";
             return Err(ServiceError::invalid("CAUDAL_BOOTSTRAP_API_KEY", detail));
         }
+        let admin_password = match admin_password {
+            Some(given) => Secret::new(given),
+            None => Secret::new(opaque::recovery_code(self.chance()).as_str()),
+        };
         let tenant = NewTenant {
             name: "demo".into(),
             mode: Mode::Test,
@@ -54,12 +75,31 @@ impl Service {
         let by = By { tenant: id, actor: Actor::System, origin: None };
         let record = self.audit(by, did(kinds::TENANT_CREATED, id, &[]), founding.unit.at);
         founding.unit.steps.push(record);
+        let MadePerson { row, steps, .. } = self.owner(id, &admin_password).await?;
+        founding.unit.steps.extend(steps);
+        let record = self.audit(by, user_did(kinds::USER_CREATED, row.id, &[]), row.created_at);
+        founding.unit.steps.push(record);
+        founding.unit.events.push(self.user_event(kinds::USER_CREATED, &row, row.created_at)?);
         let receipt = ReceiptOf {
             key: ReceiptKey::new(TenantId(0), 0, "bootstrap"),
             fingerprint: Fingerprint::of(&[b"bootstrap"]),
         };
         let done = self.create(Creation { receipt: Some(receipt), ..founding }).await?;
         let Done { value, .. } = done;
-        Ok(value.secret.map(|secret| Bootstrap { tenant: value.tenant, secret }))
+        Ok(value.secret.map(|secret| Bootstrap { tenant: value.tenant, secret, admin_password }))
+    }
+
+    async fn owner(&self, tenant: TenantId, password: &Secret) -> Result<MadePerson, ServiceError> {
+        let password = read_password("CAUDAL_BOOTSTRAP_ADMIN_PASSWORD", password)?;
+        self.make_person(NewPerson {
+            tenant,
+            email: read_email(&Secret::new(OWNER))?,
+            name: None,
+            password: self.hash_password(&password).await?,
+            status: UserStatus::Active,
+            email_verified_at: Some(self.now()),
+            role: SystemRole::Owner,
+        })
+        .await
     }
 }

@@ -49,7 +49,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use access::{Caller, Known, Origin, Reach, SignedIn};
 pub use asked::{Asked, Done, Edit, Page, Position, ReceiptOf, Span, Window};
-pub use bootstrap::Bootstrap;
+pub use bootstrap::{Bootstrap, OWNER};
 use caudal_domain::{
     Bucket, Clock, IdSource, Timestamp,
     id::{Chance, lowest_at},

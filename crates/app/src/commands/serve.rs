@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::Path, process::ExitCode};
 
 use anyhow::Context;
 use caudal_http::{Api, Metrics};
+use caudal_service::OWNER;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -154,11 +155,13 @@ async fn greet(settings: &Settings, instance: &Instance, addr: SocketAddr) -> an
     if settings.env == Env::Production {
         return Ok(());
     }
-    let given = settings.bootstrap_api_key.as_deref();
-    if let Some(demo) = instance.service.bootstrap(given).await? {
+    let (key, password) = (&settings.bootstrap_api_key, &settings.bootstrap_admin_password);
+    let made = instance.service.bootstrap_with(key.as_deref(), password.as_deref());
+    if let Some(demo) = made.await? {
         say(format_args!("tenant  demo ({})", demo.tenant.id))?;
         say(format_args!("API key {}", demo.secret.reveal()))?;
-        say("        shown this once; keep it")?;
+        say(format_args!("owner   {OWNER}, password {}", demo.admin_password.reveal()))?;
+        say("        shown this once; keep both")?;
         say(format_args!("console http://{addr}/#key={}", demo.secret.reveal()))?;
     }
     say(format_args!("docs    http://{addr}/docs"))?;
