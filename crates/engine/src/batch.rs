@@ -29,18 +29,8 @@ pub(crate) fn locks(jobs: &[Job], at: Timestamp) -> Locks {
 }
 
 fn add_locks(locks: &mut Locks, command: &Command) {
-    match &command.movement {
-        Movement::Post(new) => {
-            locks.accounts.extend(new.legs.iter().flat_map(|leg| [leg.from, leg.to]));
-        }
-        Movement::Capture { transfer, .. }
-        | Movement::Void { transfer }
-        | Movement::Expire { transfer }
-        | Movement::Reverse { transfer, .. } => locks.transfers.push(*transfer),
-        Movement::SetStatus { account, .. } | Movement::SetFloor { account, .. } => {
-            locks.accounts.push(*account);
-        }
-    }
+    locks.accounts.extend(command.movement.accounts());
+    locks.transfers.extend(command.movement.transfers());
     locks.accounts.extend_from_slice(&command.accounts);
     locks.rows.extend(command.attachments.iter().map(|attachment| attachment.row));
     locks.receipts.extend(command.receipt.map(|receipt| receipt.key));
@@ -227,9 +217,7 @@ impl Decision<'_> {
             Outcome::Posting(posting) => {
                 let transfer = (posting.transfer.id, posting.created);
                 self.made.transfers.push(transfer);
-                self.made
-                    .transfers
-                    .extend(posting.original.as_ref().map(|original| (original.id, false)));
+                self.made.transfers.extend(posting.others().map(|other| (other.id, false)));
                 self.made.accounts.extend(posting.entries.iter().map(|entry| entry.account));
                 self.made.writes.entries.extend_from_slice(&posting.entries);
             }
@@ -297,7 +285,9 @@ fn given_of(outcome: Outcome, command: &Command) -> Given {
 fn answer_of(given: &Given, movement: &Movement) -> Answer {
     match given {
         Given::Transfer(transfer) => match movement {
-            Movement::Post(_) | Movement::Reverse { .. } => Answer::Created(transfer.id),
+            Movement::Post(_) | Movement::Reverse { .. } | Movement::Return(_) => {
+                Answer::Created(transfer.id)
+            }
             _ => Answer::Changed(transfer.clone()),
         },
         Given::Created(id) => Answer::Created(*id),

@@ -97,7 +97,8 @@ fn kind_of(movement: &Movement, transfer: &Transfer) -> &'static str {
         Movement::Capture { .. } => kinds::TRANSFER_CAPTURED,
         Movement::Void { .. } => kinds::TRANSFER_VOIDED,
         Movement::Expire { .. } => kinds::TRANSFER_EXPIRED,
-        Movement::Reverse { .. } => kinds::TRANSFER_REVERSED,
+        Movement::Reverse { .. } | Movement::Return(_) => kinds::TRANSFER_REVERSED,
+        Movement::MakeAvailable { .. } => kinds::TRANSFER_AVAILABLE,
         _ if transfer.hold => kinds::TRANSFER_HELD,
         _ => match transfer.kind {
             TransferKind::Fund => kinds::WALLET_FUNDED,

@@ -11,7 +11,7 @@ use caudal_store::{Attachment, Position, Step};
 pub struct Command {
     pub movement: Movement,
     /// Accounts to lock besides those that the movement names: the legs of the transfer that is
-    /// captured, voided or reversed. Legs never change, so the caller can read them beforehand.
+    /// captured, voided or given back. Legs never change, so the caller can read them beforehand.
     pub accounts: Vec<AccountId>,
     pub receipt: Option<ReceiptOf>,
     pub attachments: Vec<Attachment>,
@@ -69,19 +69,7 @@ impl Job {
     pub(crate) fn rows(&self) -> Vec<u128> {
         let mut rows = Vec::with_capacity(2 * self.commands.len());
         for command in &self.commands {
-            match &command.movement {
-                Movement::Post(new) => {
-                    rows.extend(new.legs.iter().flat_map(|leg| [leg.from.0, leg.to.0]));
-                }
-                Movement::SetStatus { account, .. } | Movement::SetFloor { account, .. } => {
-                    rows.push(account.0);
-                }
-                // Their legs' accounts are named by the command.
-                Movement::Capture { .. }
-                | Movement::Void { .. }
-                | Movement::Expire { .. }
-                | Movement::Reverse { .. } => {}
-            }
+            rows.extend(command.movement.accounts().map(|account| account.0));
             rows.extend(command.accounts.iter().map(|account| account.0));
             rows.extend(command.attachments.iter().map(|attachment| attachment.row.id));
         }

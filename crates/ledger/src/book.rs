@@ -8,7 +8,7 @@ use caudal_domain::{
 
 use crate::{
     draft::Draft,
-    movements::{Movement, capture, control, post, release, reverse},
+    movements::{Movement, Return, available, capture, control, post, release, reverse},
 };
 
 /// What one accepted movement wrote.
@@ -28,8 +28,22 @@ pub struct Posting {
     pub created: bool,
     /// The transfer that a reversal gives back, as it stands now.
     pub original: Option<Transfer>,
+    /// What can be given back again of the transfer that `original` had given back.
+    pub restored: Option<Transfer>,
     /// In the order in which they number their accounts.
     pub entries: Vec<Entry>,
+}
+
+impl Posting {
+    /// Of a transfer that was there.
+    pub(crate) fn of(transfer: Transfer, entries: Vec<Entry>) -> Self {
+        Self { transfer, created: false, original: None, restored: None, entries }
+    }
+
+    /// The transfers that changed besides the one posted.
+    pub fn others(&self) -> impl Iterator<Item = &Transfer> {
+        self.original.iter().chain(&self.restored)
+    }
 }
 
 #[derive(Default)]
@@ -87,8 +101,10 @@ impl Book {
             Movement::Void { transfer } => release::void(self, tenant, *transfer),
             Movement::Expire { transfer } => release::expire(self, tenant, *transfer),
             Movement::Reverse { transfer, amount } => {
-                reverse::decide(self, tenant, (*transfer, *amount), ids)
+                reverse::decide(self, tenant, &Return::plain(*transfer, *amount), ids)
             }
+            Movement::Return(what) => reverse::decide(self, tenant, what, ids),
+            Movement::MakeAvailable { transfer } => available::decide(self, tenant, *transfer),
             Movement::SetStatus { account, status } => {
                 control::set_status(self, tenant, *account, *status)
             }

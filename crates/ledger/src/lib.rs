@@ -13,4 +13,4 @@ mod draft;
 pub mod movements;
 
 pub use book::{Book, Outcome, Posting};
-pub use movements::{Movement, NewTransfer};
+pub use movements::{Movement, NewTransfer, Terms};

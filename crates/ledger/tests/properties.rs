@@ -251,6 +251,7 @@ impl<'t> Pair<'t> {
                 hold_until: hold.map(HoldUntil::Seconds),
                 reference: None,
                 metadata: Metadata::default(),
+                terms: None,
             }),
             Ask::Capture { transfer, amount, last } => {
                 Movement::Capture { transfer: id(transfer), amount, last }

@@ -206,6 +206,7 @@ impl Service {
             hold_until: None,
             reference: None,
             metadata: Metadata::default(),
+            terms: None,
         }));
         command.receipt = Some(receipt);
         if kind == TransferKind::Fund {

@@ -197,6 +197,7 @@ pub fn transfer(from: u128, to: u128, amount: i64) -> Command {
         hold_until: None,
         reference: None,
         metadata: Metadata::default(),
+        terms: None,
     }))
 }
 

@@ -158,6 +158,7 @@ impl TransferRequest {
             hold_until: self.hold_until(at)?,
             reference: self.reference,
             metadata,
+            terms: None,
         })
     }
 

@@ -45,8 +45,7 @@ pub(crate) fn decide(
     }
     accepted.accounts.into_iter().for_each(|account| book.write_account(account));
     book.write_transfer(transfer.clone());
-    let entries = accepted.entries;
-    Ok(Outcome::Posting(Posting { transfer, created: false, original: None, entries }))
+    Ok(Outcome::Posting(Posting::of(transfer, accepted.entries)))
 }
 
 fn check_state(book: &Book, transfer: &Transfer) -> Result<(), Refusal> {

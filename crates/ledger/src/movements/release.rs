@@ -53,6 +53,5 @@ fn release(
     };
     accepted.accounts.into_iter().for_each(|account| book.write_account(account));
     book.write_transfer(transfer.clone());
-    let entries = accepted.entries;
-    Ok(Outcome::Posting(Posting { transfer, created: false, original: None, entries }))
+    Ok(Outcome::Posting(Posting::of(transfer, accepted.entries)))
 }

@@ -1,59 +1,129 @@
 //! A reversal: a new transfer that gives back what another one moved, never more than is left.
 //!
-//! | asked | original's to: total | original's from: total |
-//! |---|---|---|
-//! | reversal of x | −x | +x |
+//! | asked | original's to: total | original's to: pending | original's from: total |
+//! |---|---|---|---|
+//! | reversal of x, p of it still pending | −x | −p | +x |
 //!
 //! The first leg's money is given back first, but within one reversal the last leg moves first:
 //! what a later leg had spent comes back before it is needed. The payer of the reversal must have
-//! the money; a reversal is itself final.
+//! the money, unless the reversal is forced; what is pending goes first. A reversal is itself
+//! final; a refund and a chargeback can be undone once ([`Return::restores`]).
+
+use std::borrow::Cow;
 
 use caudal_domain::{
-    AccountStatus, IdSource, Leg, Refusal, TenantId, Transfer, TransferId, TransferKind,
-    TransferStatus,
+    AccountId, AccountStatus, IdSource, Leg, Refusal, TenantId, Transfer, TransferId, TransferKind,
+    TransferStatus, fee::share,
 };
 
-use super::post::move_money;
-use crate::book::{Book, Outcome, Posting};
+use super::late::{self, StandIns};
+use crate::{
+    book::{Book, Outcome, Posting},
+    draft::{Change, Draft},
+};
 
-/// `what` is the transfer and the amount to give back (`None`: all that is left).
+/// Giving back, with its terms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Return {
+    pub transfer: TransferId,
+    /// `None` gives back all that is left; of the principal, where that is what is asked for.
+    pub amount: Option<i64>,
+    /// What the new transfer is.
+    pub kind: TransferKind,
+    pub part: Part,
+    /// Passes floors and freezes.
+    pub forced: bool,
+    pub stand_ins: StandIns,
+    /// The transfer that `transfer` had given back, when that is what is undone.
+    pub restores: Option<TransferId>,
+}
+
+/// Of which legs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Part {
+    /// All, in order.
+    #[default]
+    All,
+    /// The first leg: the payment without its fees.
+    Principal,
+    /// The first leg, and the same share of every other.
+    PrincipalAndFees,
+}
+
+impl Return {
+    /// A reversal on no terms.
+    pub fn plain(transfer: TransferId, amount: Option<i64>) -> Self {
+        Self {
+            transfer,
+            amount,
+            kind: TransferKind::Reversal,
+            part: Part::All,
+            forced: false,
+            stand_ins: StandIns::default(),
+            restores: None,
+        }
+    }
+}
+
 pub(crate) fn decide(
     book: &mut Book,
     tenant: TenantId,
-    what: (TransferId, Option<i64>),
+    what: &Return,
     ids: &mut dyn IdSource,
 ) -> Result<Outcome, Refusal> {
-    let mut original = book.owned_transfer(tenant, what.0)?;
-    let left = check_state(&original)?;
-    let amount = match what.1 {
+    let mut original = book.owned_transfer(tenant, what.transfer)?;
+    let mut restored = match what.restores {
+        Some(id) => Some(book.owned_transfer(tenant, id)?),
+        None => None,
+    };
+    let left = check_state(&original, what)?;
+    let asked = match what.amount {
         None if left == 0 => return Err(Refusal::TransferState { status: original.status }),
         asked => asked.unwrap_or(left),
     };
-    let legs = take_back(&mut original, amount);
-    check_accounts(book, &legs)?;
-    if amount > left {
+    let back = take_back(&mut original, asked, what.part);
+    let legs = late::redirect(book, tenant, &back, what.stand_ins);
+    check_accounts(book, &legs, what.forced)?;
+    if asked > left {
         return Err(Refusal::AmountExceedsReversible { left });
     }
+    let amount: i64 = legs.iter().map(|leg| leg.amount).sum();
     original.amount_reversed += amount;
-    original.status = match moved(&original) - original.amount_reversed {
-        0 => TransferStatus::Reversed,
-        _ => TransferStatus::PartiallyReversed,
-    };
+    original.status = standing(&original);
+    if let Some(restored) = &mut restored {
+        restore(restored, &back);
+    }
 
     let id = TransferId(ids.next(book.now(), original.id.bucket()));
     let mut draft = book.draft();
-    for leg in &legs {
-        move_money(&mut draft, id, leg)?;
-    }
+    legs.iter().try_for_each(|leg| give_back(&mut draft, id, leg, what.forced))?;
     let accepted = draft.accept();
-    let transfer = Transfer {
+    let transfer = transfer_of(book, (id, what.kind), &original, legs);
+    accepted.accounts.into_iter().for_each(|account| book.write_account(account));
+    let changed = restored.iter().chain([&original, &transfer]);
+    changed.for_each(|transfer| book.write_transfer(transfer.clone()));
+    let posting = Posting::of(transfer, accepted.entries);
+    let original = Some(original);
+    Ok(Outcome::Posting(Posting { created: true, original, restored, ..posting }))
+}
+
+fn transfer_of(
+    book: &Book,
+    (id, kind): (TransferId, TransferKind),
+    original: &Transfer,
+    legs: Cow<'_, [Leg]>,
+) -> Transfer {
+    let mut legs = legs.into_owned();
+    // What was pending on the way back is not pending where it went.
+    legs.iter_mut().for_each(|leg| leg.pending = 0);
+    Transfer {
         id,
-        tenant,
-        kind: TransferKind::Reversal,
+        tenant: original.tenant,
+        kind,
         status: TransferStatus::Posted,
         currency: original.currency,
+        amount: legs.iter().map(|leg| leg.amount).sum(),
         legs,
-        amount,
         amount_captured: 0,
         amount_reversed: 0,
         hold: false,
@@ -63,50 +133,119 @@ pub(crate) fn decide(
         metadata: Default::default(),
         reverses: Some(original.id),
         created_at: book.now(),
-    };
-    accepted.accounts.into_iter().for_each(|account| book.write_account(account));
-    book.write_transfer(original.clone());
-    book.write_transfer(transfer.clone());
-    let entries = accepted.entries;
-    Ok(Outcome::Posting(Posting { transfer, created: true, original: Some(original), entries }))
-}
-
-/// What the transfer has moved so far.
-fn moved(transfer: &Transfer) -> i64 {
-    if transfer.hold { transfer.amount_captured } else { transfer.amount }
+    }
 }
 
 /// What is left to give back.
-fn check_state(original: &Transfer) -> Result<i64, Refusal> {
+fn check_state(original: &Transfer, what: &Return) -> Result<i64, Refusal> {
     use TransferStatus::{Captured, PartiallyReversed, Posted, Reversed};
     let moved_money = matches!(original.status, Posted | Captured | PartiallyReversed | Reversed);
-    if original.kind == TransferKind::Reversal || !moved_money {
+    let is_undone = original.reverses.is_some() && original.kind.is_undoable_return();
+    let names_it = original.reverses == what.restores;
+    if !moved_money || !names_it || original.reverses.is_some() != is_undone {
         return Err(Refusal::TransferState { status: original.status });
     }
-    Ok(moved(original) - original.amount_reversed)
+    Ok(match what.part {
+        Part::All => original.moved() - original.amount_reversed,
+        Part::Principal | Part::PrincipalAndFees => {
+            let principal = &original.legs[0];
+            moved(original.hold, principal) - principal.reversed
+        }
+    })
+}
+
+fn moved(hold: bool, leg: &Leg) -> i64 {
+    if hold { leg.captured } else { leg.amount }
+}
+
+fn standing(transfer: &Transfer) -> TransferStatus {
+    match (transfer.moved() - transfer.amount_reversed, transfer.amount_reversed) {
+        (0, _) => TransferStatus::Reversed,
+        (_, 0) if transfer.hold => TransferStatus::Captured,
+        (_, 0) => TransferStatus::Posted,
+        _ => TransferStatus::PartiallyReversed,
+    }
 }
 
 /// Marks `amount`, or all there is, as given back on the original's legs and returns the opposite
-/// legs, the last one first.
-fn take_back(original: &mut Transfer, amount: i64) -> Vec<Leg> {
-    let mut left = amount;
+/// legs, the last one first. Their `pending` is what the payee had not been able to spend.
+fn take_back(original: &mut Transfer, amount: i64, part: Part) -> Vec<Leg> {
+    let parts = match part {
+        Part::All => in_order(original, amount),
+        Part::Principal => vec![amount],
+        Part::PrincipalAndFees => with_fees(original, amount),
+    };
     let hold = original.hold;
-    let mut legs = Vec::with_capacity(original.legs.len());
-    for leg in &mut original.legs {
-        let moved = if hold { leg.captured } else { leg.amount };
-        let taken = (moved - leg.reversed).min(left);
+    let mut back = Vec::with_capacity(parts.len());
+    for (leg, part) in original.legs.iter_mut().zip(parts) {
+        let taken = part.min(moved(hold, leg) - leg.reversed);
         if taken > 0 {
+            let pending = taken.min(leg.pending);
             leg.reversed += taken;
-            left -= taken;
-            legs.push(Leg::new(leg.to, leg.from, taken));
+            leg.pending -= pending;
+            back.push(Leg { pending, ..Leg::new(leg.to, leg.from, taken) });
         }
     }
-    legs.reverse();
-    legs
+    if original.pending() == 0 {
+        original.available_at = None;
+    }
+    back.reverse();
+    back
 }
 
-fn check_accounts(book: &Book, legs: &[Leg]) -> Result<(), Refusal> {
-    let status = |id| book.account(id).map(|account| account.status);
+fn in_order(original: &Transfer, amount: i64) -> Vec<i64> {
+    let mut left = amount;
+    let part = |leg: &Leg| {
+        let part = (moved(original.hold, leg) - leg.reversed).min(left);
+        left -= part;
+        part
+    };
+    original.legs.iter().map(part).collect()
+}
+
+/// Of each fee its share of all that was given back, less that of what was given back before: the
+/// last one takes the remainder.
+fn with_fees(original: &Transfer, amount: i64) -> Vec<i64> {
+    let principal = &original.legs[0];
+    let whole = moved(original.hold, principal);
+    let (before, after) = (principal.reversed, principal.reversed.saturating_add(amount));
+    let part = |fee: &Leg| {
+        let fee = moved(original.hold, fee);
+        share(fee, after, whole) - share(fee, before, whole)
+    };
+    std::iter::once(amount).chain(original.legs[1..].iter().map(part)).collect()
+}
+
+/// Takes back that `back` was given back: on the legs between the same accounts first, and where a
+/// stand-in took part on any.
+fn restore(transfer: &mut Transfer, back: &[Leg]) {
+    for undone in back {
+        let mut left = undone.amount;
+        let is_same = |leg: &Leg| (leg.from, leg.to) == (undone.from, undone.to);
+        for same in [true, false] {
+            for leg in transfer.legs.iter_mut().filter(|leg| is_same(leg) == same) {
+                let part = left.min(leg.reversed);
+                leg.reversed -= part;
+                left -= part;
+            }
+        }
+        transfer.amount_reversed -= undone.amount - left;
+    }
+    transfer.status = standing(transfer);
+}
+
+/// Moves the leg; its pending part was never there to spend.
+fn give_back(draft: &mut Draft, id: TransferId, leg: &Leg, is_forced: bool) -> Result<(), Refusal> {
+    if !is_forced {
+        draft.require_spendable(leg.from, leg.amount - leg.pending)?;
+    }
+    let given = Change { amount: -leg.amount, pending: -leg.pending, ..Change::default() };
+    draft.enter(leg.from, id, given)?;
+    draft.enter(leg.to, id, Change { amount: leg.amount, ..Change::default() })
+}
+
+fn check_accounts(book: &Book, legs: &[Leg], is_forced: bool) -> Result<(), Refusal> {
+    let status = |id: AccountId| book.account(id).map(|account| account.status);
     for leg in legs {
         for account in [leg.from, leg.to] {
             if status(account) == Some(AccountStatus::Closed) {
@@ -114,7 +253,8 @@ fn check_accounts(book: &Book, legs: &[Leg]) -> Result<(), Refusal> {
             }
         }
     }
-    match legs.iter().find(|leg| status(leg.from) == Some(AccountStatus::Frozen)) {
+    let is_frozen = |leg: &&Leg| status(leg.from) == Some(AccountStatus::Frozen) && !is_forced;
+    match legs.iter().find(is_frozen) {
         Some(leg) => Err(Refusal::WalletFrozen { account: leg.from }),
         None => Ok(()),
     }

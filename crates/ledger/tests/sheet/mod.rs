@@ -215,6 +215,7 @@ impl Sheet {
             hold_until: (verb == "hold").then_some(until),
             reference: None,
             metadata: Metadata::default(),
+            terms: None,
         }
     }
 

@@ -147,6 +147,7 @@ pub fn pay(from: AccountId, to: AccountId, amount: i64) -> NewTransfer {
         hold_until: None,
         reference: None,
         metadata: Metadata::default(),
+        terms: None,
     }
 }
 
@@ -251,8 +252,8 @@ pub fn decide(batch: &Batch, locked: Locked, ids: &mut dyn IdSource) -> (Decided
             Ok(Outcome::Posting(posting)) => {
                 accounts.extend(posting.entries.iter().map(|entry| entry.account));
                 transfers.entry(posting.transfer.id).or_insert(posting.created);
-                if let Some(original) = &posting.original {
-                    transfers.entry(original.id).or_insert(false);
+                for other in posting.others() {
+                    transfers.entry(other.id).or_insert(false);
                 }
                 writes.entries.extend_from_slice(&posting.entries);
                 writes.events.push(event(posting, ids));

@@ -1,0 +1,70 @@
+//! What comes too late: a closed wallet's place is taken by an account of the tenant's.
+//!
+//! | asked | entries instead |
+//! |---|---|
+//! | credit of x to a closed wallet | `unapplied` +x |
+//! | forced debit of x from a closed wallet | `dispute_loss` −x |
+//! | unapplied money of x, applied | `unapplied` −x, wallet +x |
+//!
+//! Only where the transfer's terms name the stand-in; else a closed wallet refuses. What a wallet
+//! was credited and pays on in one transfer (its fee) stays with the one stand-in.
+
+use std::borrow::Cow;
+
+use caudal_domain::{AccountId, AccountKind, AccountStatus, Chart, Leg, TenantId, TransferKind};
+
+use super::NewTransfer;
+use crate::book::Book;
+
+/// Who pays and who is paid in the place of a closed wallet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StandIns {
+    pub credits: Option<AccountId>,
+    pub debits: Option<AccountId>,
+}
+
+impl StandIns {
+    /// The unapplied money is paid.
+    pub fn credits(chart: Chart) -> Self {
+        Self { credits: Some(chart.of(AccountKind::Unapplied)), debits: None }
+    }
+
+    /// The tenant bears what nobody is left to pay.
+    pub fn debits(chart: Chart) -> Self {
+        Self { credits: None, debits: Some(chart.of(AccountKind::DisputeLoss)) }
+    }
+}
+
+/// Gives unapplied money to whom it belongs.
+pub fn apply(chart: Chart, wallet: AccountId, amount: i64) -> NewTransfer {
+    let leg = Leg::new(chart.of(AccountKind::Unapplied), wallet, amount);
+    NewTransfer::new(TransferKind::Applied, chart.currency, vec![leg])
+}
+
+/// The legs as they will be made.
+pub(crate) fn redirect<'l>(
+    book: &Book,
+    tenant: TenantId,
+    legs: &'l [Leg],
+    stand_ins: StandIns,
+) -> Cow<'l, [Leg]> {
+    let closed = |id| {
+        book.account(id).is_some_and(|a| a.tenant == tenant && a.status == AccountStatus::Closed)
+    };
+    let none_named = stand_ins == StandIns::default();
+    if none_named || !legs.iter().any(|leg| closed(leg.from) || closed(leg.to)) {
+        return Cow::Borrowed(legs);
+    }
+    let is_paid = |id| legs.iter().any(|leg| leg.to == id);
+    let place = |id, stand_in: Option<AccountId>| match stand_in {
+        Some(stand_in) if closed(id) => stand_in,
+        _ => id,
+    };
+    let mut made = legs.to_vec();
+    for leg in &mut made {
+        let payer = if is_paid(leg.from) { stand_ins.credits } else { stand_ins.debits };
+        leg.from = place(leg.from, payer);
+        leg.to = place(leg.to, stand_ins.credits);
+    }
+    Cow::Owned(made)
+}

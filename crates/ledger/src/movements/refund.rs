@@ -1,0 +1,45 @@
+//! A refund: gives a payment back, wholly or in part.
+//!
+//! | asked | payee: total | payee: pending | payer or `gateway_receivable` | `fees` | fee's bearer |
+//! |---|---|---|---|---|---|
+//! | refund of x, fee kept | −x | −what of it was pending | +x | | |
+//! | refund of x, part g of the fee given back | −x | −what of it was pending | +x | −g | +g |
+//! | the refund failed | +x | | −x | +g | −g |
+//!
+//! g is the fee's share of all refunds so far less that of those before, so the last one takes the
+//! remainder. What is pending goes back first; the rest the payee must have. A payer's wallet that
+//! was closed since is stood in for by `unapplied`. A refund that failed restores what can be given
+//! back of the payment.
+
+use caudal_domain::{Chart, Transfer, TransferId, TransferKind, fee::FeeReturn};
+
+use super::{Movement, Part, Return, StandIns};
+
+/// `amount: None` gives back all that is left of the payment.
+pub fn refund(chart: Chart, payment: TransferId, amount: Option<i64>, fee: FeeReturn) -> Movement {
+    let part = match fee {
+        FeeReturn::Kept => Part::Principal,
+        FeeReturn::Proportional => Part::PrincipalAndFees,
+    };
+    Movement::Return(Box::new(Return {
+        kind: TransferKind::Refund,
+        part,
+        stand_ins: StandIns::credits(chart),
+        ..Return::plain(payment, amount)
+    }))
+}
+
+/// The payee has the money again.
+pub fn failed(chart: Chart, refund: &Transfer) -> Movement {
+    undo(chart, refund)
+}
+
+/// Gives back what a refund or a chargeback had taken, all of it.
+pub(super) fn undo(chart: Chart, what: &Transfer) -> Movement {
+    Movement::Return(Box::new(Return {
+        forced: true,
+        stand_ins: StandIns::credits(chart),
+        restores: what.reverses,
+        ..Return::plain(what.id, None)
+    }))
+}
