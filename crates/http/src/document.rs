@@ -96,14 +96,16 @@ fn operation(endpoint: &Endpoint, found: &mut Found) -> Operation {
     operation.build()
 }
 
-/// Who may call it, for machines: `open`, `signed_in`, or the name of the scope it asks for.
-fn access_name(access: Access) -> &'static str {
-    match access {
+/// Who may call it, for machines: `open`, `signed_in`, or the name of the scope it asks for;
+/// `open|scope` asks for it where credentials are given.
+fn access_name(access: Access) -> String {
+    let name = match access {
         Access::Open => "open",
         Access::SignedIn => "signed_in",
         Access::Scope(scope) => scope.name(),
-        Access::OpenOr(_) => "open",
-    }
+        Access::OpenOr(scope) => return format!("open|{}", scope.name()),
+    };
+    name.to_owned()
 }
 
 /// `POST /api/v1/transfers/{id}/capture` → `post_transfers_id_capture`.

@@ -11,6 +11,7 @@ mod client;
 mod clock;
 mod database;
 mod objects;
+mod people;
 mod sse;
 mod wait;
 

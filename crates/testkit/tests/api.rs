@@ -5,6 +5,8 @@
 
 mod api {
     mod access;
+    mod administration;
+    mod authorization;
     mod bad_input;
     mod events;
     mod idempotency;

@@ -154,7 +154,8 @@ impl PermissionShape {
     /// Every scope, in their order.
     pub fn all(endpoints: &[Endpoint]) -> Vec<Self> {
         let routes_of = |scope| {
-            let asks = endpoints.iter().filter(move |it| it.access == Access::Scope(scope));
+            let asking = [Access::Scope(scope), Access::OpenOr(scope)];
+            let asks = endpoints.iter().filter(move |it| asking.contains(&it.access));
             asks.map(|endpoint| format!("{} {}", endpoint.verb(), endpoint.path)).collect()
         };
         let roles = |scope| SystemRole::ALL.iter().filter(move |role| role.grants(scope));
