@@ -1,0 +1,271 @@
+//! Users: made, signed up, proven, changed, taken out, erased. Nobody learns who has an account.
+
+use caudal_testkit::{Call, Client, TestApp, both_databases, until};
+use serde_json::{Value, json};
+
+both_databases! {
+    a_key_makes_users sign_up_tells_nothing_and_goes_on_by_mail bad_users_are_refused
+    whoever_proves_the_address_sets_the_password profiles_change_and_addresses_are_proven
+    deactivated_users_are_out erasure_keeps_the_books_and_nothing_else walls_between_tenants
+    an_export_holds_what_is_held
+}
+
+pub(super) const PASSWORD: &str = "horse battery staple 7";
+
+pub(super) fn person(email: &str) -> Value {
+    json!({"email": email, "password": PASSWORD, "name": "Ada"})
+}
+
+/// A user made by the key, and a client of theirs.
+pub(super) async fn member(app: &TestApp, email: &str) -> (String, Client) {
+    let made = app.client.post("/users", person(email)).await.expect(201);
+    let id = made["id"].as_str().expect("an id").to_owned();
+    (id, login(app, email, PASSWORD).await)
+}
+
+pub(super) async fn login(app: &TestApp, email: &str, password: &str) -> Client {
+    let tokens = try_login(app, email, password).await.expect(200);
+    app.client.with_key(tokens["access_token"].as_str().expect("a token"))
+}
+
+pub(super) async fn try_login(
+    app: &TestApp,
+    email: &str,
+    password: &str,
+) -> caudal_testkit::Answer {
+    let body = json!({"email": email, "password": password});
+    app.client.without_key().post("/auth/login", body).await
+}
+
+/// The texts of mails to the address, newest first, once there are so many.
+pub(super) async fn mails(app: &TestApp, to: &str, count: usize) -> Vec<String> {
+    let mut texts = Vec::new();
+    until("the mails", async || {
+        let sent = app.client.get("/dev/mails").await.expect(200);
+        let sent = sent["data"].as_array().expect("mails");
+        let own = sent.iter().filter(|mail| mail["to"] == to);
+        texts = own.map(|mail| mail["text"].as_str().expect("a text").to_owned()).collect();
+        texts.len() >= count
+    })
+    .await;
+    texts
+}
+
+pub(super) fn code_in(text: &str) -> String {
+    text.lines().find(|line| line.starts_with("cod_")).expect("a code").to_owned()
+}
+
+async fn a_key_makes_users(app: &TestApp) {
+    let made = app.client.post_as("one", "/users", person("Ada@Example.org")).await;
+    let made = made.expect(201);
+    assert_eq!(made["email"], "Ada@Example.org");
+    assert_eq!(made["status"], "active");
+    assert_eq!(made["roles"], json!(["wallet_holder"]));
+    let again = app.client.post_as("one", "/users", person("Ada@Example.org")).await;
+    assert!(again.is_replay());
+    assert_eq!(again.expect(201), made);
+    let mut other = person("Ada@Example.org");
+    other["password"] = json!("another good password 1");
+    let other = app.client.post_as("one", "/users", other).await;
+    other.refused(422, "idempotency_mismatch");
+    let taken = app.client.post_as("two", "/users", person("ada@example.ORG")).await;
+    taken.refused(409, "email_taken");
+    let taken = app.client.post_as("two", "/users", person("ada@example.ORG")).await;
+    assert!(taken.is_replay(), "a decided refusal is kept");
+    let weak = json!({"email": "eve@example.org", "password": "password1"});
+    app.client.post("/users", weak).await.refused(422, "password_compromised");
+    let path = format!("/users/{}", made["id"].as_str().expect("an id"));
+    assert_eq!(app.client.get(&path).await.expect(200), made);
+    let found = app.client.get("/users?email=ADA@example.org&fields=id").await.expect(200);
+    assert_eq!(found["data"], json!([{"id": made["id"]}]));
+    let none = app.client.get("/users?email=eve@example.org").await.expect(200);
+    assert_eq!(none["data"], json!([]));
+    let listed = app.client.get("/users?status=active").await.expect(200);
+    assert_eq!(listed["data"].as_array().map(Vec::len), Some(2), "with the owner: {listed}");
+}
+
+async fn sign_up_tells_nothing_and_goes_on_by_mail(app: &TestApp) {
+    let nobody = app.client.without_key();
+    let sign_up = |email: &str| Call::new("POST", "/users").json(&person(email));
+    let first = nobody.send(sign_up("new@example.org")).await;
+    let mails_to_new = mails(app, "new@example.org", 1).await;
+    try_login(app, "new@example.org", PASSWORD).await.refused(401, "invalid_credentials");
+    let code = json!({"code": code_in(&mails_to_new[0])});
+    nobody.post("/auth/verify-email", code.clone()).await.expect(204);
+    nobody.post("/auth/verify-email", code).await.refused(400, "invalid_request");
+    login(app, "new@example.org", PASSWORD).await;
+    let second = nobody.send(sign_up("new@example.org")).await;
+    assert_eq!((first.status, &first.bytes), (202, &second.bytes));
+    assert_eq!(second.status, 202);
+    let texts = mails(app, "new@example.org", 2).await;
+    assert!(texts[0].contains("has an account"), "{}", texts[0]);
+    // A code lives for a day.
+    nobody.send(sign_up("late@example.org")).await.expect(202);
+    let late = code_in(&mails(app, "late@example.org", 1).await[0]);
+    app.clock.advance(24 * 3600);
+    let late = nobody.post("/auth/verify-email", json!({"code": late})).await;
+    late.refused(400, "invalid_request");
+}
+
+async fn whoever_proves_the_address_sets_the_password(app: &TestApp) {
+    let nobody = app.client.without_key();
+    let sign_up = |password: &str| {
+        let body = json!({"email": "victim@example.org", "password": password});
+        Call::new("POST", "/users").json(&body)
+    };
+    nobody.send(sign_up("the attacker's password")).await.expect(202);
+    mails(app, "victim@example.org", 1).await;
+    nobody.send(sign_up("the owner's own password")).await.expect(202);
+    let code = code_in(&mails(app, "victim@example.org", 2).await[0]);
+    nobody.post("/auth/verify-email", json!({"code": code})).await.expect(204);
+    login(app, "victim@example.org", "the owner's own password").await;
+    let attacker = try_login(app, "victim@example.org", "the attacker's password").await;
+    attacker.refused(401, "invalid_credentials");
+}
+
+async fn bad_users_are_refused(app: &TestApp) {
+    let long = "a".repeat(300);
+    let huge = "p".repeat(10_000_000);
+    let secret = "a secret that nobody repeats";
+    let rows = [
+        ("no @", json!({"email": "ada", "password": PASSWORD}), "email"),
+        ("two @", json!({"email": "a@b@c.org", "password": PASSWORD}), "email"),
+        ("a blank", json!({"email": "a da@example.org", "password": PASSWORD}), "email"),
+        ("unseen", json!({"email": "a\u{200b}da@example.org", "password": PASSWORD}), "email"),
+        ("NUL", json!({"email": "a\u{0}@example.org", "password": PASSWORD}), "email"),
+        ("a number", json!({"email": 5, "password": PASSWORD}), "email"),
+        ("long", json!({"email": format!("{long}@example.org"), "password": PASSWORD}), "email"),
+        ("short", json!({"email": "a@example.org", "password": "sh0rt!!"}), "password"),
+        ("too long", json!({"email": "a@example.org", "password": long}), "password"),
+        ("NUL in it", json!({"email": "a@example.org", "password": "12345678\u{0}"}), "password"),
+        ("digits", json!({"email": "a@example.org", "password": 8_675_309_867u64}), "password"),
+        ("none", json!({"email": "a@example.org"}), "password"),
+        ("unknown", json!({"email": "a@b.org", "password": secret, "colour": 1}), "colour"),
+        ("name", json!({"email": "a@b.org", "password": PASSWORD, "name": ""}), "name"),
+    ];
+    for (row, body, param) in rows {
+        for client in [&app.client, &app.client.without_key()] {
+            let answer = client.post("/users", body.clone()).await;
+            answer.refused_as(row, 400, "invalid_request");
+            assert_eq!(answer.json["param"], param, "{row}");
+            let said = String::from_utf8_lossy(&answer.bytes);
+            for text in [PASSWORD, secret, "8675309867", "sh0rt!!"] {
+                assert!(!said.contains(text), "{row}: {said}");
+            }
+        }
+    }
+    let body = json!({"email": "a@example.org", "password": huge});
+    app.client.post("/users", body).await.refused(413, "payload_too_large");
+    let key = app.client_with(&["users:read"]).await;
+    key.post("/users", person("b@example.org")).await.refused(403, "forbidden");
+    let bad = app.client.with_key("sk_test_nothing");
+    bad.post("/users", person("b@example.org")).await.refused(401, "unauthorized");
+    let unkeyed = app.client.send(Call::new("POST", "/users").json(&person("b@e.org"))).await;
+    unkeyed.refused(400, "invalid_request");
+}
+
+async fn profiles_change_and_addresses_are_proven(app: &TestApp) {
+    let (_, ada) = member(app, "ada@example.org").await;
+    member(app, "bob@example.org").await;
+    let tag = ada.get("/users/me").await.header("etag").expect("a tag").to_owned();
+    let named = ada.patch("/users/me", json!({"name": "Ada Lovelace"})).await.expect(200);
+    assert_eq!(named["name"], "Ada Lovelace");
+    let stale = Call::new("PATCH", "/users/me").header("if-match", tag).json(&json!({"name": "x"}));
+    ada.send(stale).await.refused(412, "precondition_failed");
+    let wish = |email: &str, password: &str| json!({"email": email, "password": password});
+    let bare = ada.patch("/users/me", json!({"email": "new@example.org"})).await;
+    bare.refused(400, "invalid_request");
+    let wrong = ada.patch("/users/me", wish("new@example.org", "not the password")).await;
+    wrong.refused(403, "wrong_password");
+    let asked = ada.patch("/users/me", wish("new@example.org", PASSWORD)).await.expect(200);
+    assert_eq!(asked["email"], "ada@example.org", "not yet");
+    let taken = ada.patch("/users/me", wish("bob@example.org", PASSWORD)).await.expect(200);
+    assert_eq!(taken["email"], "ada@example.org", "looks the same");
+    assert!(mails(app, "bob@example.org", 1).await[0].contains("has an account"));
+    let code = code_in(&mails(app, "new@example.org", 1).await[0]);
+    app.client.without_key().post("/auth/verify-email", json!({"code": code})).await.expect(204);
+    let now = ada.get("/users/me").await.expect(200);
+    assert_eq!((&now["email"], &now["name"]), (&json!("new@example.org"), &json!("Ada Lovelace")));
+    assert!(now["email_verified_at"].is_string());
+    mails(app, "ada@example.org", 1).await;
+    try_login(app, "ada@example.org", PASSWORD).await.refused(401, "invalid_credentials");
+    login(app, "new@example.org", PASSWORD).await;
+}
+
+async fn deactivated_users_are_out(app: &TestApp) {
+    let (id, ada) = member(app, "ada@example.org").await;
+    let path = format!("/users/{id}");
+    let act = async |verb: &str| app.client.post(format!("{path}/{verb}"), json!({})).await;
+    assert_eq!(act("deactivate").await.expect(200)["status"], "deactivated");
+    ada.get("/users/me").await.refused(401, "unauthorized");
+    try_login(app, "ada@example.org", PASSWORD).await.refused(401, "invalid_credentials");
+    assert_eq!(act("reactivate").await.expect(200)["status"], "active");
+    login(app, "ada@example.org", PASSWORD).await;
+    let owner = app.client.get("/users?email=admin@demo.local").await.expect(200);
+    let owner = owner["data"][0]["id"].as_str().expect("the owner").to_owned();
+    let out = app.client.post(format!("/users/{owner}/deactivate"), json!({})).await;
+    out.refused(409, "last_owner");
+    app.client.delete(format!("/users/{owner}")).await.refused(409, "last_owner");
+    app.client.delete(&path).await.expect(204);
+    act("reactivate").await.refused(409, "user_state");
+}
+
+async fn erasure_keeps_the_books_and_nothing_else(app: &TestApp) {
+    let (id, ada) = member(app, "erased@example.org").await;
+    let wallet = json!({"currency": "USD", "user_id": id});
+    let wallet = app.client.post("/wallets", wallet).await.expect(201);
+    let wallet = wallet["id"].as_str().expect("an id").to_owned();
+    app.client.fund(&wallet, 500).await.expect(201);
+    let erase = |body: Value| Call::new("DELETE", "/users/me").json(&body);
+    ada.send(erase(json!({}))).await.refused(400, "invalid_request");
+    let wrong = ada.send(erase(json!({"password": "not the password"}))).await;
+    wrong.refused(403, "wrong_password");
+    ada.send(erase(json!({"password": PASSWORD}))).await.expect(204);
+    ada.get("/users/me").await.refused(401, "unauthorized");
+    let left = app.client.get(format!("/users/{id}")).await.expect(200);
+    for field in ["email", "name", "email_verified_at"] {
+        assert_eq!(left[field], Value::Null, "{field}");
+    }
+    assert_eq!((&left["status"], &left["roles"]), (&json!("erased"), &json!([])));
+    assert_eq!(app.client.balance(&wallet).await, (500, 0, 500));
+    app.client.delete(format!("/users/{id}")).await.expect(204);
+    // The address is free again, and is another person's then.
+    let again = app.client.post("/users", person("erased@example.org")).await.expect(201);
+    assert_ne!(again["id"], json!(id));
+    let events = app.client.get("/users?status=erased").await.expect(200);
+    assert_eq!(events["data"][0]["id"], json!(id));
+}
+
+async fn walls_between_tenants(app: &TestApp) {
+    let (id, _) = member(app, "ada@example.org").await;
+    let thief = app.tenant("test").await;
+    thief.get(format!("/users/{id}")).await.refused(404, "user_not_found");
+    thief.get(format!("/users/{id}/export")).await.refused(404, "user_not_found");
+    thief.delete(format!("/users/{id}")).await.refused(404, "user_not_found");
+    let out = thief.post(format!("/users/{id}/deactivate"), json!({})).await;
+    out.refused(404, "user_not_found");
+    let found = thief.get("/users?email=ada@example.org").await.expect(200);
+    assert_eq!(found["data"], json!([]));
+    // The same address in another tenant is another user.
+    thief.post("/users", person("ada@example.org")).await.expect(201);
+    let nobody = app.client.without_key();
+    let which = nobody.send(Call::new("POST", "/users").json(&person("eve@example.org"))).await;
+    which.refused(400, "invalid_request");
+    assert_eq!(which.json["param"], "tenant");
+    let recent = thief.get("/dev/mails").await.expect(200);
+    assert_eq!(recent["data"], json!([]));
+}
+
+async fn an_export_holds_what_is_held(app: &TestApp) {
+    let (id, ada) = member(app, "ada@example.org").await;
+    let wallet = json!({"currency": "USD", "user_id": id});
+    let wallet = app.client.post("/wallets", wallet).await.expect(201);
+    let own = ada.get("/users/me/export").await.expect(200);
+    assert_eq!(own["user"]["email"], "ada@example.org");
+    assert_eq!(own["wallets"], json!([wallet["id"]]));
+    assert_eq!(own["sessions"].as_array().map(Vec::len), Some(1));
+    let text = app.client.get(format!("/users/{id}/export")).await.expect(200).to_string();
+    assert!(!text.contains("argon2") && text.contains("ada@example.org"), "{text}");
+    let (_, bob) = member(app, "bob@example.org").await;
+    bob.get(format!("/users/{id}/export")).await.refused(403, "forbidden");
+}
