@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use caudal_domain::{Event, TenantId, Timestamp, UserId, event::kinds};
-use caudal_identity::{Binding, LookupKey, Password, lookup_hash, opaque, totp};
+use caudal_domain::{Event, MailTemplate, TenantId, Timestamp, UserId, event::kinds};
+use caudal_identity::{Binding, LookupKey, lookup_hash, opaque, totp};
 use caudal_store::{
     Step, UnitOfWork, UnitOutcome,
     second_factors::{self, Answered, Totp},
@@ -86,8 +86,8 @@ impl Service {
         caller: &Caller,
         password: &Secret,
     ) -> Result<TotpProposal, ServiceError> {
-        let row = self.user_row(caller).await?;
-        self.prove_password(&row, password).await?;
+        let row = self.own_row(caller).await?;
+        self.ask_password(caller, &row, password).await?;
         let seed = Seed::generate(self.chance());
         let place = totp_row(row.id);
         let sealed = self.vault().seal(self.chance(), &bound(&row, &place), seed.bytes());
@@ -112,7 +112,7 @@ impl Service {
         code: &Secret,
     ) -> Result<Vec<Secret>, ServiceError> {
         let SignedIn { session, .. } = caller.signed_in()?;
-        let row = self.user_row(caller).await?;
+        let row = self.own_row(caller).await?;
         let totp = second_factors::find_totp(self.store(), row.tenant, row.id).await?;
         let totp = totp.filter(|totp| totp.confirmed_at.is_none());
         let totp = totp.ok_or(ServiceError::SecondFactorState(NOT_PROPOSED))?;
@@ -130,6 +130,7 @@ impl Service {
             sessions::revoke_all_of_user(&others, at),
             self.audit(caller, did(kinds::SECOND_FACTOR_ENABLED, row.id), at),
         ]);
+        steps.extend(self.mail_to(&row, MailTemplate::SecondFactorEnabled, at)?);
         let events = vec![self.second_factor_event(kinds::SECOND_FACTOR_ENABLED, &row, at)?];
         self.commit_all(UnitOfWork { at, steps, events, receipt: None }, NOT_PROPOSED).await?;
         self.attempt_succeeded(attempt);
@@ -143,12 +144,13 @@ impl Service {
         password: &Secret,
         code: &Secret,
     ) -> Result<(), ServiceError> {
-        let row = self.user_row(caller).await?;
-        self.prove_password(&row, password).await?;
+        let row = self.own_row(caller).await?;
+        self.ask_password(caller, &row, password).await?;
         let at = self.now();
         let mut steps = vec![self.prove_code(&row, code, at).await?];
         steps.extend(second_factors::remove(row.tenant, row.id));
         steps.push(self.audit(caller, did(kinds::SECOND_FACTOR_DISABLED, row.id), at));
+        steps.extend(self.mail_to(&row, MailTemplate::SecondFactorDisabled, at)?);
         let events = vec![self.second_factor_event(kinds::SECOND_FACTOR_DISABLED, &row, at)?];
         self.commit_proof(UnitOfWork { at, steps, events, receipt: None }).await
     }
@@ -159,7 +161,7 @@ impl Service {
         caller: &Caller,
     ) -> Result<Vec<Secret>, ServiceError> {
         self.require_step_up(caller)?;
-        let row = self.user_row(caller).await?;
+        let row = self.own_row(caller).await?;
         self.totp_in_force(row.tenant, row.id)
             .await?
             .ok_or(ServiceError::SecondFactorState(NOT_IN_FORCE))?;
@@ -180,33 +182,6 @@ impl Service {
     ) -> Result<Option<Totp>, ServiceError> {
         let totp = second_factors::find_totp(self.store(), tenant, user).await?;
         Ok(totp.filter(|totp| totp.confirmed_at.is_some()))
-    }
-
-    /// The row of who is signed in.
-    pub(crate) async fn user_row(&self, caller: &Caller) -> Result<UserRow, ServiceError> {
-        let SignedIn { user, .. } = caller.signed_in()?;
-        let found = users::find(self.store(), caller.tenant, user).await?;
-        found.ok_or(ServiceError::NotFound("user"))
-    }
-
-    /// The user's password, again. A wrong one counts like one at a login.
-    pub(crate) async fn prove_password(
-        &self,
-        row: &UserRow,
-        password: &Secret,
-    ) -> Result<(), ServiceError> {
-        let attempt = self.check_proof(row)?;
-        let known = row.password.as_deref().filter(|_| !row.is_locked(self.now()));
-        let (Ok(given), Some(known)) = (Password::parse(password.reveal()), known) else {
-            return self.wrong_proof(row).await;
-        };
-        let checked = self.people().hasher.verify(&given, known).await;
-        if checked.map_err(|_| ServiceError::Overloaded)? {
-            self.attempt_succeeded(attempt);
-            Ok(())
-        } else {
-            self.wrong_proof(row).await
-        }
     }
 
     /// The step that spends the code: of the app, or a recovery code. It goes first in its unit,

@@ -86,7 +86,7 @@ impl Service {
     /// none. The token that comes of it opens what `require_step_up` guards.
     pub async fn step_up(&self, caller: &Caller, proof: &Proof) -> Result<SteppedUp, ServiceError> {
         let SignedIn { session, .. } = caller.signed_in()?;
-        let row = self.user_row(caller).await?;
+        let row = self.own_row(caller).await?;
         let found = sessions::find(self.store(), caller.tenant, session).await?;
         // A foreign issuer keeps its sessions: its users prove themselves there.
         let session = found.ok_or(ServiceError::SecondFactorState(FOREIGN))?;
@@ -102,7 +102,7 @@ impl Service {
                 return Err(ServiceError::SecondFactorState(CODE_ASKED));
             }
             Proof::Password(password) => {
-                self.prove_password(&row, password).await?;
+                self.ask_password(caller, &row, password).await?;
                 steps.push(sessions::proven_by_password(caller.tenant, session.id, at));
                 Session { auth_at: at, second_factor_at: None, ..session }
             }

@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Client, Database, TestClock};
+use crate::{Client, Database, TestClock, until};
 
 pub struct TestApp {
     /// With the demo tenant's key, which may everything.
@@ -52,31 +52,32 @@ impl TestApp {
     }
 
     pub async fn start(database: Database) -> Self {
-        let clock = TestClock::start();
-        let settings = Settings {
-            database_url: database.url(),
-            // Many apps share one test server.
-            database_pool_max: 8,
-            // Passwords are hashed thousands of times: how well is tested elsewhere.
-            password_memory_kib: 64,
-            password_iterations: 1,
-            password_threads: Some(2),
-            ..Settings::default()
-        };
-        let metrics = Metrics::install().expect("the recorder");
-        let started = Instance::start_with(&settings, Arc::new(clock.clone())).await;
-        let instance = started.expect("an instance");
-        let demo = instance.service.bootstrap(None).await.expect("the demo tenant");
-        let demo = demo.expect("a fresh database");
+        Self::start_with(database, |_| {}).await
+    }
 
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let addr = listener.local_addr().expect("its address");
-        let api = Api::new(instance.service.clone(), caudal_http::Settings::default(), metrics);
-        let router = caudal_http::router(api);
-        let stop = CancellationToken::new();
-        let stopped = stop.clone().cancelled_owned();
-        let door = tokio::spawn(caudal_http::serve(listener, router, stopped));
-        let client = Client::new(addr, Some(demo.secret.reveal()));
+    /// With other settings than most tests have.
+    pub async fn start_with(database: Database, change: impl FnOnce(&mut Settings)) -> Self {
+        let clock = TestClock::start();
+        let opened = Opened::new(&database, &clock, change).await;
+        let demo = opened.instance.service.bootstrap(None).await.expect("the demo tenant");
+        let demo = demo.expect("a fresh database");
+        let client = Client::new(opened.addr, Some(demo.secret.reveal()));
+        Self::of(opened, client, clock, database)
+    }
+
+    /// Stops, and starts again on the same database with other settings.
+    pub async fn restart_with(self, change: impl FnOnce(&mut Settings)) -> Self {
+        let Self { client, clock, instance, database, door, stop, .. } = self;
+        stop.cancel();
+        door.await.expect("the door did not panic").expect("the door closed well");
+        instance.shutdown().await;
+        let opened = Opened::new(&database, &clock, change).await;
+        let client = client.at(opened.addr);
+        Self::of(opened, client, clock, database)
+    }
+
+    fn of(opened: Opened, client: Client, clock: TestClock, database: Database) -> Self {
+        let Opened { instance, addr, door, stop } = opened;
         Self { client, clock, instance, addr, database, door, stop }
     }
 
@@ -112,4 +113,55 @@ impl TestApp {
         self.database.remove().await;
         door.expect("the door closed well");
     }
+}
+
+/// An instance with its door.
+struct Opened {
+    instance: Instance,
+    addr: SocketAddr,
+    door: JoinHandle<std::io::Result<()>>,
+    stop: CancellationToken,
+}
+
+impl Opened {
+    async fn new(
+        database: &Database,
+        clock: &TestClock,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
+        let mut settings = Settings {
+            database_url: database.url(),
+            // Many apps share one test server.
+            database_pool_max: 8,
+            // Passwords are hashed thousands of times: how well is tested elsewhere.
+            password_memory_kib: 64,
+            password_iterations: 1,
+            password_threads: Some(2),
+            ..Settings::default()
+        };
+        change(&mut settings);
+        let metrics = Metrics::install().expect("the recorder");
+        let instance = start(&settings, clock).await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let addr = listener.local_addr().expect("its address");
+        let http = settings.http().expect("good settings");
+        let router = caudal_http::router(Api::new(instance.service.clone(), http, metrics));
+        let stop = CancellationToken::new();
+        let stopped = stop.clone().cancelled_owned();
+        let door = tokio::spawn(caudal_http::serve(listener, router, stopped));
+        Self { instance, addr, door, stop }
+    }
+}
+
+/// The last connections of an app that has just stopped may hold its database for a moment.
+async fn start(settings: &Settings, clock: &TestClock) -> Instance {
+    let mut instance = None;
+    until("the database to be free", async || {
+        match Instance::start_with(settings, Arc::new(clock.clone())).await {
+            Err(error) if format!("{error:#}").contains("another process has") => false,
+            started => instance.replace(started.expect("an instance")).is_none(),
+        }
+    })
+    .await;
+    instance.expect("it was waited for")
 }

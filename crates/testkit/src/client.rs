@@ -171,6 +171,11 @@ impl Client {
         Self { key: Some(key.into()), ..self.clone() }
     }
 
+    /// The same key at another server.
+    pub(crate) fn at(&self, addr: SocketAddr) -> Self {
+        Self { addr, idle: Arc::default(), ..self.clone() }
+    }
+
     pub fn without_key(&self) -> Self {
         Self { key: None, ..self.clone() }
     }

@@ -10,8 +10,13 @@ mod api {
     mod bad_input;
     mod events;
     mod idempotency;
+    mod limits;
     mod lists;
     mod money;
     mod money_at_once;
+    mod people;
+    mod second_factor;
+    mod sessions;
+    mod tokens;
     mod wallets;
 }
