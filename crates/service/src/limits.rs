@@ -16,7 +16,7 @@ use crate::{Caller, Known, Origin, Reach, Service, ServiceError, unit::broken};
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// requirements.md §5: what one principal may ask within an hour, unless the tenant says otherwise.
+/// requirements.md §5: what one principal may ask in an hour, unless the tenant says otherwise.
 const CREATE_WALLET: u32 = 10;
 const FUND: u32 = 50;
 const TRANSFER: u32 = 100;

@@ -104,7 +104,7 @@ impl StepUpRequest {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Totp, example = json!({
     "secret": "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ",
-    "otpauth_uri": "otpauth://totp/Caudal:ada%40example.org?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer=Caudal"
+    "otpauth_uri": "otpauth://totp/Caudal:ada%40example.org?secret=GEZDGNBVGY3TQOJQ…&issuer=Caudal"
 }))]
 pub(crate) struct TotpShape<'a> {
     /// Base32, for apps without a camera.

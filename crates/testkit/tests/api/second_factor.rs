@@ -237,7 +237,10 @@ async fn large_transfers_ask_for_a_step_up() {
     let withdrawn = ada.client.act(&from, "withdraw", withdrawal).await;
     withdrawn.refused(403, "step_up_required");
     // Neither is a batch the way around.
-    let item = |key: &str| json!({"from": from, "to": to, "amount": 500, "currency": "USD", "idempotency_key": key});
+    let item = |key: &str| {
+        json!({"from": from, "to": to, "amount": 500, "currency": "USD",
+            "idempotency_key": key})
+    };
     let batch = json!({"transfers": [item("a"), item("b")]});
     ada.client.post("/transfers/batch", batch).await.refused(403, "step_up_required");
     // An API key is its own proof.
