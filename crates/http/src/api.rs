@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use crate::{
     metrics::{Metrics, MoneyMetrics},
     proxies::TrustedProxies,
+    streams::Streams,
 };
 
 /// Limits of the door. Every wait has one.
@@ -65,7 +66,7 @@ pub struct Inner {
     pub(crate) metrics: Metrics,
     pub(crate) money: MoneyMetrics,
     pub(crate) requests: Semaphore,
-    pub(crate) streams: Arc<Semaphore>,
+    pub(crate) streams: Arc<Streams>,
     pub(crate) body_bytes: Semaphore,
     /// Makes request ids of different processes different.
     seed: u64,
@@ -100,7 +101,7 @@ impl Api {
         service.fill_random(&mut seed);
         let inner = Inner {
             requests: Semaphore::new(settings.requests_most),
-            streams: Arc::new(Semaphore::new(settings.streams_most)),
+            streams: Streams::new(settings.streams_most),
             body_bytes: Semaphore::new(settings.body_bytes_most),
             service,
             settings,

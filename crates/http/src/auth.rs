@@ -6,7 +6,7 @@ use axum::{
     extract::{FromRequestParts, Request},
     http::{Extensions, HeaderMap, header, request::Parts},
 };
-use caudal_service::{Caller, Origin, Service, ServiceError};
+use caudal_service::{Caller, Known, Origin, Service, ServiceError};
 
 use crate::{
     api::RequestId,
@@ -19,12 +19,16 @@ pub(crate) async fn authenticate(
     headers: &HeaderMap,
     origin: Origin,
 ) -> Result<Arc<Caller>, Problem> {
+    Ok(Arc::new(Caller::new(known(service, headers).await?, origin)))
+}
+
+/// Whose credentials these are, at this moment.
+pub(crate) async fn known(service: &Service, headers: &HeaderMap) -> Result<Arc<Known>, Problem> {
     let secret = bearer(headers).ok_or_else(no_credentials)?;
-    let known = match is_token(secret) {
+    Ok(match is_token(secret) {
         true => service.authenticate_token(secret).await?,
         false => service.authenticate(secret).await?,
-    };
-    Ok(Arc::new(Caller::new(known, origin)))
+    })
 }
 
 /// Whether it is a JWT rather than a key's secret: those have no dots.

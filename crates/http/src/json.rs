@@ -1,14 +1,20 @@
 //! Request bodies: JSON within limits, understood wholly or refused with the field's name.
 
+use std::{fmt, marker::PhantomData};
+
 use axum::{
-    body::HttpBody,
+    body::{Body, HttpBody},
     extract::{FromRequest, Request},
     http::{HeaderMap, StatusCode, header},
 };
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde::de::DeserializeOwned;
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 use serde_json::Value;
+use tokio::sync::SemaphorePermit;
 
 use crate::{api::Api, problem::Problem};
 
@@ -75,22 +81,48 @@ async fn read(request: Request, api: &Api, limit: usize) -> Result<Bytes, Proble
     if body.size_hint().lower() > limit as u64 {
         return Err(too_large(limit));
     }
-    let bytes = body.size_hint().upper().map_or(limit, |upper| limit.min(upper as usize));
-    let _place = api.body_bytes.try_acquire_many(bytes as u32).map_err(|_| {
-        let detail = "too many large bodies are being read";
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail)
-    })?;
-    let collected = Limited::new(&mut body, limit).collect();
-    match tokio::time::timeout(api.settings.body_timeout, collected).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(limit)),
-        Ok(Err(_)) => Err(Problem::invalid("", "the body broke off")),
+    match tokio::time::timeout(api.settings.body_timeout, gather(&mut body, api, limit)).await {
+        Ok(gathered) => gathered,
         Err(_) => {
             let detail = "the body did not arrive in time";
             let problem = Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail);
             Err(Problem { retryable: true, is_last: true, ..problem })
         }
     }
+}
+
+/// Takes the body as it comes. Room is taken for what has come, not for what was announced: to
+/// announce costs a peer nothing.
+async fn gather(body: &mut Body, api: &Api, limit: usize) -> Result<Bytes, Problem> {
+    let mut room: Option<SemaphorePermit<'_>> = None;
+    let mut gathered = Bytes::new();
+    let mut more = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Problem::invalid("", "the body broke off"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if gathered.len() + more.len() + data.len() > limit {
+            return Err(too_large(limit));
+        }
+        let taken = api.body_bytes.try_acquire_many(data.len() as u32).map_err(|_| {
+            let detail = "too many large bodies are being read";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail)
+        })?;
+        match &mut room {
+            Some(room) => room.merge(taken),
+            None => room = Some(taken),
+        }
+        // Nearly every body is one frame, which is then not copied.
+        match (gathered.is_empty(), more.is_empty()) {
+            (true, true) => gathered = data,
+            (_, is_second) => {
+                if is_second {
+                    more.extend_from_slice(&std::mem::take(&mut gathered));
+                }
+                more.extend_from_slice(&data);
+            }
+        }
+    }
+    Ok(if more.is_empty() { gathered } else { more.freeze() })
 }
 
 fn too_large(limit: usize) -> Problem {
@@ -101,7 +133,54 @@ fn too_large(limit: usize) -> Problem {
 /// Reads quickly; only what is wrong is read again, slowly, to tell where.
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     check_nul(body)?;
-    serde_json::from_slice(body).map_err(|_| explain::<T>(body))
+    match serde_json::from_slice(body) {
+        Ok(Object(value)) => Ok(value),
+        Err(_) => Err(explain::<Object<T>>(body)),
+    }
+}
+
+/// What is written as an object. A derived type alone would take an array as well, its fields by
+/// their place: nobody means that, and a new field would change what it means.
+pub(crate) struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(fields)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(Fields(PhantomData))
+    }
+}
+
+/// For fields that are lists of objects: `#[serde(deserialize_with = "objects")]`.
+pub(crate) fn objects<'de, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    let objects = Vec::<Object<T>>::deserialize(deserializer)?;
+    Ok(objects.into_iter().map(|Object(value)| value).collect())
+}
+
+/// The same for a list that may be left out (with `#[serde(default)]`).
+pub(crate) fn some_objects<'de, T, D>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    let objects = Option::<Vec<Object<T>>>::deserialize(deserializer)?;
+    Ok(objects.map(|all| all.into_iter().map(|Object(value)| value).collect()))
 }
 
 /// U+0000 can only be there as an escape, and PostgreSQL can't store it.
@@ -175,7 +254,7 @@ mod tests {
         #[expect(dead_code, reason = "only its reading is tested")]
         amount: Amount,
         #[expect(dead_code, reason = "only its reading is tested")]
-        #[serde(default)]
+        #[serde(default, deserialize_with = "objects")]
         items: Vec<Item>,
     }
 
@@ -206,6 +285,17 @@ mod tests {
             (r#"{"amount": 1, "items": [{"name": "a\u0000"}]}"#, "items[0].name"),
         ] {
             assert_eq!(param_of(body).as_deref(), Some(wanted), "{body}");
+        }
+    }
+
+    #[test]
+    fn an_array_is_no_object() {
+        for (body, wanted) in
+            [("[5, []]", None), (r#"{"amount": 5, "items": [["a"]]}"#, Some("items[0]"))]
+        {
+            let problem = parse::<Order>(body.as_bytes()).expect_err(body);
+            assert_eq!(problem.param.as_deref(), wanted, "{body}");
+            assert!(problem.detail.contains("expected an object"), "{}", problem.detail);
         }
     }
 

@@ -27,6 +27,7 @@ mod routes;
 mod serve;
 mod shapes;
 mod stall;
+mod streams;
 
 pub use api::{Api, Settings};
 pub use metrics::Metrics;

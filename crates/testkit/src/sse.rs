@@ -46,6 +46,12 @@ impl EventStream {
         message.expect("an event came in time")
     }
 
+    /// Reads on until the server ends the stream; fails the test when it doesn't.
+    pub async fn ended(&mut self) {
+        let end = async { while self.body.frame().await.is_some() {} };
+        tokio::time::timeout(PATIENCE, end).await.expect("the stream ends");
+    }
+
     async fn read_message(&mut self) -> Message {
         loop {
             if let Some(end) = self.read.windows(2).position(|pair| pair == b"\n\n") {

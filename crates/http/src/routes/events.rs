@@ -1,6 +1,6 @@
 //! `/api/v1/events`: server-sent events, resumable, for as long as somebody reads.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension,
@@ -11,26 +11,26 @@ use axum::{
 };
 use bytes::Bytes;
 use caudal_service::{
-    ServiceError,
+    Caller, ServiceError,
     events::{Heads, Tail},
 };
 use futures::{Stream, stream};
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 
 use crate::{
     answer::Answer,
     api::Api,
-    auth::By,
+    auth::{By, known},
     metrics::Open,
     problem::Problem,
     serve::Stopping,
     shapes::events::{position_text, push_message, read_position},
+    streams::Place,
 };
 
 const LAST_EVENT_ID: &str = "Last-Event-ID";
+/// Whether its credentials are still good is asked this often.
+const ASKED_AGAIN_EVERY: Duration = Duration::from_secs(5);
 /// One write holds about so much; the rest waits in the tail, whose size is bounded.
 const FRAME_BYTES: usize = 32 << 10;
 
@@ -41,7 +41,7 @@ pub(crate) async fn stream(
     stopping: Option<Extension<Stopping>>,
 ) -> Answer {
     let from = resumed_from(&headers)?;
-    let place = api.streams.clone().try_acquire_owned().map_err(|_| {
+    let place = api.streams.enter(caller.tenant).ok_or_else(|| {
         let detail = "too many event streams are open";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail)
     })?;
@@ -49,9 +49,13 @@ pub(crate) async fn stream(
     let following = Following {
         greeting: Some(format!("retry: 1000\nid: {}\n\n", position_text(tail.position()))),
         tail,
-        ping_every: api.settings.ping_every,
+        caller,
+        headers,
+        asked_again_at: Instant::now() + ASKED_AGAIN_EVERY,
+        ping_every: api.settings.ping_every.min(ASKED_AGAIN_EVERY),
         ends_at: Instant::now() + api.settings.stream_lifetime,
         stopping: stopping.map(|Extension(stopping)| stopping),
+        api,
         _place: place,
         _open: Open::new("event_streams"),
     };
@@ -82,7 +86,11 @@ struct Following {
     ping_every: Duration,
     ends_at: Instant,
     stopping: Option<Stopping>,
-    _place: OwnedSemaphorePermit,
+    api: Api,
+    caller: Arc<Caller>,
+    headers: HeaderMap,
+    asked_again_at: Instant,
+    _place: Place,
     _open: Open,
 }
 
@@ -94,12 +102,31 @@ fn frames(following: Following) -> impl Stream<Item = Result<Bytes, ServiceError
 }
 
 impl Following {
-    /// The next bytes; `None` when the server stops or the stream has lived long enough.
+    /// Whether the credentials still say the same: a key that was revoked, or whose scopes or
+    /// reach changed, reads no further.
+    async fn is_still_known(&mut self) -> bool {
+        let now = Instant::now();
+        if now < self.asked_again_at {
+            return true;
+        }
+        self.asked_again_at = now + ASKED_AGAIN_EVERY;
+        match known(&self.api.service, &self.headers).await {
+            Ok(known) => *known == **self.caller,
+            // The database is away: that says nothing of them.
+            Err(problem) => problem.retryable,
+        }
+    }
+
+    /// The next bytes; `None` when the server stops, the credentials are no longer good or the
+    /// stream has lived long enough.
     async fn next(&mut self) -> Option<Result<String, ServiceError>> {
         if let Some(greeting) = self.greeting.take() {
             return Some(Ok(greeting));
         }
         if Instant::now() >= self.ends_at {
+            return None;
+        }
+        if !self.is_still_known().await {
             return None;
         }
         let waiting = timeout(self.ping_every, self.tail.next());

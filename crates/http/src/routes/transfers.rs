@@ -133,8 +133,14 @@ pub(crate) async fn batch(
     let receipt = write.receipt(&request)?;
     let BatchRequest { transfers, atomic } = request;
     let numbered = transfers.into_iter().enumerate();
-    let items =
+    let items: Vec<_> =
         numbered.map(|(index, item)| read_item(&write, index, item)).collect::<Result<_, _>>()?;
+    if let Some(outer) = receipt
+        && items.iter().any(|(_, item)| item.key == outer.key)
+    {
+        let detail = "an item has the key of the whole batch; each needs its own";
+        return Err(Problem::invalid(idempotency::HEADER, detail));
+    }
     let batch = Batch { items, atomic, receipt };
     let outcome = api.service.batch(&write.caller, batch).await?;
     match &outcome.value {

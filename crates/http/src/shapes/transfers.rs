@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::{WalletId, check_metadata, check_name};
 use crate::{
+    json::{objects, some_objects},
     problem::{Problem, ProblemShape},
     query::Shown,
 };
@@ -38,6 +39,7 @@ macro_rules! transfer_request {
                 example = 1050)]
             amount: Option<Amount>,
             /// Instead of `from`, `to` and `amount`: all of these or none. In order.
+            #[serde(default, deserialize_with = "some_objects")]
             legs: Option<Vec<LegRequest>>,
             /// ISO 4217.
             #[schema(value_type = String, example = "USD")]
@@ -95,6 +97,7 @@ pub(crate) struct LegRequest {
 #[schema(as = NewBatch)]
 pub(crate) struct BatchRequest {
     #[schema(min_items = 1, max_items = 1000)]
+    #[serde(deserialize_with = "objects")]
     pub transfers: Vec<BatchItem>,
     /// The first refusal undoes all.
     #[serde(default)]

@@ -118,6 +118,16 @@ async fn bodies_that_are_no_json(app: &TestApp) {
     for body in ["5", "null", "\"text\"", "true"] {
         rows.push(invalid(post("/transfers", body), ""));
     }
+    // Fields by their place: nobody means that.
+    let Ground { from, to, .. } = &ground;
+    let placed = json!([from, to, 1, null, "USD", null, null, null, null]);
+    rows.push(invalid(post("/transfers", &placed), ""));
+    rows.push(invalid(post(format!("/wallets/{from}/withdraw"), "[5,null]"), ""));
+    rows.push(invalid(post(format!("/wallets/{from}/freeze"), "[]"), ""));
+    let legs = json!({"legs": [[from, to, 1]], "currency": "USD"});
+    rows.push(invalid(post("/transfers", legs), "legs[0]"));
+    let batch = json!({"transfers": [placed]});
+    rows.push(invalid(post("/transfers/batch", batch), "transfers[0]"));
     let not_utf8 =
         Call::new("POST", "/transfers").key("bad").text(b"{\"from\": \"\xff\"}".to_vec());
     rows.push(invalid(not_utf8, ""));

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 both_databases! {
     streams_begin_now_or_where_they_were_left every_transfer_once_and_in_order
     nobody_hears_another_tenant bad_positions_are_refused kinds_tell_what_happened
+    a_revoked_key_hears_no_more
 }
 
 const MEMBERS: [&str; 8] =
@@ -209,4 +210,17 @@ async fn kinds_tell_what_happened(app: &TestApp) {
     client.transfer(&pair.0, &pair.1, 5000).await.refused(402, "insufficient_funds");
     client.wallet("EUR").await;
     told("wallet.created").await;
+}
+
+async fn a_revoked_key_hears_no_more(app: &TestApp) {
+    let narrow = json!({"name": "listener", "scopes": ["events:read"]});
+    let key = app.client.post("/api-keys", narrow).await.expect(201);
+    let listener = app.client.with_key(key["key"].as_str().expect("the key"));
+    let mut stream = listener.events(None).await;
+    let (from, to) = app.client.pair(1000).await;
+    app.client.transfer(&from, &to, 1).await.expect(201);
+    stream.next().await;
+    let id = key["id"].as_str().expect("an id");
+    app.client.delete(format!("/api-keys/{id}")).await;
+    stream.ended().await;
 }

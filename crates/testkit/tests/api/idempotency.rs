@@ -10,6 +10,7 @@ both_databases! {
     another_request_is_a_mismatch tenants_keep_their_keys_apart duplicates_at_once_happen_once
     duplicates_inside_a_batch batches_replay kept_for_a_day_then_forgotten
     what_was_not_decided_is_not_kept secrets_are_not_replayed
+    a_batch_and_its_items_have_keys_of_their_own
 }
 
 fn body(pair: &(String, String), amount: i64) -> Value {
@@ -321,4 +322,16 @@ async fn secrets_are_not_replayed(app: &TestApp) {
     assert!(first["api_key"]["key"].is_string());
     assert!(again["api_key"]["key"].is_null(), "{again}");
     assert_eq!(again["id"], first["id"]);
+}
+
+async fn a_batch_and_its_items_have_keys_of_their_own(app: &TestApp) {
+    let pair = app.client.pair(1000).await;
+    let mut item = body(&pair, 1);
+    item["idempotency_key"] = json!("same");
+    let batch = json!({"transfers": [item]});
+    let answer = app.client.post_as("same", "/transfers/batch", batch.clone()).await;
+    answer.refused(400, "invalid_request");
+    // Nothing was kept under it.
+    let answer = app.client.post_as("another", "/transfers/batch", batch).await;
+    assert_eq!(answer.json["results"][0]["status"], 201);
 }
