@@ -47,6 +47,17 @@ impl Request {
     pub fn get(url: Url) -> Self {
         Self { method: Method::GET, url, headers: Vec::new(), body: Bytes::new() }
     }
+
+    /// A POST of `body`, which is of the type `content_type`.
+    pub fn post(url: Url, content_type: &str, body: impl Into<Bytes>) -> Self {
+        let headers = vec![("content-type", content_type.to_owned())];
+        Self { method: Method::POST, url, headers, body: body.into() }
+    }
+
+    pub fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
 }
 
 /// An answer, whatever its status.
@@ -73,7 +84,11 @@ pub enum HttpFault {
     Setup(String),
     #[error("the request cannot be sent: {0}")]
     Malformed(String),
+    /// Nothing was sent.
     #[error("no connection: {0}")]
+    NotConnected(String),
+    /// Lost while the request or its answer was under way: the other side may have heard it.
+    #[error("connection lost: {0}")]
     Connection(String),
     #[error("no answer in time")]
     TimedOut,
@@ -97,7 +112,7 @@ impl Fault for HttpFault {
     /// A 429 asks for patience, not for another try.
     fn may_pass(&self) -> bool {
         match self {
-            Self::Connection(_) | Self::TimedOut => true,
+            Self::NotConnected(_) | Self::Connection(_) | Self::TimedOut => true,
             Self::Status(status) => *status >= 500,
             _ => false,
         }
@@ -160,6 +175,8 @@ impl Client {
 
 fn fault(error: reqwest::Error) -> HttpFault {
     match error {
+        // A connection that was not made in time is one that was not made.
+        error if error.is_connect() => HttpFault::NotConnected(reason(error)),
         error if error.is_timeout() => HttpFault::TimedOut,
         error if error.is_builder() => HttpFault::Malformed(reason(error)),
         error => HttpFault::Connection(reason(error)),

@@ -15,6 +15,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("bus", &["domain"]),
     ("cache", &["domain"]),
     ("outbound", &["domain"]),
+    ("gateway", &["domain", "outbound"]),
     ("service", &["domain", "ledger", "engine", "store", "identity", "outbound", "cache"]),
     ("http", &["service", "domain"]),
     ("workers", &["service", "store", "bus", "domain"]),
@@ -28,7 +29,13 @@ const ANY: &[&str] = &["*"];
 
 /// Libraries behind a wall: each with all of its family (`axum` means `axum-extra` too).
 const WALLS: &[(&[&str], &[&str], &str)] = &[
-    (&["axum", "utoipa"], &["http"], "only `http` speaks HTTP, so that a use case has no door"),
+    (
+        &["axum"],
+        &["http", "gateway"],
+        "only `http` speaks HTTP, so that a use case has no door (`gateway`'s simulator plays \
+         somebody else's server)",
+    ),
+    (&["utoipa"], &["http"], "only `http` describes the API"),
     (
         &["tokio-postgres", "rusqlite", "deadpool-postgres", "sqlx"],
         &["store", "testkit"],
@@ -42,9 +49,15 @@ const WALLS: &[(&[&str], &[&str], &str)] = &[
     ),
     (&["plotters", "indicatif", "hdrhistogram"], &["bench"], "only `bench` draws and measures"),
     (
-        &["argon2", "jsonwebtoken", "totp-rs", "aws-lc-rs"],
+        &["argon2", "jsonwebtoken", "totp-rs"],
         &["identity"],
         "only `identity` handles keys, so that one place is to be looked through",
+    ),
+    (
+        &["aws-lc-rs"],
+        &["identity", "gateway"],
+        "only `identity` handles keys, so that one place is to be looked through (`gateway` \
+         checks the signatures of gateways' webhooks)",
     ),
     (&["clap", "config"], &["app", "xtask"], "only `app` reads flags and configuration"),
 ];
