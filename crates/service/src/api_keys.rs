@@ -58,6 +58,13 @@ pub struct CreatedKey {
     pub secret: Option<Secret>,
 }
 
+/// A rotation: when, until when the old key works, and the new one's secret.
+struct Turn {
+    at: Timestamp,
+    ends_at: Timestamp,
+    secret: Secret,
+}
+
 #[derive(Serialize)]
 struct KeyData<'a> {
     api_key_id: ApiKeyId,
@@ -208,7 +215,8 @@ impl Service {
             return self.refuse(receipt, Refusal::KeyState).await;
         }
         let secret = self.new_secret(caller.mode);
-        let creation = self.key_rotation(caller, &old, (at, at.plus_seconds(overlap_s)), secret)?;
+        let turn = Turn { at, ends_at: at.plus_seconds(overlap_s), secret };
+        let creation = self.key_rotation(caller, &old, turn)?;
         let creation = Creation { receipt: Some(receipt), ..creation };
         let done = match self.create_or(creation, |_| Refusal::KeyState.into()).await {
             // Another rotation was faster.
@@ -225,9 +233,9 @@ impl Service {
         &self,
         caller: &Caller,
         old: &ApiKey,
-        (at, ends_at): (Timestamp, Timestamp),
-        secret: Secret,
+        turn: Turn,
     ) -> Result<Creation<CreatedKey>, ServiceError> {
+        let Turn { at, ends_at, secret } = turn;
         let account = old.service_account.unwrap_or(ServiceAccountId(old.id.0));
         let new = NewApiKey {
             name: old.name.clone(),

@@ -65,7 +65,7 @@ impl Service {
     /// The step that records it.
     pub(crate) fn audit<'a>(&self, by: impl Into<By<'a>>, did: Did<'_>, at: Timestamp) -> Step {
         let By { tenant, actor, origin } = by.into();
-        caudal_store::audit::insert(&AuditRecord {
+        audit::insert(&AuditRecord {
             id: AuditId(self.next_id(at, tenant.bucket())),
             tenant,
             at,

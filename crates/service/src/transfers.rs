@@ -210,14 +210,14 @@ impl Service {
         }));
         command.receipt = Some(receipt);
         if kind == TransferKind::Fund {
-            let (action, fields) = (kinds::WALLET_FUNDED, &["balance"]);
-            command.steps.push(self.audit_wallet(caller, action, wallet, fields));
+            let did = (kinds::WALLET_FUNDED, &["balance"][..]);
+            command.steps.push(self.audit_wallet(caller, wallet, did));
         }
         self.submit_transfer(caller, command).await
     }
 
-    /// Captures, voids or reverses: for staff, as it decides over money of both sides. An unknown transfer is refused by the engine, so that the
-    /// refusal is kept with the key like any other.
+    /// Captures, voids or reverses: for staff, as it decides over money of both sides. An unknown
+    /// transfer is refused by the engine, so that the refusal is kept with the key like any other.
     pub async fn follow(
         &self,
         asked: Asked<'_>,

@@ -282,7 +282,7 @@ impl Service {
         let floor = change.floor.unwrap_or_default();
         let mut command = Command::new(Movement::SetFloor { account, floor });
         let action = kinds::WALLET_UPDATED;
-        command.steps.push(self.audit_wallet(caller, action, account, &change.fields()));
+        command.steps.push(self.audit_wallet(caller, account, (action, &change.fields())));
         command.attachments.push(Attachment {
             row: wallets::attached(&wallet),
             expected_version: wallet.version - 1,
@@ -304,9 +304,8 @@ impl Service {
     pub(crate) fn audit_wallet(
         &self,
         caller: &Caller,
-        action: &str,
         wallet: AccountId,
-        fields: &[&str],
+        (action, fields): (&str, &[&str]),
     ) -> Step {
         let did = Did { action, object_kind: "wallet", object_id: wallet.to_string(), fields };
         self.audit(caller, did, self.now())
@@ -329,7 +328,7 @@ impl Service {
             AccountStatus::Frozen => kinds::WALLET_FROZEN,
             AccountStatus::Closed => kinds::WALLET_CLOSED,
         };
-        command.steps.push(self.audit_wallet(caller, action, id, &["status"]));
+        command.steps.push(self.audit_wallet(caller, id, (action, &["status"])));
         if let Some(Wallet { user, name, metadata, version, created_at, .. }) =
             self.find_wallet(caller, id).await?
         {
