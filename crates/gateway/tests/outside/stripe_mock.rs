@@ -52,7 +52,7 @@ async fn every_request_and_answer_has_the_shape_that_stripe_documents() {
     let key = || "key".to_owned();
     let id = || "thing_1".to_owned();
     // What it says of an intent does not depend on ours; that it can be read is the question.
-    let refused = "declined: other";
+    let refused = "declined: declined";
     let answers = [
         ("charge", gateway.charge(&charge("key", 1_000, "pm_card_visa")).await),
         ("capture", {
