@@ -232,7 +232,7 @@ impl<'t> Pair<'t> {
         };
         assert_eq!(was, expected.map_err(str::to_owned), "{ask:?} gave {result:?}");
         let after = self.state();
-        audit::check(&before, &after, &result);
+        audit::check(&before, &after, (&movement, &result));
         self.compare(&after);
         let outcome = was.err().unwrap_or_else(|| format!("{} accepted", name(&movement)));
         *self.tally.borrow_mut().entry(outcome).or_default() += 1;

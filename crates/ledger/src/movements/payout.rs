@@ -9,8 +9,9 @@
 //! | returned while in transit | +x | | −x | |
 //! | returned after it settled | +x | | +x, −x | −x |
 //!
-//! A returned payout is forced: no freeze stops it, and a wallet that was closed since is stood in
-//! for by `unapplied`. After settlement the bank's side comes first ([`super::bank`]).
+//! No freeze stops a returned payout, and a wallet that was closed since is stood in for by
+//! `unapplied`. What is in transit is never below zero: after settlement the bank's side comes
+//! first ([`super::bank`]).
 
 use caudal_domain::{AccountId, AccountKind, Chart, Leg, TransferId, TransferKind};
 
@@ -34,7 +35,6 @@ pub fn settled(chart: Chart, amount: i64) -> NewTransfer {
 
 pub fn returned(chart: Chart, payout: TransferId) -> Movement {
     Movement::Return(Box::new(Return {
-        forced: true,
         stand_ins: StandIns::credits(chart),
         ..Return::plain(payout, None)
     }))

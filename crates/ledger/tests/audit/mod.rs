@@ -4,7 +4,7 @@ use caudal_domain::{
     Account, AccountId, Bucket, Currency, IdSource, MAX_AMOUNT, Refusal, Timestamp, Transfer,
     TransferId, TransferStatus,
 };
-use caudal_ledger::{Book, Outcome, Posting};
+use caudal_ledger::{Book, Movement, Outcome, Posting, movements::Force};
 
 /// Ids that count up: the instant's milliseconds, a number, the bucket.
 #[derive(Default)]
@@ -52,16 +52,30 @@ impl State {
         let legs = open.flat_map(|transfer| &transfer.legs).filter(|leg| leg.from == id);
         legs.map(|leg| leg.amount - leg.captured).sum()
     }
+
+    /// What is pending on the account and no transfer's leg accounts for.
+    fn unexplained(&self, account: &Account) -> i64 {
+        let legs = self.transfers.iter().flat_map(|transfer| &transfer.legs);
+        let pending = legs.filter(|leg| leg.to == account.id).map(|leg| leg.pending);
+        account.pending - pending.sum::<i64>()
+    }
 }
 
 /// Panics unless `before` may become `after` by a movement that ended so. `after` must hold every
 /// transfer of the outcome.
-pub fn check(before: &State, after: &State, result: &Result<Outcome, Refusal>) {
+pub fn check(
+    before: &State,
+    after: &State,
+    (movement, result): (&Movement, &Result<Outcome, Refusal>),
+) {
     match result {
         Err(_) => assert_eq!(before, after, "a refused movement left a trace"),
         Ok(Outcome::Account(account)) => check_control(before, after, account),
         Ok(Outcome::Posting(posting)) => {
             check_entries(before, after, posting);
+            if !may_cross_floors(movement) {
+                check_floors(before, after);
+            }
             check_transfers(before, after, posting);
         }
     }
@@ -70,6 +84,14 @@ pub fn check(before: &State, after: &State, result: &Result<Outcome, Refusal>) {
         assert!(account.held >= 0 && account.held <= MAX_AMOUNT, "held of {account:?}");
         assert!(account.total.abs() <= MAX_AMOUNT, "total of {account:?}");
         assert_eq!(before.sum(account.currency), after.sum(account.currency), "money was made");
+    }
+}
+
+fn may_cross_floors(movement: &Movement) -> bool {
+    match movement {
+        Movement::Post(new) => new.terms.as_ref().is_some_and(|t| t.force != Force::Never),
+        Movement::Return(what) => what.forced,
+        _ => false,
     }
 }
 
@@ -98,10 +120,17 @@ fn check_entries(before: &State, after: &State, posting: &Posting) {
         account.version = entry.version;
         account.total = entry.balance_after;
         account.held = entry.held_after;
+        account.pending = entry.pending_after;
         account.updated_at = entry.created_at;
     }
     assert_eq!(accounts, after.accounts, "the entries do not tell the balances");
     assert_eq!(posting.entries.iter().map(|entry| entry.amount).sum::<i64>(), 0);
+    for (was, is) in before.accounts.iter().zip(&after.accounts) {
+        assert_eq!(before.unexplained(was), after.unexplained(is), "pending of {is:?}");
+    }
+}
+
+fn check_floors(before: &State, after: &State) {
     for (was, is) in before.accounts.iter().zip(&after.accounts) {
         // An account below its floor (it was raised later) falls no further.
         let lowest = is.floor.map_or(i64::MIN, |floor| floor.min(was.available()));
@@ -110,15 +139,20 @@ fn check_entries(before: &State, after: &State, posting: &Posting) {
 }
 
 fn check_transfers(before: &State, after: &State, posting: &Posting) {
-    let written = [Some(&posting.transfer), posting.original.as_ref()];
-    for transfer in written.into_iter().flatten() {
+    let written: Vec<_> = posting.others().chain([&posting.transfer]).collect();
+    for transfer in written.iter().copied() {
         assert_eq!(after.transfer(transfer.id), Some(transfer), "the book holds another");
     }
     assert_eq!(before.transfer(posting.transfer.id).is_none(), posting.created);
     for transfer in &after.transfers {
         check_sums(transfer);
+        check_available(transfer);
         match before.transfer(transfer.id) {
-            Some(was) if written.contains(&Some(transfer)) => check_same_order(was, transfer),
+            Some(was) if posting.restored.as_ref() == Some(transfer) => {
+                assert_eq!(was.clone().as_created(), transfer.clone().as_created());
+                assert!(transfer.amount_reversed < was.amount_reversed, "nothing was restored");
+            }
+            Some(was) if written.contains(&transfer) => check_same_order(was, transfer),
             Some(was) => assert_eq!(was, transfer, "a transfer changed that was not asked for"),
             None => assert_eq!(transfer.id, posting.transfer.id, "a transfer nobody asked for"),
         }
@@ -134,7 +168,13 @@ fn check_sums(transfer: &Transfer) {
         let moved = if transfer.hold { leg.captured } else { leg.amount };
         assert!((0..=leg.amount).contains(&leg.captured), "{transfer:?}");
         assert!((0..=moved).contains(&leg.reversed), "{transfer:?}");
+        assert!((0..=leg.amount - leg.reversed).contains(&leg.pending), "{transfer:?}");
     }
+}
+
+/// What has a time has something pending, and the other way round.
+fn check_available(transfer: &Transfer) {
+    assert_eq!(transfer.available_at.is_some(), transfer.pending() > 0, "{transfer:?}");
 }
 
 /// What was asked for stays as it was asked.

@@ -15,17 +15,22 @@
 //! at +60s      a new batch at that time after the sheet's beginning
 //! tenant 2     who asks from here on
 //! savepoint | undo | keep
+//! chart USD    the tenant's own accounts, named by their kind (`fees`, or `fees.EUR`)
 //! ```
+//!
+//! The verbs of payments are in `recipes.rs`.
 //!
 //! A refusal is named by its variant, then its fields as far as the row cares. `MAX` is 2^53 − 1,
 //! `MAX-5` less. A name that no row made is that of nothing. `#` begins a comment. After every
 //! movement [`audit::check`] is held as well. To add one more verb: an arm in [`Sheet::movement`].
 
+mod recipes;
+
 use std::collections::BTreeMap;
 
 use caudal_domain::{
-    Account, AccountId, AccountKind, AccountStatus, Currency, Leg, MAX_AMOUNT, Refusal, TenantId,
-    Timestamp, TransferId, TransferKind, text::Metadata,
+    Account, AccountId, AccountKind, AccountStatus, Chart, Currency, GatewayAccountId, Leg,
+    MAX_AMOUNT, Refusal, TenantId, Timestamp, TransferId, TransferKind, text::Metadata,
 };
 use caudal_ledger::{Book, Movement, NewTransfer, Outcome, movements::HoldUntil};
 
@@ -83,6 +88,7 @@ impl Sheet {
         }
         let words: Vec<&str> = row.split_whitespace().collect();
         match words[..] {
+            ["chart", currency] => self.add_chart(currency_of(currency)),
             ["account", name, currency, ..] => self.add_account(name, currency, &words[3..]),
             ["at", time] => self.begin_batch(instant(time), None),
             ["tenant", tenant] => self.tenant = TenantId(number(tenant) as u128),
@@ -116,6 +122,25 @@ impl Sheet {
         self.names.retain(|_, id| self.book.transfer(*id).is_some());
     }
 
+    fn add_chart(&mut self, currency: Currency) {
+        for kind in AccountKind::ALL.into_iter().filter(|kind| *kind != AccountKind::Wallet) {
+            let account = Account {
+                id: account_id(&format!("{}.{currency}", kind.name())),
+                tenant: TenantId(1),
+                kind,
+                currency,
+                status: AccountStatus::Active,
+                floor: kind.floor(false),
+                total: 0,
+                held: 0,
+                pending: 0,
+                version: 0,
+                updated_at: START,
+            };
+            self.begin_batch(self.clock, Some(account));
+        }
+    }
+
     fn add_account(&mut self, name: &str, currency: &str, options: &[&str]) {
         let mut options = options.to_vec();
         let kind = match take(&mut options, "kind") {
@@ -146,9 +171,16 @@ impl Sheet {
     fn ask(&mut self, asked: &str) -> String {
         let mut words: Vec<&str> = asked.split_whitespace().collect();
         let name = take(&mut words, "as");
+        if words[0] == "exchange" {
+            return self.exchange(words);
+        }
         let movement = self.movement(words);
+        self.decide(&movement, name)
+    }
+
+    fn decide(&mut self, movement: &Movement, name: Option<&str>) -> String {
         let before = self.state();
-        let result = self.book.decide(self.tenant, &movement, &mut self.ids);
+        let result = self.book.decide(self.tenant, movement, &mut self.ids);
         if let Ok(Outcome::Posting(posting)) = &result {
             let id = posting.transfer.id;
             if posting.created {
@@ -160,7 +192,7 @@ impl Sheet {
             let row = |e: &caudal_domain::Entry| format!("{} {}", name_of(e.account), e.amount);
             self.entries = posting.entries.iter().map(row).collect::<Vec<_>>().join(", ");
         }
-        audit::check(&before, &self.state(), &result);
+        audit::check(&before, &self.state(), (movement, &result));
         match result {
             Ok(_) => "ok".into(),
             Err(refusal) => in_words(&refusal),
@@ -171,6 +203,9 @@ impl Sheet {
         let verb = words.remove(0);
         if verb == "transfer" || verb == "hold" {
             return Movement::Post(self.new_transfer(verb, words));
+        }
+        if let Some(movement) = self.recipe(verb, &words) {
+            return movement;
         }
         let last = words.last() == Some(&"last");
         words.truncate(words.len() - usize::from(last));
@@ -192,6 +227,7 @@ impl Sheet {
     }
 
     fn new_transfer(&self, verb: &str, mut words: Vec<&str>) -> NewTransfer {
+        let terms = self.terms(&mut words);
         let until = match take(&mut words, "expires") {
             Some("at") => HoldUntil::At(instant(words.pop().expect("a time"))),
             Some(seconds) => HoldUntil::Seconds(number(seconds)),
@@ -215,7 +251,7 @@ impl Sheet {
             hold_until: (verb == "hold").then_some(until),
             reference: None,
             metadata: Metadata::default(),
-            terms: None,
+            terms,
         }
     }
 
@@ -227,7 +263,8 @@ impl Sheet {
         let transfer = self.book.transfer(self.transfer_id(name)).expect("a transfer");
         let row = |leg: &Leg| {
             let mut row = format!("{} {} {}", name_of(leg.from), name_of(leg.to), leg.amount);
-            for (word, part) in [("captured", leg.captured), ("reversed", leg.reversed)] {
+            let parts = [leg.captured, leg.reversed, leg.pending];
+            for (word, part) in ["captured", "reversed", "pending"].into_iter().zip(parts) {
                 if part != 0 {
                     row += &format!(" {word} {part}");
                 }
@@ -259,6 +296,7 @@ impl Sheet {
                 "amount" => transfer.amount.to_string(),
                 "captured" => transfer.amount_captured.to_string(),
                 "reversed" => transfer.amount_reversed.to_string(),
+                "pending" => transfer.pending().to_string(),
                 "kind" => transfer.kind.name().to_owned(),
                 "created" => transfer.created_at.to_string(),
                 "bucket" => name_of(AccountId(transfer.id.bucket().0.into())),
@@ -269,6 +307,9 @@ impl Sheet {
         match word {
             "total" => account.total.to_string(),
             "held" => account.held.to_string(),
+            "pending" => account.pending.to_string(),
+            "arrears" => account.arrears().to_string(),
+            "owed" => account.owed().to_string(),
             "available" => account.available().to_string(),
             "version" => account.version.to_string(),
             "status" => account.status.to_string(),
@@ -290,12 +331,40 @@ fn take<'t>(words: &mut Vec<&'t str>, word: &str) -> Option<&'t str> {
     Some(words.remove(place))
 }
 
-/// A name's letters are its id, so its last letter is its bucket.
+/// A kind's name, in dollars if it does not say, is the tenant's own account. Else a name's letters
+/// are its id, so its last letter is its bucket.
 fn account_id(name: &str) -> AccountId {
+    let (kind, currency) = name.split_once('.').unwrap_or((name, "USD"));
+    if let Some(kind) = AccountKind::ALL.into_iter().find(|known| known.name() == kind) {
+        return own_account(chart(currency_of(currency)), kind);
+    }
     AccountId(name.bytes().fold(0, |id, letter| (id << 8) | u128::from(letter)))
 }
 
+fn chart(currency: Currency) -> Chart {
+    Chart { tenant: TenantId(1), currency }
+}
+
+/// The one gateway account of every sheet.
+const GATEWAY: GatewayAccountId = GatewayAccountId(1);
+
+fn own_account(chart: Chart, kind: AccountKind) -> AccountId {
+    match kind {
+        AccountKind::GatewayReceivable => chart.receivable(GATEWAY),
+        kind => chart.of(kind),
+    }
+}
+
 fn name_of(id: AccountId) -> String {
+    if id.is_system() {
+        let of = |currency| {
+            let chart = chart(currency_of(currency));
+            let kind = AccountKind::ALL.into_iter().find(|kind| own_account(chart, *kind) == id);
+            let suffix = if currency == "USD" { String::new() } else { format!(".{currency}") };
+            kind.map(|kind| format!("{}{suffix}", kind.name()))
+        };
+        return ["USD", "EUR", "JPY"].into_iter().find_map(of).expect("an account of a chart");
+    }
     let letters = id.0.to_be_bytes().into_iter().filter(|letter| *letter != 0);
     letters.map(char::from).collect()
 }
@@ -340,6 +409,10 @@ fn in_words(refusal: &Refusal) -> String {
         R::AmountExceedsReversible { left } => format!("amount_exceeds_reversible {left}"),
         R::InsufficientFunds { account, spendable, needed } => {
             format!("insufficient_funds {} {spendable} of {needed}", name_of(*account))
+        }
+        R::AmountExceedsArrears { left } => format!("amount_exceeds_arrears {left}"),
+        R::LimitReached { account, limit, left } => {
+            format!("limit_reached {} {limit:?} {left}", name_of(*account))
         }
         R::BalanceLimit { account } => format!("balance_limit {}", name_of(*account)),
         other => other.code().into(),
