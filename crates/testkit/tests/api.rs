@@ -14,9 +14,11 @@ mod api {
     mod lists;
     mod money;
     mod money_at_once;
+    mod passwords;
     mod people;
     mod second_factor;
     mod sessions;
     mod tokens;
+    mod users;
     mod wallets;
 }

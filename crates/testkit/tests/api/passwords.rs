@@ -48,6 +48,7 @@ async fn recovery_goes_by_mail_and_tells_nothing(app: &TestApp) {
     nobody.send(set(&code, NEW)).await.refused(400, "invalid_request");
     ada.get("/users/me").await.refused(401, "unauthorized");
     login(app, "ada@example.org", NEW).await;
+    mails(app, "ada@example.org", 2).await;
     nobody.send(recover("ada@example.org")).await.expect(202);
     let late = code_in(&mails(app, "ada@example.org", 3).await[0]);
     app.clock.advance(30 * 60);

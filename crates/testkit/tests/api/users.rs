@@ -7,7 +7,7 @@ both_databases! {
     a_key_makes_users sign_up_tells_nothing_and_goes_on_by_mail bad_users_are_refused
     whoever_proves_the_address_sets_the_password profiles_change_and_addresses_are_proven
     deactivated_users_are_out erasure_keeps_the_books_and_nothing_else walls_between_tenants
-    an_export_holds_what_is_held
+    an_export_holds_what_is_held nothing_personal_is_readable_at_rest
 }
 
 pub(super) const PASSWORD: &str = "horse battery staple 7";
@@ -268,4 +268,39 @@ async fn an_export_holds_what_is_held(app: &TestApp) {
     assert!(!text.contains("argon2") && text.contains("ada@example.org"), "{text}");
     let (_, bob) = member(app, "bob@example.org").await;
     bob.get(format!("/users/{id}/export")).await.refused(403, "forbidden");
+}
+
+/// Everything that SQLite has written: rows, events, audit, receipts, free pages.
+async fn bytes_at_rest(app: &TestApp) -> Option<Vec<u8>> {
+    let store = app.instance.store.as_ref();
+    let sql = "select file from pragma_database_list where name = 'main'";
+    let rows = store.query("pragma_database_list", sql, &[]).await.ok()?;
+    let path = rows.first().expect("a row").text(0).expect("its path").to_owned();
+    let mut bytes = std::fs::read(&path).expect("the database");
+    bytes.extend(std::fs::read(format!("{path}-wal")).unwrap_or_default());
+    Some(bytes)
+}
+
+async fn nothing_personal_is_readable_at_rest(app: &TestApp) {
+    let nobody = app.client.without_key();
+    let body = json!({"email": "quixotic@example.org", "password": PASSWORD, "name": "Dulcinea"});
+    nobody.send(Call::new("POST", "/users").json(&body)).await.expect(202);
+    let code = code_in(&mails(app, "quixotic@example.org", 1).await[0]);
+    nobody.post("/auth/verify-email", json!({"code": code})).await.expect(204);
+    let own = login(app, "quixotic@example.org", PASSWORD).await;
+    let wish = json!({"email": "windmill@example.org", "password": PASSWORD, "name": "Aldonza"});
+    own.patch("/users/me", wish).await.expect(200);
+    mails(app, "windmill@example.org", 1).await;
+    let made = json!({"email": "panza@example.org", "password": PASSWORD, "name": "Sancho"});
+    app.client.post("/users", made).await.expect(201);
+    let recover = Call::new("POST", "/auth/recover");
+    nobody.send(recover.json(&json!({"email": "panza@example.org"}))).await.expect(202);
+    mails(app, "panza@example.org", 1).await;
+    let Some(bytes) = bytes_at_rest(app).await else { return };
+    let holds = |text: &str| bytes.windows(text.len()).any(|part| part == text.as_bytes());
+    assert!(holds("user.verified"), "what was written is read");
+    let private = ["quixotic", "windmill", "panza", "Dulcinea", "Aldonza", "Sancho", PASSWORD];
+    for text in private.into_iter().chain([code.as_str()]) {
+        assert!(!holds(text), "{text} stands in the database");
+    }
 }
