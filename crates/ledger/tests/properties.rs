@@ -9,9 +9,12 @@ use std::{cell::RefCell, collections::BTreeMap};
 use audit::{Counted, State};
 use caudal_domain::{
     Account, AccountId, AccountKind, AccountStatus, Currency, Leg, MAX_AMOUNT, TenantId, Timestamp,
-    TransferId, TransferKind, text::Metadata,
+    TransferId, TransferKind,
 };
-use caudal_ledger::{Book, Movement, NewTransfer, Outcome, movements::HoldUntil};
+use caudal_ledger::{
+    Book, Movement, NewTransfer, Outcome, Terms,
+    movements::{Force, HoldUntil, Part, Return},
+};
 use model::{Answer, Model};
 use proptest::{
     collection::vec,
@@ -27,13 +30,23 @@ const FUNDS: i64 = 150;
 /// What is asked, by the places of accounts; a transfer is counted from the newest.
 #[derive(Clone, Debug)]
 enum Ask {
-    Post { currency: usize, legs: Vec<(usize, usize, i64)>, hold: Option<i64> },
+    Post { currency: usize, legs: Vec<(usize, usize, i64)>, terms: model::Terms },
     Capture { transfer: usize, amount: Option<i64>, last: bool },
     Void { transfer: usize },
     Expire { transfer: usize },
     Reverse { transfer: usize, amount: Option<i64> },
+    Return { transfer: usize, amount: Option<i64>, kind: Kind },
+    MakeAvailable { transfer: usize },
     SetStatus { account: usize, status: AccountStatus },
     SetFloor { account: usize, floor: i64 },
+}
+
+/// What is given back, and how.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Refund,
+    Chargeback,
+    Undo,
 }
 
 #[derive(Clone, Debug)]
@@ -85,6 +98,16 @@ fn legs() -> impl Strategy<Value = Vec<(usize, usize, i64)>> {
     prop_oneof![3 => vec(leg(), 1), 1 => vec(leg(), 2..5)]
 }
 
+fn terms() -> impl Strategy<Value = model::Terms> {
+    let seldom = prop_oneof![9 => Just(None), 1 => (0..80_i64).prop_map(Some)];
+    let often = prop_oneof![1 => Just(None), 3 => (0..80_i64).prop_map(Some)];
+    (seldom, often, any::<bool>()).prop_map(|(hold, pending, forced)| model::Terms {
+        hold,
+        pending,
+        forced,
+    })
+}
+
 fn ask() -> impl Strategy<Value = Ask> {
     let currency = || prop_oneof![15 => Just(0_usize), 1 => Just(1)];
     let part = || prop_oneof![Just(None), amount().prop_map(Some)];
@@ -94,14 +117,22 @@ fn ask() -> impl Strategy<Value = Ask> {
         3 => Just(AccountStatus::Active),
         1 => Just(AccountStatus::Closed),
     ];
+    let kind = prop_oneof![Just(Kind::Refund), Just(Kind::Chargeback), Just(Kind::Undo)];
     let floor = prop_oneof![Just(0), -100..100_i64, Just(-MAX_AMOUNT), Just(MAX_AMOUNT)];
     prop_oneof![
         8 => (currency(), legs()).prop_map(|(currency, legs)| Ask::Post {
-            currency, legs, hold: None
+            currency, legs, terms: model::Terms::default()
         }),
         5 => (currency(), legs(), 0..80_i64).prop_map(|(currency, legs, hold)| Ask::Post {
-            currency, legs, hold: Some(hold)
+            currency, legs, terms: model::Terms { hold: Some(hold), ..Default::default() }
         }),
+        4 => (currency(), legs(), terms()).prop_map(|(currency, legs, terms)| Ask::Post {
+            currency, legs, terms
+        }),
+        4 => (transfer(), part(), kind).prop_map(|(transfer, amount, kind)| Ask::Return {
+            transfer, amount, kind
+        }),
+        3 => transfer().prop_map(|transfer| Ask::MakeAvailable { transfer }),
         5 => (transfer(), part(), any::<bool>()).prop_map(|(transfer, amount, last)| {
             Ask::Capture { transfer, amount, last }
         }),
@@ -161,6 +192,7 @@ impl<'t> Pair<'t> {
             floor: row.3.map(i128::from),
             total: i128::from(funds(place)),
             held: 0,
+            pending: 0,
         });
         Self {
             book: Book::new(accounts.collect(), Vec::new(), instant(0)),
@@ -244,15 +276,40 @@ impl<'t> Pair<'t> {
                 .map_or(TransferId(0), |place| self.transfers[place])
         };
         match *ask {
-            Ask::Post { currency: code, ref legs, hold } => Movement::Post(NewTransfer {
-                kind: TransferKind::Transfer,
-                currency: currency(code),
-                legs: legs.iter().map(real_leg).collect(),
-                hold_until: hold.map(HoldUntil::Seconds),
-                reference: None,
-                metadata: Metadata::default(),
-                terms: None,
-            }),
+            Ask::Post { currency: code, ref legs, terms } => {
+                let mut legs: Vec<Leg> = legs.iter().map(real_leg).collect();
+                if terms.pending.is_some() {
+                    legs[0].pending = legs[0].amount;
+                }
+                let new = NewTransfer::new(TransferKind::Transfer, currency(code), legs);
+                let hold_until = terms.hold.map(HoldUntil::Seconds);
+                Movement::Post(NewTransfer { hold_until, ..new }.on(Terms {
+                    force: if terms.forced { Force::All } else { Force::Never },
+                    available: terms.pending.map(HoldUntil::Seconds),
+                    ..Terms::default()
+                }))
+            }
+            Ask::Return { transfer, amount, kind } => {
+                let transfer = id(transfer);
+                let plain = Return::plain(transfer, amount);
+                Movement::Return(Box::new(match kind {
+                    Kind::Undo => Return {
+                        forced: true,
+                        restores: self.book.transfer(transfer).and_then(|t| t.reverses),
+                        ..plain
+                    },
+                    Kind::Refund => {
+                        Return { kind: TransferKind::Refund, part: Part::Principal, ..plain }
+                    }
+                    Kind::Chargeback => Return {
+                        kind: TransferKind::Chargeback,
+                        part: Part::Principal,
+                        forced: true,
+                        ..plain
+                    },
+                }))
+            }
+            Ask::MakeAvailable { transfer } => Movement::MakeAvailable { transfer: id(transfer) },
             Ask::Capture { transfer, amount, last } => {
                 Movement::Capture { transfer: id(transfer), amount, last }
             }
@@ -276,10 +333,10 @@ impl<'t> Pair<'t> {
         let of = |picked: usize| (tenant, newest(picked, known));
         let model = &mut self.model;
         match *ask {
-            Ask::Post { currency, ref legs, hold } => {
+            Ask::Post { currency, ref legs, terms } => {
                 let leg = |(from, to, amount): &_| model::Leg::new(*from, *to, i128::from(*amount));
                 let legs: Vec<_> = legs.iter().map(leg).collect();
-                model.post((tenant, currency), &legs, hold)
+                model.post((tenant, currency), &legs, terms)
             }
             Ask::Capture { transfer, amount, last } => {
                 model.capture(of(transfer), amount.map(i128::from), last)
@@ -287,8 +344,19 @@ impl<'t> Pair<'t> {
             Ask::Void { transfer } => model.end(of(transfer), "voided"),
             Ask::Expire { transfer } => model.end(of(transfer), "expired"),
             Ask::Reverse { transfer, amount } => {
-                model.reverse(of(transfer), amount.map(i128::from))
+                let back = model::Back { amount: amount.map(i128::from), ..Default::default() };
+                model.give_back(of(transfer), back)
             }
+            Ask::Return { transfer, amount, kind } => {
+                let back = model::Back {
+                    amount: amount.map(i128::from),
+                    undoable: !matches!(kind, Kind::Undo),
+                    forced: !matches!(kind, Kind::Refund),
+                    restores: matches!(kind, Kind::Undo),
+                };
+                model.give_back(of(transfer), back)
+            }
+            Ask::MakeAvailable { transfer } => model.make_available(of(transfer)),
             Ask::SetStatus { account, status } => model.set_status(tenant, account, status.name()),
             Ask::SetFloor { account, floor } => model.set_floor(tenant, account, i128::from(floor)),
         }
@@ -296,16 +364,17 @@ impl<'t> Pair<'t> {
 
     fn compare(&self, state: &State) {
         for (real, model) in state.accounts.iter().zip(&self.model.accounts) {
-            let was = (i128::from(real.total), i128::from(real.held), real.status.name());
-            assert_eq!(was, (model.total, model.held, model.status), "{real:?}");
+            let was = [real.total, real.held, real.pending].map(i128::from);
+            assert_eq!(was, [model.total, model.held, model.pending], "{real:?}");
+            assert_eq!(real.status.name(), model.status, "{real:?}");
             assert_eq!(real.floor.map(i128::from), model.floor, "{real:?}");
         }
         assert_eq!(state.transfers.len(), self.model.transfers.len());
         for (real, model) in state.transfers.iter().zip(&self.model.transfers) {
             assert_eq!(real.status.name(), model.status, "{real:?}");
-            let legs = |leg: &model::Leg| (leg.amount, leg.captured, leg.reversed);
-            let reals = real.legs.iter().map(|leg| (leg.amount, leg.captured, leg.reversed));
-            let reals = reals.map(|(a, c, r)| (i128::from(a), i128::from(c), i128::from(r)));
+            let legs = |leg: &model::Leg| [leg.amount, leg.captured, leg.reversed, leg.pending];
+            let reals = real.legs.iter().map(|l| [l.amount, l.captured, l.reversed, l.pending]);
+            let reals = reals.map(|parts| parts.map(i128::from));
             assert!(reals.eq(model.legs.iter().map(legs)), "{real:?} is not {model:?}");
         }
     }
@@ -360,7 +429,9 @@ fn the_ledger_decides_as_the_model_does() {
     // A model that only ever says no, or is never asked, proves nothing.
     let tally = tally.into_inner();
     let movements =
-        ["Post", "Capture", "Void", "Expire", "Reverse", "SetStatus", "SetFloor"].into_iter();
+        ["Post", "Capture", "Void", "Expire", "Reverse", "Return", "SetStatus", "SetFloor"]
+            .into_iter()
+            .chain(["MakeAvailable"]);
     let accepted = movements.map(|name| format!("{name} accepted"));
     let refused = model::ORDER.into_iter().filter(|name| *name != "Rejected").map(str::to_owned);
     for outcome in accepted.chain(refused) {

@@ -38,6 +38,7 @@ struct Told {
     version: i64,
     balance: i64,
     held: i64,
+    pending: i64,
 }
 
 /// The part of an event's data that says what was entered where.
@@ -53,6 +54,8 @@ struct EntryData {
     amount: i64,
     balance: i64,
     held: i64,
+    #[serde(default)]
+    pending: i64,
     version: i64,
 }
 
@@ -100,11 +103,10 @@ impl Service {
         loop {
             let page = books::balances(self.store(), None, after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(rebuilt) };
-            after = last.0;
-            for (id, total, held, version) in page {
+            after = last.account;
+            for shown in page {
                 rebuilt.accounts += 1;
-                let shown = (total, held, version);
-                let difference = told.difference(id, shown);
+                let difference = told.difference(&shown);
                 if rebuilt.differences.len() < DIFFERENCES_MOST {
                     rebuilt.differences.extend(difference);
                 }
@@ -135,25 +137,27 @@ impl Books {
                 told.version = entry.version;
                 told.balance = entry.balance;
                 told.held = entry.held;
+                told.pending = entry.pending;
             }
         }
     }
 
-    fn difference(&self, id: u128, shown: (i64, i64, i64)) -> Option<String> {
+    fn difference(&self, shown: &books::Balance) -> Option<String> {
         let nothing = Told::default();
-        let told = self.told.get(&id).unwrap_or(&nothing);
-        let (total, held, version) = shown;
+        let books::Balance { account, total, held, pending, version } = *shown;
+        let told = self.told.get(&account).unwrap_or(&nothing);
         let is_same = told.total == i128::from(total)
             && told.balance == total
             && told.held == held
+            && told.pending == pending
             && told.version == version
             && told.entries == version;
-        let id = AccountId(id);
+        let id = AccountId(account);
         (!is_same).then(|| {
             format!(
-                "{id} shows total {total}, held {held}, version {version}; its {} events' entries \
-                 say {}, {}, {}",
-                told.entries, told.total, told.held, told.version
+                "{id} shows total {total}, held {held}, pending {pending}, version {version}; its {} \
+                 events' entries say {}, {}, {}, {}",
+                told.entries, told.total, told.held, told.pending, told.version
             )
         })
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use caudal_domain::{AccountId, AccountKind, TenantId, account::NormalSide};
+use caudal_domain::{AccountId, AccountKind, Leg, TenantId};
 use caudal_store::{
     books::{self, CHECKS, Check},
     transfers,
@@ -37,9 +37,14 @@ pub struct CheckReport {
 pub struct TrialBalanceLine {
     pub currency: String,
     pub kind: &'static str,
+    /// Asset, liability, equity, income or expense.
+    pub class: &'static str,
+    /// The normal one: a balance on the other has another sign.
     pub side: &'static str,
+    /// Above zero is a credit.
     pub total: String,
     pub held: String,
+    pub pending: String,
     pub accounts: i64,
 }
 
@@ -53,13 +58,15 @@ impl Service {
     /// Of one tenant, or of all.
     pub async fn reconcile(&self, tenant: Option<TenantId>) -> Result<Report, ServiceError> {
         self.store().gather_statistics().await?;
-        let mut checks = Vec::with_capacity(CHECKS.len() + 1);
+        let mut checks = Vec::with_capacity(CHECKS.len() + 2);
         for check in CHECKS {
             let differences = self.run_check(check, tenant).await?;
             checks.push(CheckReport { name: check.name, differences });
         }
         let differences = Some(self.check_holds(tenant).await?);
         checks.push(CheckReport { name: "held = what is left of open holds", differences });
+        let differences = Some(self.check_pending(tenant).await?);
+        checks.push(CheckReport { name: "pending = what is pending of transfers", differences });
         let lines = books::trial_balance(self.store(), tenant).await?;
         let trial_balance = lines.into_iter().map(line).collect();
         Ok(Report { checks, trial_balance })
@@ -80,14 +87,26 @@ impl Service {
         Ok(differences)
     }
 
-    /// Only what differs in every look is a difference.
     async fn check_holds(&self, tenant: Option<TenantId>) -> Result<Vec<String>, ServiceError> {
-        let mut found = self.hold_differences(tenant).await?;
+        self.check_parts(tenant, &HELD).await
+    }
+
+    async fn check_pending(&self, tenant: Option<TenantId>) -> Result<Vec<String>, ServiceError> {
+        self.check_parts(tenant, &PENDING).await
+    }
+
+    /// Only what differs in every look is a difference.
+    async fn check_parts(
+        &self,
+        tenant: Option<TenantId>,
+        kept: &Kept,
+    ) -> Result<Vec<String>, ServiceError> {
+        let mut found = self.differences(tenant, kept).await?;
         for _ in 1..LOOKS {
             if found.is_empty() {
                 break;
             }
-            let again = self.hold_differences(tenant).await?;
+            let again = self.differences(tenant, kept).await?;
             let both: BTreeSet<u128> =
                 found.keys().filter(|id| again.contains_key(*id)).copied().collect();
             found = again.into_iter().filter(|(id, _)| both.contains(id)).collect();
@@ -95,65 +114,93 @@ impl Service {
         Ok(found.into_values().take(DIFFERENCES_MOST as usize).collect())
     }
 
-    async fn hold_differences(
+    async fn differences(
         &self,
         tenant: Option<TenantId>,
+        kept: &Kept,
     ) -> Result<BTreeMap<u128, String>, ServiceError> {
-        let mut open = self.open_holds(tenant).await?;
+        let mut legs = self.legs(tenant, kept).await?;
         let mut differences = BTreeMap::new();
         let mut after = 0;
         loop {
             let page = books::balances(self.store(), tenant, after, PAGE).await?;
             let Some(last) = page.last() else { break };
-            after = last.0;
-            for (id, _, held, _) in page {
-                let left = open.remove(&id).unwrap_or(0);
-                if left != i128::from(held) {
-                    let id_text = AccountId(id);
-                    let text = format!("{id_text} holds {held}, its open holds add up to {left}");
+            after = last.account;
+            for balance in page {
+                let id = balance.account;
+                let (shown, left) = ((kept.shown)(&balance), legs.remove(&id).unwrap_or(0));
+                if left != i128::from(shown) {
+                    let (word, id_text) = (kept.word, AccountId(id));
+                    let text = format!("{id_text}: {word} {shown}, its transfers say {left}");
                     differences.insert(id, text);
                 }
             }
         }
-        for (id, left) in open {
-            let text = format!("{} is not there, but {left} of it is held", AccountId(id));
+        for (id, left) in legs.into_iter().filter(|(_, left)| *left != 0) {
+            let text = format!("{} is not there, but {left} of it is {}", AccountId(id), kept.word);
             differences.insert(id, text);
         }
         Ok(differences)
     }
 
-    /// What is left of all open holds, by paying account.
-    async fn open_holds(
+    /// What the transfers' legs keep, by account.
+    async fn legs(
         &self,
         tenant: Option<TenantId>,
+        kept: &Kept,
     ) -> Result<BTreeMap<u128, i128>, ServiceError> {
         let mut left: BTreeMap<u128, i128> = BTreeMap::new();
         let mut after = 0;
         loop {
-            let page = transfers::open_holds(self.store(), after, PAGE).await?;
+            let page = match kept.of_holds {
+                true => transfers::open_holds(self.store(), after, PAGE).await?,
+                false => transfers::pending(self.store(), after, PAGE).await?,
+            };
             let Some(last) = page.last() else { return Ok(left) };
             after = last.id.0;
-            for hold in page.iter().filter(|hold| tenant.is_none_or(|t| t == hold.tenant)) {
-                for leg in &hold.legs {
-                    *left.entry(leg.from.0).or_default() += i128::from(leg.amount - leg.captured);
+            for transfer in page.iter().filter(|t| tenant.is_none_or(|tenant| tenant == t.tenant)) {
+                for leg in &transfer.legs {
+                    let (account, amount) = (kept.leg)(leg);
+                    *left.entry(account.0).or_default() += i128::from(amount);
                 }
             }
         }
     }
 }
 
-fn line((currency, kind, total, held, accounts): books::BalanceLine) -> TrialBalanceLine {
+/// A part of a balance that transfers keep: what an account shows of it, and what a leg does.
+struct Kept {
+    word: &'static str,
+    of_holds: bool,
+    shown: fn(&books::Balance) -> i64,
+    leg: fn(&Leg) -> (AccountId, i64),
+}
+
+const HELD: Kept = Kept {
+    word: "held",
+    of_holds: true,
+    shown: |balance| balance.held,
+    leg: |leg| (leg.from, leg.amount - leg.captured),
+};
+
+const PENDING: Kept = Kept {
+    word: "pending",
+    of_holds: false,
+    shown: |balance| balance.pending,
+    leg: |leg| (leg.to, leg.pending),
+};
+
+fn line(line: books::BalanceLine) -> TrialBalanceLine {
+    let books::BalanceLine { currency, kind, total, held, pending, accounts } = line;
     let kind = i16::try_from(kind).ok().and_then(AccountKind::from_code);
     TrialBalanceLine {
         currency,
         kind: kind.map_or("unknown", AccountKind::name),
-        side: match kind.map(AccountKind::normal_side) {
-            Some(NormalSide::Debit) => "debit",
-            Some(NormalSide::Credit) => "credit",
-            None => "unknown",
-        },
+        class: kind.map_or("unknown", |kind| kind.class().name()),
+        side: kind.map_or("unknown", |kind| kind.normal_side().name()),
         total,
         held,
+        pending,
         accounts,
     }
 }

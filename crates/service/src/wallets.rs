@@ -57,7 +57,7 @@ pub struct WalletFilter {
 }
 
 /// A balance at a moment, in minor units.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Balance {
     pub total: i64,
     pub held: i64,
@@ -220,8 +220,12 @@ impl Service {
             None => Balance::of(&wallet.account),
             Some(at) => {
                 let found = wallets::balance_at(self.store(), id, at).await?;
-                let (total, held, version) = found.unwrap_or_default();
-                Balance { total, held, pending: 0, version }
+                found.map_or(Balance::default(), |entry| Balance {
+                    total: entry.balance_after,
+                    held: entry.held_after,
+                    pending: entry.pending_after,
+                    version: entry.version,
+                })
             }
         };
         Ok((wallet, balance))

@@ -44,19 +44,22 @@ pub const CHECKS: &[Check] = &[
         name: "each entry continues the one before",
         sql: "select 'version ' || cast(version as text) || ' does not continue' from (
                 select e.version, e.balance_after - e.amount as before_it, e.held_after,
+                  e.pending_after,
                   lag(e.balance_after, 1, cast(0 as bigint)) over w as last_balance
                 from entries e join accounts a on a.bucket = e.bucket and a.id = e.account_id
                 where {tenant} window w as (partition by e.account_id order by e.version)) chain
-              where before_it <> last_balance or held_after < 0",
+              where before_it <> last_balance or held_after < 0 or pending_after < 0",
         tenant_column: Some("a.tenant_id"),
     },
     Check {
-        name: "the last entry shows the balance and what is held",
-        sql: "select 'an account holds ' || cast(a.held as text) || ', its last entry says '
-                || cast(e.held_after as text)
+        name: "the last entry shows the balance, what is held and what is pending",
+        sql: "select 'an account holds ' || cast(a.held as text) || ', pending '
+                || cast(a.pending as text) || ', its last entry says '
+                || cast(e.held_after as text) || ', ' || cast(e.pending_after as text)
               from accounts a join entries e on e.bucket = a.bucket and e.account_id = a.id
                 and e.version = a.version
-              where {tenant} and (e.balance_after <> a.total or e.held_after <> a.held)",
+              where {tenant} and (e.balance_after <> a.total or e.held_after <> a.held
+                or e.pending_after <> a.pending)",
         tenant_column: Some("a.tenant_id"),
     },
     Check {
@@ -83,7 +86,8 @@ pub const CHECKS: &[Check] = &[
         name: "never more reversed than moved",
         sql: "select 'a transfer of ' || cast(t.amount as text) || ' was reversed by '
                 || cast(coalesce(r.given_back, 0) as text)
-              from transfers t left join (select reverses, sum(amount) as given_back
+              from transfers t left join (
+                select reverses, sum(amount - amount_reversed) as given_back
                 from transfers where reverses is not null group by reverses) r
                 on r.reverses = t.id
               where {tenant} and (t.amount_reversed <> coalesce(r.given_back, 0)
@@ -130,8 +134,17 @@ impl Check {
     }
 }
 
-/// `(currency, kind code, sum of totals as decimal text, sum held, accounts)` per kind of account.
-pub type BalanceLine = (String, i64, String, String, i64);
+/// All accounts of a kind in a currency; sums as decimal text, for they are 128 bits wide.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BalanceLine {
+    pub currency: String,
+    /// The stored number of the kind.
+    pub kind: i64,
+    pub total: String,
+    pub held: String,
+    pub pending: String,
+    pub accounts: i64,
+}
 
 pub async fn trial_balance(
     db: &dyn Backend,
@@ -143,25 +156,41 @@ pub async fn trial_balance(
     };
     let sql = format!(
         "select a.currency, a.kind, cast(sum(a.total) as text), cast(sum(a.held) as text),
-           count(*) from accounts a where {condition}
+           cast(sum(a.pending) as text), count(*) from accounts a where {condition}
          group by a.currency, a.kind order by a.currency, a.kind"
     );
     let rows = db.query_at_length("accounts", &sql, &params).await?;
     rows.iter()
         .map(|row| {
-            let (total, held) = (row.text(2)?.to_owned(), row.text(3)?.to_owned());
-            Ok((row.text(0)?.to_owned(), row.int(1)?, total, held, row.int(4)?))
+            Ok(BalanceLine {
+                currency: row.text(0)?.to_owned(),
+                kind: row.int(1)?,
+                total: row.text(2)?.to_owned(),
+                held: row.text(3)?.to_owned(),
+                pending: row.text(4)?.to_owned(),
+                accounts: row.int(5)?,
+            })
         })
         .collect()
 }
 
-/// A page of `(account, total, held, version)` by id, for proofs worked out outside SQL.
+/// An account's balance, for proofs worked out outside SQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Balance {
+    pub account: u128,
+    pub total: i64,
+    pub held: i64,
+    pub pending: i64,
+    pub version: i64,
+}
+
+/// A page by id.
 pub async fn balances(
     db: &dyn Backend,
     tenant: Option<TenantId>,
     after: u128,
     limit: i64,
-) -> Result<Vec<(u128, i64, i64, i64)>, StoreError> {
+) -> Result<Vec<Balance>, StoreError> {
     let mut params: Vec<Value> = vec![after.into(), limit.into()];
     let condition = match tenant {
         Some(tenant) => {
@@ -171,9 +200,19 @@ pub async fn balances(
         None => "",
     };
     let sql = format!(
-        "select id, total, held, version from accounts where id > $1 {condition}
+        "select id, total, held, pending, version from accounts where id > $1 {condition}
          order by id limit $2"
     );
     let rows = db.query_at_length("accounts", &sql, &params).await?;
-    rows.iter().map(|r| Ok((r.id(0)?, r.int(1)?, r.int(2)?, r.int(3)?))).collect()
+    rows.iter()
+        .map(|row| {
+            Ok(Balance {
+                account: row.id(0)?,
+                total: row.int(1)?,
+                held: row.int(2)?,
+                pending: row.int(3)?,
+                version: row.int(4)?,
+            })
+        })
+        .collect()
 }

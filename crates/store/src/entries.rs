@@ -2,7 +2,7 @@
 
 use caudal_domain::{AccountId, Entry, TransferId};
 
-use crate::{Backend, StoreError};
+use crate::{Backend, Row, StoreError};
 
 /// The entries below `before_version`; one index range, whatever the depth.
 pub async fn list(
@@ -22,18 +22,19 @@ pub async fn list(
         limit.into(),
     ];
     let rows = db.query("entries", sql, &params).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Entry {
-                account,
-                version: row.int(0)?,
-                transfer: TransferId(row.id(1)?),
-                amount: row.int(2)?,
-                balance_after: row.int(3)?,
-                held_after: row.int(4)?,
-                pending_after: row.int(5)?,
-                created_at: row.time(6)?,
-            })
-        })
-        .collect()
+    rows.iter().map(|row| read(account, row)).collect()
+}
+
+/// Reads version, transfer, amount, balance, held, pending and time.
+pub(crate) fn read(account: AccountId, row: &Row) -> Result<Entry, StoreError> {
+    Ok(Entry {
+        account,
+        version: row.int(0)?,
+        transfer: TransferId(row.id(1)?),
+        amount: row.int(2)?,
+        balance_after: row.int(3)?,
+        held_after: row.int(4)?,
+        pending_after: row.int(5)?,
+        created_at: row.time(6)?,
+    })
 }

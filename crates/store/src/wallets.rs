@@ -1,11 +1,11 @@
 //! Wallets and the accounts under them.
 
 use caudal_domain::{
-    Account, AccountId, AccountKind, AccountStatus, Currency, TenantId, Timestamp, UserId, Wallet,
-    account::system_account, text::Metadata,
+    Account, AccountId, AccountKind, AccountStatus, Chart, Currency, Entry, GatewayAccountId,
+    TenantId, Timestamp, UserId, Wallet, text::Metadata,
 };
 
-use crate::{AttachedRow, Backend, Row, Step, StoreError, Value};
+use crate::{AttachedRow, Backend, Row, Step, StoreError, Value, entries};
 
 pub(crate) const ACCOUNT_COLUMNS: &str = "a.id, a.tenant_id, a.kind, a.currency, a.status, \
      a.floor, a.total, a.held, a.pending, a.version, a.updated_at";
@@ -17,22 +17,54 @@ const WALLET_COLUMNS: &str = "w.user_id, w.name, w.metadata, w.version, \
 /// `unbounded_treasury`: test tenants fund without having money first.
 pub fn insert(wallet: &Wallet, unbounded_treasury: bool) -> Vec<Step> {
     let account = &wallet.account;
-    let mut steps: Vec<Step> = AccountKind::SYSTEM
-        .into_iter()
-        .map(|kind| {
-            let floor = match kind {
-                AccountKind::Treasury if !unbounded_treasury => Some(0),
-                AccountKind::Unapplied => Some(0),
-                _ => None,
-            };
-            let id = system_account(account.tenant, kind, account.currency);
-            let system = Account { id, kind, floor, ..*account };
-            Step::new(INSERT_SYSTEM_ACCOUNT, account_values(&system))
-        })
-        .collect();
+    let chart = Chart { tenant: account.tenant, currency: account.currency };
+    let own = |kind: AccountKind| {
+        let floor = kind.floor(unbounded_treasury);
+        insert_own(chart, (chart.of(kind), kind), floor, account.updated_at)
+    };
+    let mut steps: Vec<Step> = AccountKind::SYSTEM.into_iter().map(own).collect();
     steps.push(Step::one(INSERT_ACCOUNT, account_values(account)));
     steps.push(insert_cold_half(wallet));
     steps
+}
+
+/// The tenant's own accounts for payments in a currency, where they are not there yet: with the
+/// first payment type, gateway account or bank movement in it.
+pub fn insert_payment_accounts(
+    chart: Chart,
+    gateways: &[GatewayAccountId],
+    unbounded_treasury: bool,
+    at: Timestamp,
+) -> Vec<Step> {
+    let kinds = AccountKind::SYSTEM.into_iter().chain(AccountKind::PAYMENTS);
+    let own = kinds.map(|kind| (chart.of(kind), kind));
+    let owed = |gateway: &GatewayAccountId| chart.receivable(*gateway);
+    let owed = gateways.iter().map(owed).map(|id| (id, AccountKind::GatewayReceivable));
+    own.chain(owed)
+        .map(|(id, kind)| insert_own(chart, (id, kind), kind.floor(unbounded_treasury), at))
+        .collect()
+}
+
+fn insert_own(
+    chart: Chart,
+    (id, kind): (AccountId, AccountKind),
+    floor: Option<i64>,
+    at: Timestamp,
+) -> Step {
+    let account = Account {
+        id,
+        tenant: chart.tenant,
+        kind,
+        currency: chart.currency,
+        status: AccountStatus::Active,
+        floor,
+        total: 0,
+        held: 0,
+        pending: 0,
+        version: 0,
+        updated_at: at,
+    };
+    Step::new(INSERT_SYSTEM_ACCOUNT, account_values(&account))
 }
 
 const INSERT_ACCOUNT: &str = "insert into accounts (bucket, id, tenant_id, kind, currency, status,
@@ -189,13 +221,13 @@ pub(crate) fn read_account(row: &Row) -> Result<Account, StoreError> {
     })
 }
 
-/// `(total, held, version)` as of the instant `at`, in a bounded number of index look-ups:
+/// The last entry as of the instant `at`, in a bounded number of index look-ups:
 /// versions have no gaps and time never goes back, so the last entry is found by halving.
 pub async fn balance_at(
     db: &dyn Backend,
     id: AccountId,
     at: Timestamp,
-) -> Result<Option<(i64, i64, i64)>, StoreError> {
+) -> Result<Option<Entry>, StoreError> {
     // Said twice, because SQLite lets a recursive term name its table once, and not one level down.
     let early = "(select e.created_at from entries e where e.bucket = $1 and e.account_id = $2
          and e.version = (lo + hi + 1) / 2) <= $3";
@@ -206,11 +238,12 @@ pub async fn balance_at(
            select case when {early} then (lo + hi + 1) / 2 else lo end,
                   case when {early} then hi else (lo + hi + 1) / 2 - 1 end
            from search where lo < hi)
-         select e.balance_after, e.held_after, e.version from entries e
+         select e.version, e.transfer_id, e.amount, e.balance_after, e.held_after,
+           e.pending_after, e.created_at from entries e
          where e.bucket = $1 and e.account_id = $2
            and e.version = (select lo from search where lo = hi)"
     );
     let params = [i64::from(id.bucket().0).into(), id.0.into(), at.into()];
     let rows = db.query("entries", &sql, &params).await?;
-    rows.first().map(|row| Ok((row.int(0)?, row.int(1)?, row.int(2)?))).transpose()
+    rows.first().map(|row| entries::read(id, row)).transpose()
 }

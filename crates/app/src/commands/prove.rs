@@ -31,13 +31,20 @@ pub(super) async fn reconcile(settings: &Settings, args: &Args) -> anyhow::Resul
         }
     }
     say(format_args!(
-        "\n{:<4} {:<12} {:<7} {:>9} {:>22} {:>22}",
-        "", "account", "side", "accounts", "total", "held"
+        "\n{:<4} {:<18} {:<9} {:<6} {:>9} {:>22} {:>18} {:>18}",
+        "", "account", "class", "side", "accounts", "total", "held", "pending"
     ))?;
     for line in &report.trial_balance {
         say(format_args!(
-            "{:<4} {:<12} {:<7} {:>9} {:>22} {:>22}",
-            line.currency, line.kind, line.side, line.accounts, line.total, line.held
+            "{:<4} {:<18} {:<9} {:<6} {:>9} {:>22} {:>18} {:>18}",
+            line.currency,
+            line.kind,
+            line.class,
+            line.side,
+            line.accounts,
+            line.total,
+            line.held,
+            line.pending
         ))?;
     }
     let proven = report.is_proven();

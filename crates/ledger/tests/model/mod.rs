@@ -19,6 +19,7 @@ pub struct Account {
     pub floor: Option<i128>,
     pub total: i128,
     pub held: i128,
+    pub pending: i128,
 }
 
 #[derive(Clone, Debug)]
@@ -28,6 +29,12 @@ pub struct Transfer {
     pub hold: bool,
     pub reversal: bool,
     pub expires: i64,
+    /// When what is pending may be spent.
+    pub available: Option<i64>,
+    /// The place of the transfer that this one gave back.
+    pub gave_back: Option<usize>,
+    /// A refund, a chargeback: can be undone.
+    pub undoable: bool,
     pub legs: Vec<Leg>,
 }
 
@@ -38,6 +45,28 @@ pub struct Leg {
     pub amount: i128,
     pub captured: i128,
     pub reversed: i128,
+    pub pending: i128,
+}
+
+/// How a posting is made.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Terms {
+    /// Seconds until a hold expires.
+    pub hold: Option<i64>,
+    /// Seconds until the first leg's money may be spent.
+    pub pending: Option<i64>,
+    pub forced: bool,
+}
+
+/// How something is given back.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Back {
+    pub amount: Option<i128>,
+    /// A refund or a chargeback, of the first leg only.
+    pub undoable: bool,
+    pub forced: bool,
+    /// Undoes a refund or a chargeback, and names what that had given back.
+    pub restores: bool,
 }
 
 /// Names of refusals in their order of precedence.
@@ -78,7 +107,7 @@ fn reasons<const N: usize>(all: [(bool, &'static str); N]) -> Vec<&'static str> 
 
 impl Leg {
     pub fn new(from: usize, to: usize, amount: i128) -> Self {
-        Self { from, to, amount, captured: 0, reversed: 0 }
+        Self { from, to, amount, captured: 0, reversed: 0, pending: 0 }
     }
 }
 
@@ -97,15 +126,22 @@ impl Transfer {
 }
 
 impl Model {
-    /// `hold`: seconds until it expires.
     pub fn post(
         &mut self,
         (tenant, currency): (usize, usize),
         legs: &[Leg],
-        hold: Option<i64>,
+        terms: Terms,
     ) -> Answer {
+        let Terms { hold, pending, forced } = terms;
+        if pending.is_some() && hold.is_some() {
+            return Err("Rejected");
+        }
+        let mut legs = legs.to_vec();
+        if pending.is_some() {
+            legs[0].pending = legs[0].amount;
+        }
         let mut against = Vec::new();
-        for leg in legs {
+        for leg in &legs {
             for account in [&self.accounts[leg.from], &self.accounts[leg.to]] {
                 against.extend(reasons([
                     (account.tenant != tenant, "WalletNotFound"),
@@ -113,13 +149,14 @@ impl Model {
                     (account.status == "closed", "WalletClosed"),
                 ]));
             }
-            let frozen = self.accounts[leg.from].status == "frozen";
+            let frozen = self.accounts[leg.from].status == "frozen" && !forced;
             against.extend(reasons([(frozen, "WalletFrozen")]));
         }
         first(&against)?;
         let mut next = self.clone();
-        for leg in legs {
-            next.spend(leg, hold.is_some())?;
+        for leg in &legs {
+            next.spend(leg, hold.is_some(), forced && hold.is_none())?;
+            next.accounts[leg.to].pending += leg.pending;
         }
         let too_much = legs.iter().map(|leg| leg.amount).sum::<i128>() > LIMIT;
         first(&reasons([(too_much, "BalanceLimit")]))?;
@@ -129,17 +166,21 @@ impl Model {
             hold: hold.is_some(),
             reversal: false,
             expires: self.now + hold.unwrap_or(0),
-            legs: legs.to_vec(),
+            available: pending.map(|seconds| self.now + seconds),
+            gave_back: None,
+            undoable: false,
+            legs,
         });
         *self = next;
         Ok(())
     }
 
     /// One leg of a posting, or of a hold.
-    fn spend(&mut self, leg: &Leg, hold: bool) -> Answer {
+    fn spend(&mut self, leg: &Leg, hold: bool, forced: bool) -> Answer {
         let payer = &mut self.accounts[leg.from];
         let lowest = payer.floor.unwrap_or(i128::MIN);
-        let too_little = payer.total - payer.held - leg.amount < lowest;
+        let too_little = payer.total - payer.held - payer.pending - leg.amount < lowest;
+        let too_little = too_little && !forced;
         first(&reasons([(too_little, "InsufficientFunds")]))?;
         if hold {
             payer.held += leg.amount;
@@ -220,41 +261,68 @@ impl Model {
         Ok(())
     }
 
-    pub fn reverse(
-        &mut self,
-        (tenant, transfer): (usize, Option<usize>),
-        amount: Option<i128>,
-    ) -> Answer {
+    /// What is pending may be spent.
+    pub fn make_available(&mut self, (tenant, transfer): (usize, Option<usize>)) -> Answer {
+        let place = self.find(tenant, transfer)?;
+        let transfer = &mut self.transfers[place];
+        let early = transfer.available.is_none_or(|at| self.now < at);
+        first(&reasons([(early, "TransferState")]))?;
+        transfer.available = None;
+        for leg in &mut transfer.legs {
+            self.accounts[leg.to].pending -= leg.pending;
+            leg.pending = 0;
+        }
+        Ok(())
+    }
+
+    pub fn give_back(&mut self, (tenant, transfer): (usize, Option<usize>), back: Back) -> Answer {
+        let Back { amount, undoable, forced, restores } = back;
         let place = self.find(tenant, transfer)?;
         let mut transfer = self.transfers[place].clone();
+        let restored = transfer.gave_back.filter(|_| restores);
         let moved: i128 = transfer.legs.iter().map(|leg| transfer.moved(leg)).sum();
-        let open = moved - transfer.reversed();
-        let never = transfer.reversal || ["held", "voided", "expired"].contains(&transfer.status);
+        let reach = if undoable { 1 } else { transfer.legs.len() };
+        let part = |leg: &Leg| transfer.moved(leg) - leg.reversed;
+        let open: i128 = transfer.legs[..reach].iter().map(part).sum();
+        let is_final = transfer.reversal && !(transfer.undoable && restored.is_some());
+        let never = is_final || ["held", "voided", "expired"].contains(&transfer.status);
         let mut against = reasons([
             (never || (amount.is_none() && open == 0), "TransferState"),
             (amount.is_some_and(|amount| amount > open), "AmountExceedsReversible"),
         ]);
         let mut back = Vec::new();
         let mut left = amount.unwrap_or(open);
-        for place in 0..transfer.legs.len() {
+        for place in 0..reach {
             let moved = transfer.moved(&transfer.legs[place]);
             let leg = &mut transfer.legs[place];
             let part = left.min(moved - leg.reversed);
             if part > 0 {
                 left -= part;
                 leg.reversed += part;
-                back.insert(0, Leg::new(leg.to, leg.from, part));
+                let pending = part.min(leg.pending);
+                leg.pending -= pending;
+                back.insert(0, Leg { pending, ..Leg::new(leg.to, leg.from, part) });
                 let status = |place: usize| self.accounts[place].status;
                 against.extend(reasons([
                     (status(leg.to) == "closed", "WalletClosed"),
                     (status(leg.from) == "closed", "WalletClosed"),
-                    (status(leg.to) == "frozen", "WalletFrozen"),
+                    (status(leg.to) == "frozen" && !forced, "WalletFrozen"),
                 ]));
             }
         }
         first(&against)?;
         let mut next = self.clone();
-        back.iter().try_for_each(|leg| next.spend(leg, false))?;
+        for leg in &mut back {
+            next.accounts[leg.from].pending -= leg.pending;
+            leg.pending = 0;
+            next.spend(leg, false, forced)?;
+        }
+        if transfer.legs.iter().all(|leg| leg.pending == 0) {
+            transfer.available = None;
+        }
+        if let Some(restored) = restored {
+            next.restore(restored, back.iter().map(|leg| leg.amount).sum());
+        }
         let whole = transfer.reversed() == moved;
         transfer.status = if whole { "reversed" } else { "partially_reversed" };
         next.transfers[place] = transfer;
@@ -264,10 +332,24 @@ impl Model {
             hold: false,
             reversal: true,
             expires: 0,
+            available: None,
+            gave_back: Some(place),
+            undoable,
             legs: back,
         });
         *self = next;
         Ok(())
+    }
+
+    /// Of a transfer whose first leg had been given back.
+    fn restore(&mut self, place: usize, amount: i128) {
+        let transfer = &mut self.transfers[place];
+        transfer.legs[0].reversed -= amount;
+        transfer.status = match (transfer.reversed(), transfer.hold) {
+            (0, true) => "captured",
+            (0, false) => "posted",
+            _ => "partially_reversed",
+        };
     }
 
     fn wallet(&mut self, tenant: usize, place: usize) -> Result<&mut Account, &'static str> {
@@ -283,7 +365,7 @@ impl Model {
         let account = self.wallet(tenant, place)?;
         let closing = status == "closed";
         first(&reasons([
-            (closing && account.held != 0, "WalletState"),
+            (closing && (account.held != 0 || account.pending != 0), "WalletState"),
             (closing && account.total != 0, "WalletNotEmpty"),
         ]))?;
         account.status = status;

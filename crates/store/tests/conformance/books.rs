@@ -67,15 +67,19 @@ pub async fn proven(stage: &Stage) {
     let db = stage.store.as_ref();
     let lines = books::trial_balance(db, Some(told.tenant)).await.unwrap();
     let (wallets, treasury) = (AccountKind::Wallet as i64, AccountKind::Treasury as i64);
-    let line = |kind: i64| lines.iter().find(|line| line.1 == kind).cloned().expect("a line");
-    assert_eq!(line(wallets), ("USD".into(), wallets, "900".into(), "20".into(), 3));
-    assert_eq!(line(treasury), ("USD".into(), treasury, "-900".into(), "0".into(), 1));
+    let line = |kind: i64| lines.iter().find(|line| line.kind == kind).cloned().expect("a line");
+    let sums = |kind| {
+        let books::BalanceLine { currency, total, held, pending, accounts, .. } = line(kind);
+        [currency, total, held, pending, accounts.to_string()]
+    };
+    assert_eq!(sums(wallets), ["USD", "900", "20", "0", "3"]);
+    assert_eq!(sums(treasury), ["USD", "-900", "0", "0", "1"]);
     let nobody = new_tenant(stage, "nobody").id;
     assert_eq!(books::trial_balance(db, Some(nobody)).await.unwrap(), []);
 
     let all = books::balances(db, None, 0, 100).await.unwrap();
-    assert_eq!(all.iter().map(|(_, total, ..)| total).sum::<i64>(), 0);
-    let rest = books::balances(db, None, all[1].0, 2).await.unwrap();
+    assert_eq!(all.iter().map(|balance| balance.total).sum::<i64>(), 0);
+    let rest = books::balances(db, None, all[1].account, 2).await.unwrap();
     assert_eq!(rest, all[2..4], "by page");
 }
 
@@ -115,8 +119,12 @@ fn tamperings(stage: &Stage, told: &Told) -> Vec<(&'static str, String, String)>
             both(&|by| entry(&format!("balance_after = balance_after + {by}"))),
         ),
         named(
-            "the last entry shows the balance and what is held",
+            "the last entry shows the balance, what is held and what is pending",
             both(&|by| add("accounts set held", by, &of(&b))),
+        ),
+        named(
+            "the last entry shows the balance, what is held and what is pending",
+            both(&|by| add("accounts set pending", by, &of(&b))),
         ),
         named(
             "transfers moved what their entries say",

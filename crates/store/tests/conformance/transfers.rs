@@ -1,8 +1,8 @@
 //! Transfers: every shape round-trips, lists page and filter.
 
 use caudal_domain::{AccountId, Leg, TenantId, Transfer, TransferId, TransferKind, TransferStatus};
-use caudal_ledger::{Movement, NewTransfer};
-use caudal_store::transfers;
+use caudal_ledger::{Movement, NewTransfer, Terms, movements::HoldUntil};
+use caudal_store::{entries, transfers, wallets};
 
 use super::{
     fixtures::{
@@ -172,4 +172,53 @@ pub async fn holds_by_time(stage: &Stage) {
     let gone = accepted(stage, Batch::on(&held, seconds(11), expire)).await;
     assert_eq!(gone.status, TransferStatus::Expired);
     assert_eq!(expired(20, 10).await, [ids[2]]);
+}
+
+/// Money that came by card, partly given back, then there to spend.
+pub async fn pending_until_available(stage: &Stage) {
+    let db = stage.store.as_ref();
+    let tenant = tenant(stage).await;
+    let (a, b) = (funded(stage, tenant, 10, 900).await, wallet(stage, tenant, 250).await);
+    let terms = Terms { available: Some(HoldUntil::At(seconds(50))), ..Terms::default() };
+    let leg = Leg { pending: 60, ..Leg::new(a, b, 60) };
+    let new = NewTransfer { legs: vec![leg], ..pay(a, b, 0) }.on(terms);
+    let paid = post(stage, tenant, new, seconds(1)).await;
+    assert_eq!((paid.pending(), paid.available_at), (60, Some(seconds(50))));
+    assert_eq!(find(stage, &paid).await, paid);
+    let shown = wallets::find(db, tenant, b).await.unwrap().expect("the wallet").account;
+    assert_eq!((shown.total, shown.pending), (60, 60));
+
+    let back = Movement::Reverse { transfer: paid.id, amount: Some(20) };
+    accepted(stage, Batch::on(&paid, seconds(2), back)).await;
+    assert_eq!(find(stage, &paid).await.pending(), 40);
+    let entry = entries::list(db, b, i64::MAX, 1).await.unwrap().remove(0);
+    assert_eq!((entry.amount, entry.balance_after, entry.pending_after), (-20, 40, 40));
+
+    let due = async |at| -> Vec<TransferId> {
+        let found = transfers::due_available(db, seconds(at), 10).await.unwrap();
+        found.iter().map(|transfer| transfer.id).collect()
+    };
+    assert_eq!(due(49).await, []);
+    assert_eq!(due(50).await, [paid.id], "due at the very instant");
+    assert_eq!(transfers::pending(db, 0, 10).await.unwrap().len(), 1);
+    let available = Movement::MakeAvailable { transfer: paid.id };
+    let done = accepted(stage, Batch::on(&paid, seconds(50), available)).await;
+    assert_eq!((done.pending(), done.available_at), (0, None));
+    assert_eq!(find(stage, &paid).await, done);
+    assert_eq!(due(99).await, []);
+    assert_eq!(transfers::pending(db, 0, 10).await.unwrap(), []);
+
+    // Versions of `b`: 1 paid, 2 back, 3 available, which is the payment's second entry.
+    let listed = transfers::list_of_wallet(db, b, i64::MAX, 10).await.unwrap();
+    let firsts: Vec<_> = listed.iter().map(|(_, transfer)| transfer.is_some()).collect();
+    assert_eq!(firsts, [false, true, true]);
+}
+
+pub async fn every_kind(stage: &Stage) {
+    let tenant = tenant(stage).await;
+    let (a, b) = (funded(stage, tenant, 10, 900).await, wallet(stage, tenant, 250).await);
+    for kind in TransferKind::ALL.into_iter().filter(|kind| *kind != TransferKind::WriteOff) {
+        let transfer = post(stage, tenant, NewTransfer { kind, ..pay(a, b, 1) }, seconds(1)).await;
+        assert_eq!(find(stage, &transfer).await.kind, kind);
+    }
 }

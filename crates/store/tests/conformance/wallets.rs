@@ -1,7 +1,8 @@
 //! Wallets, their accounts, and the system accounts that come with them.
 
 use caudal_domain::{
-    AccountId, AccountStatus, Currency, TenantId, UserId, Wallet, account::system_account,
+    AccountId, AccountKind, AccountStatus, Chart, Currency, GatewayAccountId, TenantId, UserId,
+    Wallet, account::system_account,
 };
 use caudal_ledger::Movement;
 use caudal_store::{UnitOfWork, UnitOutcome, books, wallets};
@@ -57,13 +58,31 @@ pub async fn system_accounts_once(stage: &Stage) {
         done(stage, wallets::insert(&wallet, bucket == 3)).await;
     }
     let all = books::balances(stage.store.as_ref(), Some(tenant), 0, 100).await.unwrap();
-    let ids: Vec<_> = all.iter().map(|(id, ..)| AccountId(*id)).collect();
+    let ids: Vec<_> = all.iter().map(|balance| AccountId(balance.account)).collect();
     assert_eq!(ids.len(), 3 + 2 * 3, "a wallet each, three system accounts a currency");
     for currency in [usd(), eur()] {
-        for kind in caudal_domain::AccountKind::SYSTEM {
+        for kind in AccountKind::SYSTEM {
             assert!(ids.contains(&system_account(tenant, kind, currency)), "{kind:?} {currency}");
         }
     }
+}
+
+pub async fn payment_accounts_once(stage: &Stage) {
+    let tenant = tenant(stage).await;
+    let chart = Chart { tenant, currency: usd() };
+    let gateways = [GatewayAccountId(1), GatewayAccountId(2)];
+    for _ in 0..2 {
+        done(stage, wallets::insert_payment_accounts(chart, &gateways, false, START)).await;
+    }
+    let lines = books::trial_balance(stage.store.as_ref(), Some(tenant)).await.unwrap();
+    let mut kinds: Vec<_> = lines.iter().map(|line| (line.kind, line.accounts)).collect();
+    let of = |kind: AccountKind| match kind {
+        AccountKind::GatewayReceivable => (kind as i64, 2),
+        _ => (kind as i64, 1),
+    };
+    kinds.sort_unstable();
+    let all = AccountKind::ALL.into_iter().filter(|kind| *kind != AccountKind::Wallet);
+    assert_eq!(kinds, all.map(of).collect::<Vec<_>>());
 }
 
 fn filter(tenant: TenantId, limit: i64) -> wallets::Filter {
