@@ -82,8 +82,9 @@ cases! {
     schema: migrating_again_does_nothing partitions_are_made_once connections_are_counted
         an_upgrade_keeps_rows;
     tenants: round_trip change_counts_versions configured keys_round_trip keys_by_page;
-    wallets: round_trip change_counts_versions system_accounts_once by_page_and_filter;
-    transfers: round_trip life_of_a_hold reversed by_page_and_filter of_a_wallet holds_by_time;
+    wallets: round_trip change_counts_versions system_accounts_once payment_accounts_once by_page_and_filter;
+    transfers: round_trip life_of_a_hold reversed by_page_and_filter of_a_wallet holds_by_time
+        pending_until_available every_kind;
     entries: by_page balance_at_any_instant;
     events: positions_only_go_forward gapless_from_four_lanes;
     batches: all_or_nothing nothing_to_write opposite_directions absent_rows_are_left_out;
