@@ -3,9 +3,12 @@
 //! What is written once for both: every noun's reads ([`wallets`], [`transfers`], [`entries`],
 //! [`events`], [`tenants`], [`api_keys`], [`books`]; of people [`users`], [`person_keys`],
 //! [`sessions`], [`codes`], [`second_factors`], [`roles`], [`service_accounts`], [`signing_keys`],
-//! [`vault_keys`], [`audit`], [`mails`]) and every [`UnitOfWork`]. What each database does in its
-//! own way stands in `postgres/` and `sqlite/`, a file each where both do it: the batch commit
-//! ([`Lane`]), connections, migrations, partitions.
+//! [`vault_keys`], [`audit`], [`mails`]; of payments [`payments`], [`refunds`], [`disputes`],
+//! [`payouts`], [`sagas`], [`payment_attempts`], [`payment_types`], [`gateway_accounts`],
+//! [`fraud_rules`], [`incoming_webhooks`], [`webhook_endpoints`], [`deliveries`],
+//! [`notifications`], [`schedules`], [`uploads`], [`fx`], [`inbox`], [`reports`]) and every
+//! [`UnitOfWork`]. What each database does in its own way stands in `postgres/` and `sqlite/`, a
+//! file each where both do it: the batch commit ([`Lane`]), connections, migrations, partitions.
 //!
 //! To add a noun: its tables in both `migrations/` folders, a file here with its reads and the
 //! [`Step`]s that write it, its cases in `tests/conformance.rs`.
@@ -16,15 +19,32 @@ mod backend;
 mod batch;
 pub mod books;
 pub mod codes;
+pub mod deliveries;
+pub mod disputes;
 pub mod entries;
 mod error;
 pub mod events;
+pub mod fraud_rules;
+pub mod fx;
+pub mod gateway_accounts;
+pub mod inbox;
+pub mod incoming_webhooks;
 pub mod mails;
+pub mod notifications;
+pub mod payment_attempts;
+pub mod payment_types;
+pub mod payments;
+pub mod payouts;
 pub mod person_keys;
 mod postgres;
 pub mod receipts;
+pub mod refunds;
+pub mod reports;
 pub mod roles;
+pub mod sagas;
+pub mod schedules;
 pub mod second_factors;
+mod select;
 pub mod service_accounts;
 pub mod sessions;
 mod settings;
@@ -34,9 +54,11 @@ mod sqlite;
 pub mod tenants;
 pub mod transfers;
 mod unit_of_work;
+pub mod uploads;
 pub mod users;
 pub mod vault_keys;
 pub mod wallets;
+pub mod webhook_endpoints;
 
 pub use backend::{Backend, Lane, Position, Store, open};
 pub use batch::{AttachedRow, Attachment, Decide, Locked, Locks, Writes};

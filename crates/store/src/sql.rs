@@ -3,7 +3,7 @@
 //! Statements use `$1, $2, …`. Ids are `uuid` on PostgreSQL and 16-byte blobs on SQLite; times are
 //! `timestamptz` and microseconds; JSON is text to us on both.
 
-use caudal_domain::Timestamp;
+use caudal_domain::{Bucket, Timestamp};
 
 use crate::StoreError;
 
@@ -19,6 +19,19 @@ pub enum Value {
 impl From<i64> for Value {
     fn from(value: i64) -> Self {
         Self::Int(value)
+    }
+}
+
+/// Yes or no is 1 or 0 on both.
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Self::Int(value.into())
+    }
+}
+
+impl From<Bucket> for Value {
+    fn from(bucket: Bucket) -> Self {
+        Self::Int(bucket.0.into())
     }
 }
 
@@ -100,6 +113,18 @@ impl Row {
             Some(Value::Null) => Ok(None),
             _ => Err(self.wrong(column, "text or null")),
         }
+    }
+
+    pub fn string(&self, column: usize) -> Result<String, StoreError> {
+        self.text(column).map(str::to_owned)
+    }
+
+    pub fn opt_string(&self, column: usize) -> Result<Option<String>, StoreError> {
+        Ok(self.opt_text(column)?.map(str::to_owned))
+    }
+
+    pub fn flag(&self, column: usize) -> Result<bool, StoreError> {
+        Ok(self.int(column)? != 0)
     }
 
     pub fn time(&self, column: usize) -> Result<Timestamp, StoreError> {

@@ -14,21 +14,34 @@ mod conformance {
     pub mod batches;
     pub mod books;
     pub mod codes;
+    pub mod disputes;
     pub mod entries;
     pub mod events;
+    pub mod fx;
     pub mod instance_keys;
     pub mod mails;
+    pub mod notifications;
+    pub mod payment_setup;
+    pub mod payments;
+    pub mod payouts;
     pub mod postgres_only;
+    pub mod races;
     pub mod receipts;
+    pub mod refunds;
+    pub mod reports;
     pub mod roles;
+    pub mod sagas;
+    pub mod schedules;
     pub mod schema;
     pub mod sessions;
     pub mod sqlite_only;
     pub mod tenants;
     pub mod transfers;
     pub mod units;
+    pub mod uploads;
     pub mod users;
     pub mod wallets;
+    pub mod webhooks;
 }
 
 use std::sync::Arc;
@@ -82,7 +95,8 @@ cases! {
     schema: migrating_again_does_nothing partitions_are_made_once connections_are_counted
         an_upgrade_keeps_rows;
     tenants: round_trip change_counts_versions configured keys_round_trip keys_by_page;
-    wallets: round_trip change_counts_versions system_accounts_once payment_accounts_once by_page_and_filter;
+    wallets: round_trip change_counts_versions system_accounts_once payment_accounts_once
+        by_page_and_filter;
     transfers: round_trip life_of_a_hold reversed by_page_and_filter of_a_wallet holds_by_time
         pending_until_available every_kind;
     entries: by_page balance_at_any_instant;
@@ -102,6 +116,22 @@ cases! {
     instance_keys: signing_keys_take_over_once vault_keys_are_made_once;
     audit: by_page_and_filter nobody_changes_it;
     mails: claimed_by_one ends_once removed_with_their_user;
+    payments: round_trip of_two_versions_one_wins by_page_and_filter waiting_by_status
+        sums_of_what_came_after goes_with_a_batch;
+    refunds: round_trip by_page_and_filter;
+    disputes: round_trip told_of_once by_page_and_filter;
+    payouts: round_trip by_page_and_filter;
+    sagas: round_trip each_goes_to_one_worker an_older_token_writes_nothing ends_and_is_removed
+        woken_when_nobody_works_on_it goes_with_a_batch;
+    payment_setup: attempts_end_once types_round_trip accounts_round_trip rules_in_their_order;
+    webhooks: told_once_and_claimed_by_one incoming_ends_once endpoints_round_trip
+        endpoints_are_disabled_once deliveries_once_and_claimed_by_one
+        only_the_last_claim_says_what_came_of_it deliveries_by_page_and_removed;
+    notifications: once_for_each_event_and_recipient read_and_counted inbox_counts_once;
+    schedules: round_trip due_by_time;
+    uploads: round_trip lines_in_pages_end_once;
+    fx: rates_stay_on_record quotes_are_used_once quotes_by_page goes_with_a_batch;
+    reports: deltas_add_up by_page_and_filter made_anew;
 }
 
 mod only_sqlite {

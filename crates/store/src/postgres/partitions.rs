@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::{StoreError, postgres::errors, receipts::stale_generation};
 
 /// Tables whose partitions are bounded by the first 48 bits of their ids: the month.
-const MONTHLY: [&str; 2] = ["transfers", "events"];
+const MONTHLY: [&str; 3] = ["transfers", "events", "payments"];
 
 /// How many months after the current one there are partitions for.
 const MONTHS_AHEAD: usize = 3;
@@ -21,11 +21,15 @@ pub(super) async fn create(client: &Client, now: Timestamp) -> Result<Vec<String
         let next = next_month(month);
         for table in MONTHLY {
             let name = format!("{table}_{:04}_{:02}", month.year(), u8::from(month.month()));
-            let exists = client
-                .query_one("select to_regclass($1) is not null", &[&name])
+            // A schema that is behind does not have all of the tables yet.
+            let missing = client
+                .query_one(
+                    "select to_regclass($1) is null and to_regclass($2) is not null",
+                    &[&name, &table],
+                )
                 .await
                 .map_err(errors::classify)?;
-            if !exists.get::<_, bool>(0) {
+            if missing.get::<_, bool>(0) {
                 let (from, to) = (lowest_id(month), lowest_id(next));
                 let sql = format!(
                     "create table if not exists {name} partition of {table}
