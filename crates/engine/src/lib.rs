@@ -1,8 +1,9 @@
 //! Group commit: takes all commands that are waiting, lets the ledger decide each in order, and
 //! commits the lot at once. No SQL, no HTTP, no knowledge of payments.
 //!
-//! Reading order: [`job`] (what callers hand in and get back), `queue` and `lines` (bounded and fair), `lane`
-//! (one batch after the other), `batch` (locks, decisions, writes), `events` (what is told).
+//! Reading order: [`job`] (what callers hand in and get back), `queue` and `lines` (bounded and
+//! fair), `lane` (one batch after the other), `batch` (locks, decisions, writes), `events` (what is
+//! told).
 
 mod batch;
 mod events;

@@ -151,7 +151,7 @@ impl Service {
         if found.is_none() {
             let first = [RoleRef::System(SystemRole::WalletHolder)];
             let roles = wanted.unwrap_or(&first);
-            if let Some(id) = self.make_foreign_user(tenant, foreign.clone(), claims, roles).await?
+            if let Some(id) = self.make_foreign_user((tenant, foreign.clone()), claims, roles).await?
             {
                 return Ok(id);
             }
@@ -173,8 +173,7 @@ impl Service {
     /// `None`: there is one, or one of the roles does not exist.
     async fn make_foreign_user(
         &self,
-        tenant: TenantId,
-        foreign: Foreign,
+        (tenant, foreign): (TenantId, Foreign),
         claims: &ForeignClaims,
         roles: &[RoleRef],
     ) -> Result<Option<UserId>, ServiceError> {

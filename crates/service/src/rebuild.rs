@@ -155,8 +155,8 @@ impl Books {
         let id = AccountId(account);
         (!is_same).then(|| {
             format!(
-                "{id} shows total {total}, held {held}, pending {pending}, version {version}; its {} \
-                 events' entries say {}, {}, {}, {}",
+                "{id} shows total {total}, held {held}, pending {pending}, version {version}; \
+                 its {} events' entries say {}, {}, {}, {}",
                 told.entries, told.total, told.held, told.pending, told.version
             )
         })

@@ -355,7 +355,7 @@ fn known(verified: &Verified, standing: &Standing) -> Known {
         reach: standing.reach,
         session: Some(SignedIn { user, session, auth_at, second_factor_at }),
         expires_at: Some(verified.expires_at),
-        limits: standing.limits.clone(),
+        limits: standing.limits,
         scopes: standing.scopes,
     }
 }

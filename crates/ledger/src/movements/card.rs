@@ -1,6 +1,6 @@
 //! Card money: taken by a gateway for a wallet, and later paid to the bank.
 //!
-//! | asked | `gateway_receivable` | wallet: total | wallet: pending | `fees` | `bank` | `gateway_fees` |
+//! | asked | `gateway_receivable` | wallet: total | : pending | `fees` | `bank` | `gateway_fees` |
 //! |---|---|---|---|---|---|---|
 //! | capture of x, fee f borne by the payee | −x | +x, −f | +(x − f) | +f | | |
 //! | capture of x, fee f borne by the payer | −x, −f | +x | +x | +f | | |

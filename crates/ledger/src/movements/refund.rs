@@ -1,6 +1,6 @@
 //! A refund: gives a payment back, wholly or in part.
 //!
-//! | asked | payee: total | payee: pending | payer or `gateway_receivable` | `fees` | fee's bearer |
+//! | asked | payee: total | : pending | payer or `gateway_receivable` | `fees` | fee's bearer |
 //! |---|---|---|---|---|---|
 //! | refund of x, fee kept | −x | −what of it was pending | +x | | |
 //! | refund of x, part g of the fee given back | −x | −what of it was pending | +x | −g | +g |

@@ -106,16 +106,22 @@ async fn nobody_gives_or_takes_what_they_lack(app: &TestApp) {
 }
 
 async fn an_owner_stays(app: &TestApp) {
-    // Before there is an owner, roles are given freely.
-    let (first, _) = app.user(&[]).await;
+    let owners = app.client.get("/users?email=admin%40demo.local").await.expect(200);
+    let owner = owners["data"][0]["id"].as_str().expect("the demo tenant's owner").to_owned();
     let (second, _) = app.user(&[]).await;
-    let (first, second) = (first.to_string(), second.to_string());
-    put_roles(&app.client, &first, &["owner"]).await.expect(200);
-    put_roles(&app.client, &first, &["admin"]).await.refused(409, "last_owner");
-    put_roles(&app.client, &first, &["owner", "admin"]).await.expect(200);
+    let second = second.to_string();
+    put_roles(&app.client, &owner, &["admin"]).await.refused(409, "last_owner");
+    put_roles(&app.client, &owner, &["owner", "admin"]).await.expect(200);
     put_roles(&app.client, &second, &["owner"]).await.expect(200);
-    put_roles(&app.client, &first, &["admin"]).await.expect(200);
+    put_roles(&app.client, &owner, &["admin"]).await.expect(200);
     put_roles(&app.client, &second, &[]).await.refused(409, "last_owner");
+    // A tenant that has no owner yet gives roles freely, and keeps its first owner.
+    let other = app.tenant("test").await;
+    let only = json!({"email": "ada@example.org", "password": "not in any list 7"});
+    let only = id_of(&other.post("/users", only).await.expect(201));
+    put_roles(&other, &only, &["support"]).await.expect(200);
+    put_roles(&other, &only, &["owner"]).await.expect(200);
+    put_roles(&other, &only, &["support"]).await.refused(409, "last_owner");
 }
 
 async fn a_rotated_key_replays_what_the_one_before_it_did(app: &TestApp) {
