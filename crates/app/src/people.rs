@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use caudal_domain::Clock;
-use caudal_identity::{
-    HashSettings, Hasher, SigningAlgorithm, Vault, foreign::ForeignAlgorithm,
-};
+use caudal_identity::{HashSettings, Hasher, SigningAlgorithm, Vault, foreign::ForeignAlgorithm};
 use caudal_outbound::{
     BreachedPasswords, Client, ClientOptions, Issuer, Issuers, Mailer, Url, World,
     breached_passwords::BreachedPasswordsOptions, issuers::IssuersOptions, mail::SmtpOptions,

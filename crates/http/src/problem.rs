@@ -27,7 +27,7 @@ pub struct Problem {
     /// The item of a batch for which all of it was refused.
     pub index: Option<usize>,
     /// The limit that was reached.
-    pub limit: Option<Verdict>,
+    pub limit: Option<Box<Verdict>>,
     /// Said before, under the same key.
     pub is_replay: bool,
     /// There was a token, but not a good one.
@@ -243,7 +243,7 @@ impl From<ServiceError> for Problem {
             }
             ServiceError::RateLimited(verdict) => {
                 let limited = problem(StatusCode::TOO_MANY_REQUESTS, "rate_limited");
-                Self { retryable: true, limit: Some(verdict), ..limited }
+                Self { retryable: true, limit: Some(Box::new(verdict)), ..limited }
             }
             ServiceError::Overloaded => problem(StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
             ServiceError::InFlight => {

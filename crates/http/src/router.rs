@@ -18,8 +18,7 @@ use caudal_domain::access::Scope::{
 };
 
 use self::{
-    administration::administration_routes, second_factor::second_factor_routes,
-    users::user_routes,
+    administration::administration_routes, second_factor::second_factor_routes, users::user_routes,
 };
 use crate::{
     api::Api,

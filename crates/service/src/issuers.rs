@@ -151,7 +151,8 @@ impl Service {
         if found.is_none() {
             let first = [RoleRef::System(SystemRole::WalletHolder)];
             let roles = wanted.unwrap_or(&first);
-            if let Some(id) = self.make_foreign_user((tenant, foreign.clone()), claims, roles).await?
+            if let Some(id) =
+                self.make_foreign_user((tenant, foreign.clone()), claims, roles).await?
             {
                 return Ok(id);
             }

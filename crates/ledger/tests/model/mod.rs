@@ -157,6 +157,7 @@ impl Model {
         for leg in &legs {
             next.spend(leg, hold.is_some(), forced && hold.is_none())?;
             next.accounts[leg.to].pending += leg.pending;
+            next.within_limit()?;
         }
         let too_much = legs.iter().map(|leg| leg.amount).sum::<i128>() > LIMIT;
         first(&reasons([(too_much, "BalanceLimit")]))?;
@@ -192,7 +193,7 @@ impl Model {
     }
 
     fn within_limit(&self) -> Answer {
-        let beyond = |a: &Account| a.total.abs() > LIMIT || a.held > LIMIT;
+        let beyond = |a: &Account| a.total.abs() > LIMIT || a.held.max(a.pending) > LIMIT;
         first(&reasons([(self.accounts.iter().any(beyond), "BalanceLimit")]))
     }
 
