@@ -44,9 +44,77 @@ pub fn check_text(text: &str, max_chars: usize) -> Result<(), String> {
     Ok(())
 }
 
+/// Digits of a card number (ISO/IEC 7812).
+const CARD_DIGITS: std::ops::RangeInclusive<usize> = 13..=19;
+/// Cards are written in groups of so many digits at least; dates and times are not.
+const GROUP_DIGITS: usize = 3;
+
+/// Whether the text holds 13 to 19 digits that are valid by Luhn, together or in groups parted by
+/// single blanks or hyphens: a card number, which is to be kept nowhere here.
+pub fn holds_card_number(text: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_digit() || c == ' ' || c == '-';
+    text.split(|c| !is_part(c)).any(|stretch| {
+        let groups: Vec<&str> = stretch.split([' ', '-']).collect();
+        (0..groups.len()).any(|first| begins_card_number(&groups[first..]))
+    })
+}
+
+/// Whether the first of the groups, alone or with those behind it, is a card number.
+fn begins_card_number(groups: &[&str]) -> bool {
+    let mut number = String::new();
+    for group in groups {
+        let is_group = number.is_empty() || group.len() >= GROUP_DIGITS;
+        if group.is_empty() || !is_group || number.len() + group.len() > *CARD_DIGITS.end() {
+            return false;
+        }
+        number.push_str(group);
+        if is_card_number(&number) {
+            return true;
+        }
+    }
+    false
+}
+
+fn is_card_number(digits: &str) -> bool {
+    let doubled = |(place, digit): (usize, u8)| match (place % 2, u32::from(digit - b'0')) {
+        (0, value) => value,
+        (_, value) if value > 4 => 2 * value - 9,
+        (_, value) => 2 * value,
+    };
+    CARD_DIGITS.contains(&digits.len())
+        && digits.bytes().rev().enumerate().map(doubled).sum::<u32>().is_multiple_of(10)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn card_numbers_are_seen_in_text() {
+        for text in [
+            "4242424242424242",
+            "card 4242 4242 4242 4242, thanks",
+            "4242-4242-4242-4242",
+            "3782 822463 10005",
+            "é6011111111111117é",
+            "5555555555554444 ok",
+            "4242424242424242 12",
+        ] {
+            assert!(holds_card_number(text), "{text}");
+        }
+        for text in [
+            "",
+            "order 17",
+            "4242424242424241",
+            "424242424242",
+            "42424242424242424242424242",
+            "2026-11-21 07-05-33",
+            "4242 4242",
+            "wal_4242424242424241",
+        ] {
+            assert!(!holds_card_number(text), "{text}");
+        }
+    }
 
     #[test]
     fn limits_count_characters_and_nul_is_refused() {

@@ -20,7 +20,7 @@ use std::fmt;
 
 use caudal_domain::{
     AccountId,
-    text::{Metadata, check_text},
+    text::{Metadata, check_text, holds_card_number},
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Visitor};
 use utoipa::ToSchema;
@@ -85,11 +85,24 @@ pub(crate) fn check_name(param: &str, text: &str) -> Result<(), Problem> {
     if text.is_empty() {
         return Err(Problem::invalid(param, "is empty"));
     }
-    check_text(text, NAME_CHARS).map_err(|why| Problem::invalid(param, why))
+    check_text(text, NAME_CHARS).map_err(|why| Problem::invalid(param, why))?;
+    refuse_card_number(param, text)
+}
+
+/// Card numbers are kept nowhere: whoever writes one into free text is told.
+fn refuse_card_number(param: &str, text: &str) -> Result<(), Problem> {
+    if !holds_card_number(text) {
+        return Ok(());
+    }
+    let code = std::borrow::Cow::Borrowed("card_number_in_text");
+    let detail = "holds what looks like a card number; send a gateway's token instead";
+    Err(Problem { code, ..Problem::invalid(param, detail) })
 }
 
 pub(crate) fn check_metadata(param: &str, metadata: &Metadata) -> Result<(), Problem> {
-    metadata.check().map_err(|why| Problem::invalid(param, why))
+    metadata.check().map_err(|why| Problem::invalid(param, why))?;
+    let texts = metadata.0.iter().flat_map(|(key, value)| [key, value]);
+    texts.into_iter().try_for_each(|text| refuse_card_number(param, text))
 }
 
 #[cfg(test)]

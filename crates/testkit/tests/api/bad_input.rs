@@ -200,6 +200,12 @@ async fn texts_with_nul(app: &TestApp) {
     rows.push(invalid(post("/transfers", metadata), "metadata.k"));
     let metadata = ground.with("metadata", json!({"\0": "v"}));
     rows.push(invalid(post("/transfers", metadata), "metadata"));
+    // Card numbers are kept nowhere.
+    let card = |call, param: &str| (call, 400, "card_number_in_text", param.to_owned());
+    let in_reference = ground.with("reference", json!("card 4242 4242 4242 4242"));
+    rows.push(card(post("/transfers", in_reference), "reference"));
+    let in_metadata = ground.with("metadata", json!({"note": "5555555555554444"}));
+    rows.push(card(post("/transfers", in_metadata), "metadata"));
     let item = ground.with("idempotency_key", nul());
     let batch = json!({"transfers": [item]});
     rows.push(invalid(post("/transfers/batch", batch), "transfers[0].idempotency_key"));
