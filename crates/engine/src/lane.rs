@@ -84,6 +84,8 @@ impl Outage {
 struct Hot {
     accounts: Vec<AccountId>,
     batches_left: u32,
+    /// The batch in hand was formed with their locks held.
+    is_held: bool,
 }
 
 impl LaneTask {
@@ -101,7 +103,7 @@ impl LaneTask {
                 waiting.into_iter().map(|Waiting { job, ticket }| (job, ticket)).unzip();
             // Nobody is passed over for ever; but who holds a hot account waits for no other.
             let is_late = tickets.iter().any(|ticket| ticket.passed_over >= PASSED_OVER_MOST);
-            let pass_over = !is_late || self.hot.batches_left > 0;
+            let pass_over = !is_late || self.hot.is_held;
             let mut answers = Vec::with_capacity(tickets.len());
             let mut passed = Vec::new();
             for (settled, mut ticket) in self.commit(jobs, pass_over).await.into_iter().zip(tickets)
@@ -127,11 +129,13 @@ impl LaneTask {
     }
 
     async fn take(&mut self) -> Option<Batch> {
+        self.hot.is_held = false;
         if self.hot.batches_left > 0 {
             self.hot.batches_left -= 1;
             self.queue.crowd();
             if self.queue.wait().await && self.lane.lock_ahead(&self.hot.accounts).await.is_ok() {
                 if let Some(batch) = self.queue.take_now() {
+                    self.hot.is_held = true;
                     return Some(batch);
                 }
                 // Nothing free: lets go of what it holds.
@@ -229,7 +233,7 @@ impl LaneTask {
         let is_hot = |account: &AccountId| users(account) * 2 > jobs.len();
         let accounts: Vec<_> = passed.iter().copied().filter(is_hot).collect();
         let batches_left = if accounts.is_empty() { 0 } else { HOT_BATCHES };
-        self.hot = Hot { accounts, batches_left };
+        self.hot = Hot { accounts, batches_left, is_held: false };
     }
 
     async fn once(&mut self, jobs: &Arc<Vec<Job>>, pass_over: bool) -> Result<Decided, StoreError> {
