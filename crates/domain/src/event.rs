@@ -5,8 +5,20 @@ use crate::{
     time::Timestamp,
 };
 
-/// Past tense, `noun.verb`. To add one more kind: a line here.
-pub mod kinds {
+macro_rules! kinds {
+    ($(pub const $name:ident: &str = $text:literal;)*) => {
+        /// What events are called.
+        pub mod kinds {
+            $(pub const $name: &str = $text;)*
+
+            /// All of them, for whoever chooses among them.
+            pub const ALL: &[&str] = &[$($name),*];
+        }
+    };
+}
+
+// Past tense, `noun.verb`. To add one more kind: a line here.
+kinds! {
     pub const TRANSFER_COMPLETED: &str = "transfer.completed";
     pub const TRANSFER_HELD: &str = "transfer.held";
     pub const TRANSFER_CAPTURED: &str = "transfer.captured";
