@@ -148,7 +148,9 @@ impl Decision<'_> {
             replies.clear();
         }
         let reply = JobReply { replies, refused_at, replayed: false, position: Vec::new() };
-        if let (Some(receipt), false) = (job.receipt, job.dry_run) {
+        // What is stale is decided again by the caller, under the same key.
+        let is_stale = matches!(reply.refused_at, Some((_, Refusal::Conflict)));
+        if let (Some(receipt), false) = (job.receipt, job.dry_run || is_stale) {
             self.keep_receipt(receipt, answer_of_job(&reply));
         }
         reply
@@ -223,11 +225,13 @@ impl Decision<'_> {
             }
             Outcome::Account(account) => self.made.accounts.push(account.id),
         }
-        for attachment in &command.attachments {
-            self.made.rows.push(attachment.row);
-            self.made.writes.steps.push(attachment.write.clone());
-        }
-        self.made.writes.steps.extend_from_slice(&command.steps);
+        self.made.rows.extend(command.attachments.iter().map(|attachment| attachment.row));
+        let writes = command.attachments.iter().map(|attachment| &attachment.write);
+        let steps = writes.chain(&command.steps).map(|step| match &outcome {
+            Outcome::Posting(posting) => step.of_transfer(posting.transfer.id),
+            Outcome::Account(_) => step.clone(),
+        });
+        self.made.writes.steps.extend(steps);
         Ok(outcome)
     }
 

@@ -237,3 +237,44 @@ async fn what_was_passed_over_is_not_overtaken() {
     assert!(accepted, "{:?}", reply.replies);
     assert_eq!(memory.total(3), 3500);
 }
+
+#[tokio::test]
+async fn a_step_learns_the_id_of_the_transfer_that_its_command_makes() {
+    let (engine, memory) = engine(3, &one_lane());
+    let with_step = |mut command: caudal_engine::Command| {
+        command.steps = vec![caudal_store::Step::new("update", vec![7i64.into()]).with_transfer()];
+        command
+    };
+    let commands = vec![with_step(transfer(0, 1, 1)), with_step(transfer(1, 2, 1))];
+    let group = Job { commands, atomic: true, ..Job::one(TENANT, transfer(0, 1, 1)) };
+    let reply = engine.submit(group).await.unwrap();
+    let made = reply.replies.iter().map(|reply| match &reply.given {
+        Given::Transfer(transfer) => vec![7i64.into(), transfer.id.0.into()],
+        other => panic!("{other:?}"),
+    });
+    let steps = memory.0.lock().unwrap().steps.clone();
+    let params: Vec<_> = steps.into_iter().map(|step| step.params).collect();
+    assert_eq!(params, made.collect::<Vec<Vec<caudal_store::Value>>>());
+}
+
+#[tokio::test]
+async fn a_stale_group_may_be_decided_again_under_its_key() {
+    let (engine, memory) = engine(2, &one_lane());
+    // This database has no such row, at any version.
+    let row = caudal_store::AttachedRow { table: "rows", bucket: wallet(0).bucket(), id: 5 };
+    let write = caudal_store::Step::new("update", vec![]);
+    let stale = caudal_store::Attachment { row, expected_version: 1, write };
+    let receipt = with_key(transfer(0, 1, 1), 9, 9).receipt;
+    let group = |attachments| {
+        let command = caudal_engine::Command { attachments, ..transfer(0, 1, 1) };
+        Job { atomic: true, receipt, ..Job::one(TENANT, command) }
+    };
+    let reply = engine.submit(group(vec![stale.clone()])).await.unwrap();
+    assert!(matches!(reply.refused_at, Some((0, Refusal::Conflict))));
+    let reply = engine.submit(group(vec![])).await.unwrap();
+    assert!(!reply.replayed && is_accepted(&reply));
+    // Once it was done, nothing is stale any more.
+    let reply = engine.submit(group(vec![stale])).await.unwrap();
+    assert!(reply.replayed && reply.refused_at.is_none());
+    assert_eq!(memory.total(1), 1001);
+}

@@ -1,6 +1,6 @@
 //! A write that moves no money, as data: one commit of its steps, events and receipt.
 
-use caudal_domain::{Event, Fingerprint, ReceiptKey, Timestamp};
+use caudal_domain::{Event, Fingerprint, ReceiptKey, Timestamp, TransferId};
 
 use crate::{Receipt, Value};
 
@@ -10,6 +10,7 @@ pub struct Step {
     pub sql: &'static str,
     pub params: Vec<Value>,
     pub expect: Expect,
+    transfer_at: Option<usize>,
 }
 
 /// How many rows the statement must touch.
@@ -22,7 +23,24 @@ pub enum Expect {
 
 impl Step {
     pub fn new(sql: &'static str, params: Vec<Value>) -> Self {
-        Self { sql, params, expect: Expect::Any }
+        Self { sql, params, expect: Expect::Any, transfer_at: None }
+    }
+
+    /// Adds a last parameter: the id of the transfer that the step's command makes. Only the engine
+    /// knows it, and puts it there.
+    pub fn with_transfer(mut self) -> Self {
+        self.transfer_at = Some(self.params.len());
+        self.params.push(Value::Null);
+        self
+    }
+
+    /// The step of a command that made this transfer.
+    pub fn of_transfer(&self, made: TransferId) -> Self {
+        let mut step = self.clone();
+        if let Some(place) = self.transfer_at.and_then(|place| step.params.get_mut(place)) {
+            *place = made.0.into();
+        }
+        step
     }
 
     /// Always misses: a unit made of it tells what its receipt's key was told before, and writes
@@ -32,7 +50,7 @@ impl Step {
     }
 
     pub fn one(sql: &'static str, params: Vec<Value>) -> Self {
-        Self { sql, params, expect: Expect::One }
+        Self { expect: Expect::One, ..Self::new(sql, params) }
     }
 }
 

@@ -13,8 +13,8 @@ use caudal_domain::{
 use caudal_engine::{Command, Engine, ReceiptOf, Settings};
 use caudal_ledger::{Movement, NewTransfer};
 use caudal_store::{
-    Backend, Decide, Lane, Locked, Locks, Position, Receipt, Row, Store, StoreError, UnitOfWork,
-    UnitOutcome, Value,
+    Backend, Decide, Lane, Locked, Locks, Position, Receipt, Row, Step, Store, StoreError,
+    UnitOfWork, UnitOutcome, Value,
 };
 
 pub const TENANT: TenantId = TenantId(7);
@@ -28,7 +28,7 @@ pub struct Tables {
     pub transfers: HashMap<TransferId, Transfer>,
     pub receipts: HashMap<ReceiptKey, Receipt>,
     pub events: usize,
-    pub steps: usize,
+    pub steps: Vec<Step>,
     pub batches: Vec<usize>,
     /// Given instead of the next commits, first one first.
     pub faults: Vec<StoreError>,
@@ -91,7 +91,7 @@ impl Lane for Memory {
         }
         tables.batches.push(writes.new_transfers.len());
         tables.events += writes.events.len();
-        tables.steps += writes.steps.len();
+        tables.steps.extend(writes.steps);
         tables.accounts.extend(writes.accounts.into_iter().map(|a| (a.id, a)));
         let transfers = writes.new_transfers.into_iter().chain(writes.changed_transfers);
         tables.transfers.extend(transfers.map(|t| (t.id, t)));
@@ -220,7 +220,7 @@ impl Memory {
     }
 
     pub fn steps(&self) -> usize {
-        self.0.lock().expect("no panic under the lock").steps
+        self.0.lock().expect("no panic under the lock").steps.len()
     }
 
     pub fn transfers(&self) -> usize {
