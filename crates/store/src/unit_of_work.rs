@@ -10,7 +10,8 @@ pub struct Step {
     pub sql: &'static str,
     pub params: Vec<Value>,
     pub expect: Expect,
-    transfer_at: Option<usize>,
+    /// See [`Step::with_transfer`].
+    pub transfer_at: Option<usize>,
 }
 
 /// How many rows the statement must touch.
