@@ -11,6 +11,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0002_people", include_str!("../../migrations/sqlite/0002_people.sql")),
     ("0003_pending", include_str!("../../migrations/sqlite/0003_pending.sql")),
     ("0004_payments", include_str!("../../migrations/sqlite/0004_payments.sql")),
+    ("0005_quiet_events", include_str!("../../migrations/sqlite/0005_quiet_events.sql")),
 ];
 
 /// Runs what has not run yet, each in a transaction of its own.
