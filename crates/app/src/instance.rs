@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Settings,
+    gateways::{own_simulator, surroundings},
     people::people,
     settings::{Env, Role},
     system::{self, SystemChance, SystemClock},
@@ -23,6 +24,8 @@ pub struct Instance {
     pub engine: Engine,
     pub service: Service,
     pub bus: Bus,
+    /// The payment gateway for tests, where it runs in this process.
+    pub simulator: Option<caudal_gateway::simulator::Running>,
     workers: JoinSet<()>,
     stop: CancellationToken,
 }
@@ -38,7 +41,10 @@ impl Instance {
     pub async fn start_with(settings: &Settings, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         let store = caudal_store::open(&settings.store()).await?;
         prepare_schema(settings, &store, clock.as_ref()).await?;
-        let mut instance = Self::assemble(settings, store.clone(), clock.clone())?;
+        let simulator = own_simulator(settings, clock.clone()).await?;
+        let base = (store.clone(), clock.clone());
+        let mut instance = Self::assemble(settings, base, simulator)?;
+        instance.service.warm().await?;
         let parts = caudal_workers::Parts {
             store,
             service: instance.service.clone(),
@@ -53,7 +59,12 @@ impl Instance {
         Ok(instance)
     }
 
-    fn assemble(settings: &Settings, store: Store, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+    fn assemble(
+        settings: &Settings,
+        (store, clock): (Store, Arc<dyn Clock>),
+        simulator: Option<caudal_gateway::simulator::Running>,
+    ) -> anyhow::Result<Self> {
+        let gateways = surroundings(settings, clock.clone(), simulator.as_ref())?;
         let people = people(settings, clock.clone())?;
         let ids = Arc::new(|| Box::new(system::ids()) as Box<dyn caudal_domain::IdSource>);
         let engine = Engine::start(&store, &settings.engine(), clock.clone(), ids);
@@ -64,10 +75,11 @@ impl Instance {
             ids: Box::new(system::ids()),
             chance: Arc::new(SystemChance),
             people,
+            gateways,
         });
         let stop = CancellationToken::new();
         let (bus, workers) = (Bus::default(), JoinSet::new());
-        Ok(Self { store, engine, service, bus, workers, stop })
+        Ok(Self { store, engine, service, bus, simulator, workers, stop })
     }
 
     /// For commands that only read: no migrations are run and nothing works in the background.
@@ -75,7 +87,7 @@ impl Instance {
         let store = caudal_store::open(&settings.store()).await?;
         let pending = store.pending_migrations().await.context("the schema can't be checked")?;
         anyhow::ensure!(pending.is_empty(), "the schema is not up to date: run `caudal migrate`");
-        Self::assemble(settings, store, Arc::new(SystemClock))
+        Self::assemble(settings, (store, Arc::new(SystemClock)), None)
     }
 
     /// Call after the doors are closed: commits what is waiting, then stops the workers.

@@ -48,6 +48,8 @@ pub struct Settings {
     /// `smtp[s]://user:password@host:port`; not set: mails are logged.
     pub smtp_url: Option<String>,
     pub mail_from: String,
+    /// Where the payment gateway for tests is; not set: in development, one in this process.
+    pub simulator_url: Option<String>,
     /// Foreign OIDC issuers whose tokens are believed; in `caudal.toml` only.
     pub issuers: Vec<TrustedIssuer>,
     /// Transfers from this amount on (minor units) ask users for a second factor.
@@ -160,6 +162,7 @@ impl Default for Settings {
             breached_passwords_fail_open: true,
             smtp_url: None,
             mail_from: "Caudal <no-reply@localhost>".into(),
+            simulator_url: None,
             issuers: Vec::new(),
             step_up_amount_minor: None,
             rate_limits: Switch::On,
@@ -320,6 +323,7 @@ impl fmt::Display for Settings {
         writeln!(f, "breached_passwords_fail_open = {}", self.breached_passwords_fail_open)?;
         writeln!(f, "smtp_url = {}", set(&self.smtp_url))?;
         writeln!(f, "mail_from = {}", self.mail_from)?;
+        writeln!(f, "simulator_url = {}", or_none(&self.simulator_url))?;
         let issuers: Vec<&str> = self.issuers.iter().map(|known| known.issuer.as_str()).collect();
         writeln!(f, "issuers = {issuers:?}")?;
         writeln!(f, "step_up_amount_minor = {:?}", self.step_up_amount_minor)?;

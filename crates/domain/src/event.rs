@@ -58,6 +58,11 @@ kinds! {
     pub const PERMISSION_UPDATED: &str = "permission.updated";
     pub const SERVICE_ACCOUNT_CREATED: &str = "service_account.created";
     pub const SERVICE_ACCOUNT_UPDATED: &str = "service_account.updated";
+    pub const PAYMENT_TYPE_CREATED: &str = "payment_type.created";
+    pub const PAYMENT_TYPE_UPDATED: &str = "payment_type.updated";
+    pub const PAYMENT_TYPE_DELETED: &str = "payment_type.deleted";
+    pub const GATEWAY_ACCOUNT_CREATED: &str = "gateway_account.created";
+    pub const GATEWAY_ACCOUNT_UPDATED: &str = "gateway_account.updated";
     pub const SIGNING_KEY_ROTATED: &str = "signing_key.rotated";
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Reading order: [`id`] (an id says when and where its row lives), [`money`], [`time`], then the
 //! nouns: [`tenant`], [`account`], [`wallet`], [`transfer`], [`event`], and [`refusal`], the one
-//! list of reasons for which Caudal says no. The customer's business: [`payment`], [`fee`],
-//! [`rate`]. People: [`user`], [`session`], [`role`],
+//! list of reasons for which Caudal says no. The customer's business: [`payment`],
+//! [`payment_type`], [`fee`], [`rate`]. People: [`user`], [`session`], [`role`],
 //! [`service_account`], [`access`] (what they may), [`code`],
 //! [`audit`] (what they did), [`mail`].
 
@@ -18,6 +18,7 @@ pub mod key;
 pub mod mail;
 pub mod money;
 pub mod payment;
+pub mod payment_type;
 pub mod rate;
 pub mod refusal;
 pub mod role;
@@ -43,6 +44,7 @@ pub use id::{
 pub use key::{Fingerprint, ReceiptKey};
 pub use mail::{Mail, MailTemplate};
 pub use money::{Amount, Currency, MAX_AMOUNT};
+pub use payment_type::PaymentType;
 pub use refusal::Refusal;
 pub use role::{Role, RoleRef, SystemRole};
 pub use service_account::ServiceAccount;

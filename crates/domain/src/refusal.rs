@@ -75,7 +75,7 @@ pub enum Refusal {
     UserState { status: UserStatus },
     #[error("the tenant would be left without an active owner")]
     LastOwner,
-    #[error("the tenant has a role of this name")]
+    #[error("the name is taken")]
     NameTaken,
     #[error("the key was revoked, has ended or was rotated already")]
     KeyState,

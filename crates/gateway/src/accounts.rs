@@ -9,7 +9,8 @@ use zeroize::Zeroizing;
 
 use crate::{port::Gateway, simulator::SimulatorGateway, stripe::StripeGateway};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum GatewayKind {
     Simulator,
     Stripe,
@@ -40,6 +41,11 @@ pub struct Credentials(Zeroizing<Vec<u8>>);
 impl Credentials {
     pub fn new(json: Vec<u8>) -> Self {
         Self(Zeroizing::new(json))
+    }
+
+    /// To be sealed.
+    pub fn as_json(&self) -> &[u8] {
+        &self.0
     }
 
     pub(crate) fn read<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, OpenError> {

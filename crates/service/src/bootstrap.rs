@@ -2,16 +2,21 @@
 
 use caudal_domain::{
     Actor, Fingerprint, Mode, Placement, ReceiptKey, SystemRole, TenantId, UserStatus,
-    access::Scope, event::kinds, tenant::Tenant,
+    access::Scope,
+    event::kinds,
+    payment_type::{PaymentTypeSettings, PaymentVia},
+    tenant::Tenant,
 };
 use caudal_identity::opaque;
-use caudal_store::tenants;
+use caudal_store::{UnitOfWork, tenants};
 
 use crate::{
     Done, ReceiptOf, Service, ServiceError,
     api_keys::{NewApiKey, Secret},
     audit::By,
+    gateway_accounts::GatewayKind,
     passwords::read_password,
+    payment_types::NewPaymentType,
     tenants::{NewTenant, did},
     unit::Creation,
     users::{MadePerson, NewPerson, read_email, user_did},
@@ -80,6 +85,7 @@ impl Service {
         let record = self.audit(by, user_did(kinds::USER_CREATED, row.id, &[]), row.created_at);
         founding.unit.steps.push(record);
         founding.unit.events.push(self.user_event(kinds::USER_CREATED, &row, row.created_at)?);
+        self.add_gateway_types(&mut founding.unit, id)?;
         let receipt = ReceiptOf {
             key: ReceiptKey::new(TenantId(0), 0, "bootstrap"),
             fingerprint: Fingerprint::of(&[b"bootstrap"]),
@@ -87,6 +93,20 @@ impl Service {
         let done = self.create(Creation { receipt: Some(receipt), ..founding }).await?;
         let Done { value, .. } = done;
         Ok(value.secret.map(|secret| Bootstrap { tenant: value.tenant, secret, admin_password }))
+    }
+
+    /// `card` and `bank_transfer`, both taken by the simulator.
+    fn add_gateway_types(&self, unit: &mut UnitOfWork, id: TenantId) -> Result<(), ServiceError> {
+        let name = (GatewayKind::Simulator, "simulator".to_owned());
+        let account = self.new_gateway_account(id, name, unit.at);
+        unit.join(self.gateway_account_unit(&account, &self.simulator_credentials())?);
+        for name in ["card", "bank_transfer"] {
+            let settings = PaymentTypeSettings::new(PaymentVia::Gateway, vec![account.id]);
+            let new = NewPaymentType { name: name.into(), active: true, settings };
+            let kind = self.new_payment_type(id, new, unit.at);
+            unit.join(self.payment_type_unit(&kind)?);
+        }
+        Ok(())
     }
 
     async fn owner(&self, tenant: TenantId, password: &Secret) -> Result<MadePerson, ServiceError> {

@@ -13,16 +13,19 @@ pub mod api_keys;
 pub mod asked;
 pub mod audit;
 mod bootstrap;
+mod chart;
 mod erasure;
 mod error;
 pub mod events;
 pub mod export;
+pub mod gateway_accounts;
 pub mod issuers;
 mod key_uses;
 pub mod limits;
 pub mod mails;
 mod ownership;
 pub mod passwords;
+pub mod payment_types;
 pub mod people;
 mod personal;
 mod purge;
@@ -55,6 +58,7 @@ use caudal_domain::{
     id::{Chance, lowest_at},
 };
 use caudal_engine::Engine;
+use caudal_gateway::Surroundings;
 use caudal_store::Store;
 pub use error::ServiceError;
 use key_uses::KeyUses;
@@ -69,6 +73,8 @@ pub struct Parts {
     /// For secrets.
     pub chance: Arc<dyn Chance>,
     pub people: People,
+    /// What accounts at gateways are opened in.
+    pub gateways: Surroundings,
 }
 
 /// All use cases. Cheap to clone.
@@ -92,12 +98,15 @@ struct Inner {
     recovery_key: tokio::sync::OnceCell<caudal_identity::LookupKey>,
     hub: Arc<events::Hub>,
     owners: ownership::Owners,
+    charts: chart::Charts,
+    gateways: gateway_accounts::Gateways,
+    payment_types: payment_types::KnownTypes,
     key_uses: KeyUses,
 }
 
 impl Service {
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, engine, clock, ids, chance, people } = parts;
+        let Parts { store, engine, clock, ids, chance, people, gateways } = parts;
         let hub = Arc::new(events::Hub::new(store.clone()));
         let known_keys = access::KnownKeys::new();
         let ids = Mutex::new(ids);
@@ -116,6 +125,9 @@ impl Service {
             recovery_key: tokio::sync::OnceCell::new(),
             hub,
             owners,
+            charts: chart::Charts::new(),
+            gateways: gateway_accounts::Gateways::new(gateways),
+            payment_types: payment_types::KnownTypes::new(),
             key_uses,
         };
         Self { inner: Arc::new(inner) }

@@ -4,6 +4,7 @@ use caudal_domain::{
     Mode, Placement, RateLimits, SystemRole, Tenant, TenantConfig, TenantId, Timestamp,
     access::{ApiKey, Scope},
     event::kinds,
+    payment_type::{PaymentTypeSettings, PaymentVia},
 };
 use caudal_store::{UnitOfWork, UnitOutcome, api_keys, tenants};
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ use crate::{
     asked::Window,
     audit::Did,
     id_range,
+    payment_types::NewPaymentType,
     unit::{Creation, Subject},
 };
 
@@ -110,9 +112,25 @@ impl Service {
             self.key_event(kinds::API_KEY_CREATED, &key, at)?,
         ];
         let steps = vec![tenants::insert(&tenant), api_keys::insert(&key, secret.hash())];
-        let unit = UnitOfWork { at, steps, events, receipt: None };
+        let mut unit = UnitOfWork { at, steps, events, receipt: None };
+        if tenant.mode == Mode::Test {
+            self.add_wallet_type(&mut unit, tenant.id)?;
+        }
         let value = Founded { tenant, key, secret: Some(secret) };
         Ok(Creation { unit, receipt: None, value })
+    }
+
+    /// Whoever tries things out can pay between wallets at once; a live tenant decides on its fees
+    /// first.
+    fn add_wallet_type(&self, unit: &mut UnitOfWork, id: TenantId) -> Result<(), ServiceError> {
+        let new = NewPaymentType {
+            name: "wallet".into(),
+            active: true,
+            settings: PaymentTypeSettings::new(PaymentVia::Wallet, Vec::new()),
+        };
+        let kind = self.new_payment_type(id, new, unit.at);
+        unit.join(self.payment_type_unit(&kind)?);
+        Ok(())
     }
 
     pub async fn tenant(&self, caller: &Caller) -> Result<Tenant, ServiceError> {

@@ -17,8 +17,8 @@ use std::{
 };
 
 use caudal_domain::{
-    Actor, Event, Mode, Placement, RateLimits, RoleRef, Session, SessionId, SystemRole, TenantId,
-    Timestamp, UserId, UserStatus, event::kinds,
+    Actor, Event, GatewayAccountId, Mode, PaymentTypeId, Placement, RateLimits, RoleRef, Session,
+    SessionId, SystemRole, TenantId, Timestamp, UserId, UserStatus, event::kinds,
 };
 use caudal_identity::{
     Claims, Expected, TokenError,
@@ -262,7 +262,8 @@ impl Service {
         Ok(alive)
     }
 
-    fn changes(&self) -> u64 {
+    /// Counts what was heeded: whoever reads and remembers looks whether it moved meanwhile.
+    pub(crate) fn changes(&self) -> u64 {
         self.inner.tokens.changes.load(Ordering::SeqCst)
     }
 
@@ -280,7 +281,11 @@ impl Service {
         }
         let remembered = &self.inner.tokens;
         remembered.changes.fetch_add(1, Ordering::SeqCst);
-        if kind == kinds::SIGNING_KEY_ROTATED {
+        if subject.parse::<PaymentTypeId>().is_ok() {
+            self.inner.payment_types.forget(tenant);
+        } else if let Ok(account) = subject.parse::<GatewayAccountId>() {
+            self.inner.gateways.forget(account).await;
+        } else if kind == kinds::SIGNING_KEY_ROTATED {
             remembered.keys.forget();
             remembered.verified.invalidate_all();
         } else if let Ok(session) = subject.parse::<SessionId>() {
@@ -318,8 +323,8 @@ impl Service {
     }
 }
 
-/// Events that change what a token opens. Their subject is the session, the user, or (a role) what
-/// all the tenant's people may have.
+/// Events that change what is remembered. Their subject is the session, the user, or (a role) what
+/// all the tenant's people may have; a payment type, a gateway account.
 const HEEDED: &[&str] = &[
     kinds::ROLE_UPDATED,
     kinds::ROLE_DELETED,
@@ -335,6 +340,9 @@ const HEEDED: &[&str] = &[
     kinds::SECOND_FACTOR_ENABLED,
     kinds::SESSION_REVOKED,
     kinds::SIGNING_KEY_ROTATED,
+    kinds::PAYMENT_TYPE_UPDATED,
+    kinds::PAYMENT_TYPE_DELETED,
+    kinds::GATEWAY_ACCOUNT_UPDATED,
 ];
 
 fn reach(user: UserId, roles: &[RoleRef]) -> Reach {

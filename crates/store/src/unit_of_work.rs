@@ -65,6 +65,12 @@ pub struct UnitOfWork {
 }
 
 impl UnitOfWork {
+    /// Takes what the other writes and tells into this commit.
+    pub fn join(&mut self, other: Self) {
+        self.steps.extend(other.steps);
+        self.events.extend(other.events);
+    }
+
     pub(crate) fn key(&self) -> Option<(ReceiptKey, Fingerprint)> {
         self.receipt.as_ref().map(|r| (r.key, r.fingerprint))
     }

@@ -16,7 +16,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("cache", &["domain"]),
     ("outbound", &["domain"]),
     ("gateway", &["domain", "outbound"]),
-    ("service", &["domain", "ledger", "engine", "store", "identity", "outbound", "cache"]),
+    (
+        "service",
+        &["domain", "ledger", "engine", "store", "identity", "outbound", "gateway", "cache"],
+    ),
     ("http", &["service", "domain"]),
     ("workers", &["service", "store", "bus", "domain"]),
     ("bench", &["domain"]),
