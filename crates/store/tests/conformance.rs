@@ -19,6 +19,7 @@ mod conformance {
     pub mod events;
     pub mod fx;
     pub mod instance_keys;
+    pub mod lost_commits;
     pub mod mails;
     pub mod notifications;
     pub mod payment_setup;
@@ -146,5 +147,6 @@ mod only_postgres {
     cases!(@postgres postgres_only proofs_have_no_time_limit);
     cases!(@postgres postgres_only held_accounts_are_passed_over);
     cases!(@postgres postgres_only the_engine_can_not_rewrite_history);
+    cases!(@postgres lost_commits answered_as_the_database_did);
     cases!(@postgres audit tables_of_people_keep_what_they_must);
 }

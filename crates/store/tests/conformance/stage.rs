@@ -205,6 +205,15 @@ impl Stage {
         }
     }
 
+    /// Where the server is, and the URL of this test's database on it; for PostgreSQL alone.
+    pub fn postgres_url(&self) -> (std::net::SocketAddr, String) {
+        let Raw::Postgres { admin_url, name, .. } = &self.raw else {
+            panic!("this test is for PostgreSQL")
+        };
+        let host = admin_url.split(['/', '@']).find_map(|part| part.parse().ok());
+        (host.expect("an address and a port"), with_database(admin_url, name))
+    }
+
     /// The owner's connection of a test that is for PostgreSQL alone.
     pub fn client(&self) -> &tokio_postgres::Client {
         match &self.raw {
