@@ -57,6 +57,10 @@ scopes! {
     ServiceAccountsRead = "service_accounts:read",
     ServiceAccountsWrite = "service_accounts:write",
     AuditRead = "audit:read",
+    PaymentTypesRead = "payment_types:read",
+    PaymentTypesWrite = "payment_types:write",
+    GatewayAccountsRead = "gateway_accounts:read",
+    GatewayAccountsWrite = "gateway_accounts:write",
     /// Rotates the keys that sign tokens of every tenant; above every tenant.
     SigningKeysWrite = "signing_keys:write",
     /// Changes rate limits and quotas.

@@ -61,6 +61,8 @@ fn granted_to(scope: Scope) -> &'static [SystemRole] {
         | S::RolesWrite
         | S::SessionsWrite
         | S::ServiceAccountsWrite
+        | S::PaymentTypesWrite
+        | S::GatewayAccountsWrite
         | S::LimitsWrite => &[Owner, Admin],
         S::WalletsControl => &[Owner, Admin, Operator],
         S::TransfersWrite | S::WalletsWrite => &[Owner, Admin, Operator, WalletHolder],
@@ -69,6 +71,8 @@ fn granted_to(scope: Scope) -> &'static [SystemRole] {
         | S::UsersRead
         | S::RolesRead
         | S::ServiceAccountsRead
+        | S::PaymentTypesRead
+        | S::GatewayAccountsRead
         | S::AuditRead => &[Owner, Admin, Operator, Support],
         S::WalletsRead | S::TransfersRead | S::EventsRead => SystemRole::ALL,
     }

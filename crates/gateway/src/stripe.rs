@@ -62,9 +62,10 @@ impl StripeGateway {
         let keys: Keys = account.credentials.read()?;
         let secret_key = Zeroizing::new(keys.secret_key);
         // Secret and restricted keys: sk_test_…, rk_live_…
-        let mode = match secret_key.split('_').nth(1) {
-            Some("test") => Mode::Test,
-            Some("live") => Mode::Live,
+        let mut words = secret_key.split('_');
+        let mode = match (words.next(), words.next()) {
+            (Some("sk" | "rk"), Some("test")) => Mode::Test,
+            (Some("sk" | "rk"), Some("live")) => Mode::Live,
             _ => return Err(OpenError::Credentials("not a secret key of Stripe")),
         };
         if mode != account.mode {

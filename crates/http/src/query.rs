@@ -130,6 +130,8 @@ pub(crate) enum List {
     Roles = 9,
     Audit = 10,
     Tenants = 11,
+    PaymentTypes = 12,
+    GatewayAccounts = 13,
 }
 
 impl List {

@@ -9,12 +9,14 @@ mod api {
     mod authorization;
     mod bad_input;
     mod events;
+    mod gateway_accounts;
     mod idempotency;
     mod limits;
     mod lists;
     mod money;
     mod money_at_once;
     mod passwords;
+    mod payment_types;
     mod people;
     mod second_factor;
     mod sessions;

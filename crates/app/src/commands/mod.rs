@@ -8,6 +8,7 @@ mod partitions;
 mod prove;
 mod schema;
 mod serve;
+mod simulator;
 
 use std::{
     io::{self, Write},
@@ -44,6 +45,8 @@ enum Command {
     Reconcile(prove::Args),
     /// Works balances out again from the events and compares; exit 1 on any difference.
     Rebuild,
+    /// A payment gateway for test tenants, as a process of its own.
+    Simulator(simulator::Args),
     /// Keys that sign and seal.
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -70,6 +73,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Bench(args) => bench::run(&settings, *args).await,
         Command::Reconcile(args) => prove::reconcile(&settings, &args).await,
         Command::Rebuild => prove::rebuild(&settings).await,
+        Command::Simulator(args) => simulator::run(&args).await,
         Command::Keys(keys) => keys::run(&settings, &keys).await,
         Command::Config(args) => {
             if !args.check {

@@ -165,11 +165,14 @@ async fn greet(settings: &Settings, instance: &Instance, addr: SocketAddr) -> an
         say(format_args!("console http://{addr}/#key={}", demo.secret.reveal()))?;
     }
     say(format_args!("docs    http://{addr}/docs"))?;
+    if let Some(simulator) = &instance.simulator {
+        say(format_args!("gateway {}settings (simulated)", simulator.url))?;
+    }
     Ok(())
 }
 
 /// Cancelled by SIGTERM (a deployment) or SIGINT (a keyboard).
-fn stop_on_signal() -> anyhow::Result<CancellationToken> {
+pub(super) fn stop_on_signal() -> anyhow::Result<CancellationToken> {
     let stop = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

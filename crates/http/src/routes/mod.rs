@@ -4,10 +4,12 @@ pub(crate) mod api_keys;
 pub(crate) mod audit;
 pub(crate) mod console;
 pub(crate) mod events;
+pub(crate) mod gateway_accounts;
 pub(crate) mod health;
 pub(crate) mod mails;
 pub(crate) mod openapi;
 pub(crate) mod passwords;
+pub(crate) mod payment_types;
 pub(crate) mod roles;
 pub(crate) mod second_factor;
 pub(crate) mod service_accounts;
@@ -25,7 +27,8 @@ use axum::{
     http::{HeaderMap, header, request::Parts},
 };
 use caudal_domain::{
-    AccountId, ApiKeyId, RoleRef, ServiceAccountId, SessionId, TransferId, UserId,
+    AccountId, ApiKeyId, GatewayAccountId, PaymentTypeId, RoleRef, ServiceAccountId, SessionId,
+    TransferId, UserId,
 };
 use caudal_service::Caller;
 
@@ -84,6 +87,14 @@ impl Named for RoleRef {
 
 impl Named for ServiceAccountId {
     const NOUN: &'static str = "service_account";
+}
+
+impl Named for PaymentTypeId {
+    const NOUN: &'static str = "payment_type";
+}
+
+impl Named for GatewayAccountId {
+    const NOUN: &'static str = "gateway_account";
 }
 
 impl Named for ApiKeyId {

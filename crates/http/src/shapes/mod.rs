@@ -5,7 +5,9 @@
 pub(crate) mod api_keys;
 pub(crate) mod audit;
 pub(crate) mod events;
+pub(crate) mod gateway_accounts;
 pub(crate) mod mails;
+pub(crate) mod payment_types;
 pub(crate) mod roles;
 pub(crate) mod second_factor;
 pub(crate) mod service_accounts;

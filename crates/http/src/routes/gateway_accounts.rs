@@ -1,0 +1,69 @@
+//! `/api/v1/gateway-accounts`.
+
+use axum::{
+    extract::State,
+    http::{StatusCode, header},
+};
+use caudal_domain::GatewayAccountId;
+use caudal_service::{Done, Edit, gateway_accounts::GatewayAccount};
+
+use super::{Editor, InPath};
+use crate::{
+    answer::{Answer, bytes, done, etag, json},
+    api::Api,
+    auth::By,
+    idempotency::Write,
+    json::Json,
+    query::{List, Params, Shown, list_body, next_of},
+    shapes::gateway_accounts::{
+        GatewayAccountPatch, GatewayAccountRequest, GatewayAccountShape, Understood,
+    },
+};
+
+type Id = InPath<GatewayAccountId>;
+
+pub(crate) async fn create(
+    State(api): State<Api>,
+    write: Write,
+    Json(request): Json<GatewayAccountRequest>,
+) -> Answer {
+    let Understood { new, print } = request.understand()?;
+    let made = api.service.create_gateway_account(write.asked(&print)?, new).await?;
+    answer(StatusCode::CREATED, &made)
+}
+
+/// An account with its entity tag.
+fn answer(status: StatusCode, account: &Done<GatewayAccount>) -> Answer {
+    let mut response = done(status, account, &GatewayAccountShape::from(&account.value))?;
+    response.headers_mut().insert(header::ETAG, etag(&account.value.version.to_string()));
+    Ok(response)
+}
+
+pub(crate) async fn list(State(api): State<Api>, By(caller): By, params: Params) -> Answer {
+    let window = params.window(List::GatewayAccounts)?;
+    let fields = params.fields(GatewayAccountShape::FIELDS)?;
+    let page = api.service.list_gateway_accounts(&caller, &window).await?;
+    let shapes = page.items.iter().map(GatewayAccountShape::from).collect();
+    let body = list_body(shapes, next_of(List::GatewayAccounts, &page), fields.as_deref())?;
+    Ok(bytes(StatusCode::OK, body))
+}
+
+pub(crate) async fn read(State(api): State<Api>, By(caller): By, InPath(id, _): Id) -> Answer {
+    let account = api.service.gateway_account(&caller, id).await?;
+    let mut response = json(StatusCode::OK, &GatewayAccountShape::from(&account))?;
+    response.headers_mut().insert(header::ETAG, etag(&account.version.to_string()));
+    Ok(response)
+}
+
+pub(crate) async fn update(
+    State(api): State<Api>,
+    editor: Editor,
+    InPath(id, _): Id,
+    Json(patch): Json<GatewayAccountPatch>,
+) -> Answer {
+    let is_met = |account: &GatewayAccount| editor.has_seen(&account.version.to_string());
+    let is_met = editor.expects().then_some(&is_met as _);
+    let edit = Edit { change: patch.into_change()?, is_met };
+    let changed = api.service.update_gateway_account(&editor.caller, id, edit).await?;
+    answer(StatusCode::OK, &changed)
+}
