@@ -15,6 +15,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use caudal::Simulator;
 use serde_json::{Value, json};
 
 use crate::process::{output, stream};
@@ -52,24 +53,35 @@ enum Kind {
     ByHand { clients: usize, hot: bool },
     /// `processes` of Caudal on one PostgreSQL.
     Postgres { processes: usize, load: Load },
+    /// Caudal on PostgreSQL, taking cards through a simulator that is another process.
+    Cards { load: Load },
     /// Caudal on a file of its own.
     Sqlite { load: Load },
 }
 
 #[derive(Clone, Copy)]
 struct Load {
+    /// As `caudal bench` calls it.
+    workload: &'static str,
     connections: usize,
     batch: usize,
     hot: u8,
 }
 
-const ONE_A_REQUEST: Load = Load { connections: CONNECTIONS, batch: 1, hot: 0 };
+const ONE_A_REQUEST: Load =
+    Load { workload: "transfers", connections: CONNECTIONS, batch: 1, hot: 0 };
 const HOT: Load = Load { hot: 100, ..ONE_A_REQUEST };
 /// So many connections fill the engine's queue to a third; 256 would only be told `overloaded`.
 const BATCHES: Load = Load { connections: 32, batch: BATCH, ..ONE_A_REQUEST };
 const ALONE: Load = Load { connections: 1, ..ONE_A_REQUEST };
 
-const PARTS: [Part; 10] = [
+const PAYMENTS: Load = Load { workload: "payments", ..ONE_A_REQUEST };
+const CARDS: Load = Load { workload: "cards", ..ONE_A_REQUEST };
+
+/// How long the simulator takes for an answer.
+const GATEWAY_LATENCY_MS: u64 = 20;
+
+const PARTS: [Part; 12] = [
     Part {
         key: "a",
         name: "pgbench double entry, 64 clients",
@@ -120,6 +132,16 @@ const PARTS: [Part; 10] = [
         name: "Caudal on PostgreSQL, one connection",
         kind: Kind::Postgres { processes: 1, load: ALONE },
     },
+    Part {
+        key: "p",
+        name: "Caudal on PostgreSQL, wallet payments",
+        kind: Kind::Postgres { processes: 1, load: PAYMENTS },
+    },
+    Part {
+        key: "cards",
+        name: "Caudal on PostgreSQL, card payments",
+        kind: Kind::Cards { load: CARDS },
+    },
 ];
 
 /// What one part measured, named as in the JSON that is written.
@@ -148,7 +170,7 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
     say(format!(
         "fsync on; {} s a part; {CONNECTIONS} connections and {ACCOUNTS} wallets unless said \
          otherwise; 1 transfer a request, {BATCH} from {} connections in d; hot: 100 % of \
-         transfers through one wallet",
+         transfers through one wallet; cards: a simulator that takes {GATEWAY_LATENCY_MS} ms",
         args.seconds, BATCHES.connections
     ));
     let report = report(&machine, args, &measured, &verdicts);
@@ -226,7 +248,16 @@ fn one(bench: &Bench, postgres: &Postgres, part: &Part) -> Result<Figures> {
     let dir = bench.dir.join(part.key);
     std::fs::create_dir_all(&dir)?;
     let url = postgres.socket_url(&database);
-    let run = caudal::Run { binary: &bench.binary, dir: &dir, seconds: bench.seconds };
+    let simulator = match part.kind {
+        Kind::Cards { .. } => Some(Simulator::start(&bench.binary, GATEWAY_LATENCY_MS)?),
+        _ => None,
+    };
+    let run = caudal::Run {
+        binary: &bench.binary,
+        dir: &dir,
+        seconds: bench.seconds,
+        simulator: simulator.as_ref(),
+    };
     let figures = match part.kind {
         Kind::ByHand { clients, hot } => {
             let seconds = bench.seconds;
@@ -236,6 +267,7 @@ fn one(bench: &Bench, postgres: &Postgres, part: &Part) -> Result<Figures> {
             )
         }
         Kind::Postgres { processes, load } => run.drive(&vec![url; processes], load, part.name),
+        Kind::Cards { load } => run.drive(&[url], load, part.name),
         Kind::Sqlite { load } => {
             let url = format!("sqlite://{}", dir.join("caudal.db").display());
             run.drive(&[url], load, part.name)

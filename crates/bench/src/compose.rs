@@ -7,9 +7,46 @@ use crate::connection::Targets;
 /// Largest amount of one transfer.
 const AMOUNT_MOST: u64 = 100;
 
+/// What a request makes. Fundings are always transfers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Made {
+    Transfer,
+    /// From wallet to wallet.
+    Payment,
+    /// From a card to a wallet.
+    CardPayment,
+}
+
+impl Made {
+    /// Where it is made, and where it is listed.
+    pub(crate) fn path(self) -> &'static str {
+        match self {
+            Self::Transfer => "/api/v1/transfers",
+            Self::Payment | Self::CardPayment => "/api/v1/payments",
+        }
+    }
+
+    /// What precedes its identity in an answer.
+    pub(crate) fn intro(self) -> &'static [u8] {
+        match self {
+            Self::Transfer => b"\"id\":\"trf_",
+            Self::Payment | Self::CardPayment => b"\"id\":\"pay_",
+        }
+    }
+
+    /// Least amount: gateways take nothing smaller.
+    fn least(self) -> u64 {
+        match self {
+            Self::Transfer | Self::Payment => 1,
+            Self::CardPayment => 100,
+        }
+    }
+}
+
 /// What all requests of a run have in common.
 #[derive(Debug)]
 pub(crate) struct Script {
+    pub made: Made,
     /// Begins every idempotency key of the run.
     pub run: String,
     /// Ids of the wallets; the first is the hot one.
@@ -55,7 +92,7 @@ pub(crate) struct Composer {
 impl Composer {
     pub(crate) fn new(script: Arc<Script>, targets: &Targets, worker: usize) -> Self {
         let single = script.batch == 1;
-        let path = if single { "/api/v1/transfers" } else { "/api/v1/transfers/batch" };
+        let path = if single { script.made.path() } else { "/api/v1/transfers/batch" };
         let mut head = targets.head("POST", path);
         head.push_str("Content-Type: application/json\r\n");
         if single {
@@ -114,11 +151,20 @@ impl Composer {
 
     fn transfer(&mut self) {
         let (from, to) = self.pair();
-        let amount = 1 + self.random.below(AMOUNT_MOST);
+        let made = self.script.made;
+        let amount = made.least() + self.random.below(AMOUNT_MOST);
         let wallets = &self.script.wallets;
-        self.body.extend_from_slice(b"\"from\":\"");
-        self.body.extend_from_slice(wallets[from].as_bytes());
-        self.body.extend_from_slice(b"\",\"to\":\"");
+        self.body.extend_from_slice(match made {
+            Made::Transfer => b"",
+            Made::Payment => b"\"type\":\"wallet\",",
+            Made::CardPayment => b"\"type\":\"card\",\"payment_method\":\"pm_card_visa\",",
+        });
+        if made != Made::CardPayment {
+            self.body.extend_from_slice(b"\"from\":\"");
+            self.body.extend_from_slice(wallets[from].as_bytes());
+            self.body.extend_from_slice(b"\",");
+        }
+        self.body.extend_from_slice(b"\"to\":\"");
         self.body.extend_from_slice(wallets[to].as_bytes());
         self.body.extend_from_slice(b"\",\"amount\":");
         push_number(&mut self.body, amount);
@@ -159,7 +205,8 @@ mod tests {
 
     fn composer(hot: u8, batch: usize) -> Composer {
         let wallets = (0..3).map(|n| format!("wal_{n}")).collect();
-        let script = Script { run: "r".into(), wallets, hot, batch, seed: 7 };
+        let made = Made::Transfer;
+        let script = Script { made, run: "r".into(), wallets, hot, batch, seed: 7 };
         let targets = Targets::new(&["http://h:1".into()], "k").unwrap();
         Composer::new(Arc::new(script), &targets, 4)
     }

@@ -36,8 +36,12 @@ pub use report::{table, write_report};
 pub async fn run(options: &Options) -> Result<Vec<RunResult>, BenchError> {
     options.check()?;
     let runs = match options.workload {
-        Workload::Transfers if options.ladder => steps::ladder(options).await?,
-        Workload::Transfers => vec![steps::one(options).await?],
+        Workload::Transfers | Workload::Payments | Workload::Cards if options.ladder => {
+            steps::ladder(options).await?
+        }
+        Workload::Transfers | Workload::Payments | Workload::Cards => {
+            vec![steps::one(options).await?]
+        }
         workload => vec![people::one(options, workload).await?],
     };
     if let Some(out) = &options.out {

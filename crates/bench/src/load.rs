@@ -86,8 +86,8 @@ async fn work(plan: Arc<Plan>, number: usize, tally: Arc<Mutex<Tally>>) {
         };
         let until = Instant::now() + plan.patience;
         let outcome = connection.settle(composer.next(), until).await;
-        let batch = plan.script.batch;
-        let request = Request { pace: &plan.pace, begun, batch, connection: &connection };
+        let (batch, made) = (plan.script.batch, plan.script.made);
+        let request = Request { pace: &plan.pace, begun, batch, made, connection: &connection };
         let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
         let count = tally.enter(&request, outcome);
         drop(tally);

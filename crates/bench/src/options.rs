@@ -13,6 +13,10 @@ const BATCH_MOST: usize = 1_000;
 pub enum Workload {
     #[default]
     Transfers,
+    /// From wallet to wallet.
+    Payments,
+    /// From a card of the simulator to a wallet.
+    Cards,
     Login,
     Registration,
     Profile,
@@ -20,12 +24,21 @@ pub enum Workload {
 }
 
 impl Workload {
-    pub const ALL: &'static [Self] =
-        &[Self::Transfers, Self::Login, Self::Registration, Self::Profile, Self::Refresh];
+    pub const ALL: &'static [Self] = &[
+        Self::Transfers,
+        Self::Payments,
+        Self::Cards,
+        Self::Login,
+        Self::Registration,
+        Self::Profile,
+        Self::Refresh,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Transfers => "transfers",
+            Self::Payments => "payments",
+            Self::Cards => "cards",
             Self::Login => "login",
             Self::Registration => "registration",
             Self::Profile => "profile",
@@ -118,6 +131,9 @@ impl Options {
         }
         if self.batch == 0 || self.batch > BATCH_MOST {
             return wrong("batch is 1 to 1000 transfers");
+        }
+        if self.batch > 1 && self.workload != Workload::Transfers {
+            return wrong("only transfers go in batches");
         }
         if self.rate == Some(0) {
             return wrong("a rate of zero would send nothing");

@@ -213,7 +213,7 @@ impl Worker {
                 let body = json!({"refresh_token": self.refresh}).to_string();
                 self.targets.post_open("/api/v1/auth/refresh", &body)
             }
-            Workload::Login | Workload::Transfers => self.login(),
+            _ => self.login(),
         }
     }
 

@@ -5,10 +5,10 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use crate::clock;
-use crate::compose::Script;
+use crate::compose::{Made, Script};
 use crate::connection::Targets;
 use crate::load::{self, Plan};
-use crate::options::{BenchError, Options, RunResult};
+use crate::options::{BenchError, Options, RunResult, Workload};
 use crate::pace::Pace;
 use crate::progress::{Progress, Span};
 use crate::setup::{self, Order, Prepared};
@@ -53,7 +53,13 @@ pub(crate) async fn one(options: &Options) -> Result<RunResult, BenchError> {
     let begun_ms = clock::wall_ms();
     let run = format!("b{begun_ms:x}{:x}", std::process::id());
     let prepared = prepare(options, &targets, &run).await?;
+    let made = match options.workload {
+        Workload::Payments => Made::Payment,
+        Workload::Cards => Made::CardPayment,
+        _ => Made::Transfer,
+    };
     let script = Script {
+        made,
         run,
         wallets: prepared.wallets.clone(),
         hot: options.hot,
@@ -61,10 +67,12 @@ pub(crate) async fn one(options: &Options) -> Result<RunResult, BenchError> {
         seed: options.seed,
     };
     let tally = drive(options, &targets, script).await?;
+    let funding = if made == Made::Transfer { prepared.funding.as_slice() } else { &[] };
     let claim = Claim {
         targets,
+        made,
         wallets: prepared.wallets,
-        acknowledged: [prepared.funding.as_slice(), &tally.acknowledged].concat(),
+        acknowledged: [funding, &tally.acknowledged].concat(),
         unanswered: tally.unanswered,
         begun_ms,
         ended_ms: clock::wall_ms(),

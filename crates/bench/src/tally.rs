@@ -5,14 +5,12 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use serde::Deserialize;
 
+use crate::compose::Made;
 use crate::connection::{Connection, Outcome, find};
 use crate::pace::Pace;
 
 /// Longest latency told apart, in microseconds.
 const LATENCY_MOST_US: u64 = 120_000_000;
-/// What precedes the identity of a transfer in an answer.
-const TRANSFER: &[u8] = b"\"id\":\"trf_";
-
 /// An identity without its prefix, in a fixed size that sorts and hashes fast.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Id([u8; 32]);
@@ -124,7 +122,7 @@ impl Tally {
     fn success(&mut self, of: &Request<'_>) {
         let before = self.acknowledged.len();
         let mut rest = of.connection.body();
-        while let Some((id, after)) = quoted(rest, TRANSFER) {
+        while let Some((id, after)) = quoted(rest, of.made.intro()) {
             self.acknowledged.extend(Id::new(id));
             rest = after;
             if of.batch == 1 {
@@ -166,6 +164,7 @@ pub(crate) struct Request<'a> {
     pub pace: &'a Pace,
     pub begun: Instant,
     pub batch: usize,
+    pub made: Made,
     pub connection: &'a Connection,
 }
 
@@ -200,9 +199,10 @@ mod tests {
     #[test]
     fn identities_are_found_in_the_order_of_the_answer() {
         let body = br#"{"results":[{"transfer":{"id":"trf_a"}},{"transfer":{"id":"trf_b"}}]}"#;
-        let (first, rest) = quoted(body, TRANSFER).unwrap();
-        let (second, rest) = quoted(rest, TRANSFER).unwrap();
+        let intro = Made::Transfer.intro();
+        let (first, rest) = quoted(body, intro).unwrap();
+        let (second, rest) = quoted(rest, intro).unwrap();
         assert_eq!((first, second), (b"a".as_slice(), b"b".as_slice()));
-        assert!(quoted(rest, TRANSFER).is_none());
+        assert!(quoted(rest, intro).is_none());
     }
 }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use tokio::task::JoinSet;
 
 use crate::clock;
+use crate::compose::Made;
 use crate::connection::{Connection, Targets};
 use crate::options::BenchError;
 use crate::setup::FUNDED;
@@ -30,8 +31,9 @@ const CLOCK_SLACK_MS: i64 = 2_000;
 #[derive(Debug)]
 pub(crate) struct Claim {
     pub targets: Arc<Targets>,
+    pub made: Made,
     pub wallets: Vec<String>,
-    /// Fundings and transfers the server acknowledged.
+    /// What the server acknowledged: transfers with the fundings among them, or payments.
     pub acknowledged: Vec<Id>,
     /// Transfers whose fate was never told: that many more may be there.
     pub unanswered: u64,
@@ -72,7 +74,7 @@ pub(crate) async fn verify(claim: Claim) -> Result<Findings, BenchError> {
 async fn read_back(mut claim: Claim) -> Result<Findings, BenchError> {
     let mut acknowledged = std::mem::take(&mut claim.acknowledged);
     let reader = Arc::new(Reader::new(claim));
-    let (mut listed, mut held) = (Vec::new(), 0_i128);
+    let (mut listed, mut brought, mut held) = (Vec::new(), 0_i128, 0_i128);
     let mut readers = JoinSet::new();
     for number in 0..READERS {
         readers.spawn(Arc::clone(&reader).read(number));
@@ -80,10 +82,11 @@ async fn read_back(mut claim: Claim) -> Result<Findings, BenchError> {
     while let Some(done) = readers.join_next().await {
         let part = done.map_err(|_| BenchError::Generator)??;
         listed.extend(part.listed);
+        brought += part.brought;
         held += part.held;
     }
     let funded = i128::from(FUNDED) * reader.claim.wallets.len() as i128;
-    Ok(Findings { excess: held - funded, ..compare(&mut acknowledged, &mut listed) })
+    Ok(Findings { excess: held - funded - brought, ..compare(&mut acknowledged, &mut listed) })
 }
 
 /// Holds what is there against what was acknowledged.
@@ -106,6 +109,8 @@ fn compare(acknowledged: &mut Vec<Id>, listed: &mut Vec<Id>) -> Findings {
 #[derive(Debug, Default)]
 struct Part {
     listed: Vec<Id>,
+    /// By payments from outside.
+    brought: i128,
     held: i128,
 }
 
@@ -141,7 +146,7 @@ impl Reader {
             if from >= self.claim.ended_ms {
                 break;
             }
-            self.slice(&mut connection, from, &mut part.listed).await?;
+            self.slice(&mut connection, from, &mut part).await?;
         }
         loop {
             let wallet = self.next_wallet.fetch_add(1, Ordering::Relaxed) as usize;
@@ -152,26 +157,29 @@ impl Reader {
         }
     }
 
-    /// All transfers into our wallets made in the slice that begins at `from`.
+    /// All that was made in the slice that begins at `from` and goes into our wallets.
     async fn slice(
         &self,
         connection: &mut Connection,
         from: i64,
-        listed: &mut Vec<Id>,
+        part: &mut Part,
     ) -> Result<(), BenchError> {
         let (gte, lt) = (clock::rfc3339(from), clock::rfc3339(from + self.slice_ms));
-        let query = format!(
-            "/api/v1/transfers?limit=100&fields=id,amount,to&created%5Bgte%5D={gte}\
-             &created%5Blt%5D={lt}"
-        );
+        let (path, fields) = match self.claim.made {
+            Made::Transfer => (Made::Transfer.path(), "id,to"),
+            made => (made.path(), "id,to,status,amount_captured"),
+        };
+        let query =
+            format!("{path}?limit=100&fields={fields}&created%5Bgte%5D={gte}&created%5Blt%5D={lt}");
         let mut path = query.clone();
         loop {
             self.get(connection, &path).await?;
-            let page: Page<'_> = parse(connection, "listing transfers")?;
+            let page: Page<'_> = parse(connection, "listing")?;
             for row in &page.data {
                 let ours = row.to.and_then(|to| Id::new(to.as_bytes()));
                 if ours.is_some_and(|to| self.ours.contains(&to)) {
-                    listed.extend(Id::new(row.id.as_bytes()));
+                    part.listed.extend(Id::new(row.id.as_bytes()));
+                    part.brought += self.brought(row)?;
                 }
             }
             if !page.has_more {
@@ -180,8 +188,21 @@ impl Reader {
             let next = page.next_cursor.map(|at| format!("{query}&cursor={}", encode(&at)));
             path = next.filter(|next| *next != path && !page.data.is_empty()).ok_or_else(|| {
                 let body = "a list that has more but does not go on".into();
-                BenchError::Unexpected { what: "listing transfers", body }
+                BenchError::Unexpected { what: "listing", body }
             })?;
+        }
+    }
+
+    /// What a payment brought from outside; none may be left half done.
+    fn brought(&self, row: &Row<'_>) -> Result<i128, BenchError> {
+        match (self.claim.made, row.status) {
+            (Made::Transfer, _) => Ok(0),
+            (Made::Payment, Some("succeeded")) => Ok(0),
+            (Made::CardPayment, Some("succeeded")) => Ok(row.amount_captured.into()),
+            (_, status) => {
+                let body = format!("{} is {}", row.id, status.unwrap_or("without a status"));
+                Err(BenchError::Unexpected { what: "a payment", body })
+            }
         }
     }
 
@@ -233,6 +254,9 @@ struct Page<'a> {
 struct Row<'a> {
     id: &'a str,
     to: Option<&'a str>,
+    status: Option<&'a str>,
+    #[serde(default)]
+    amount_captured: i64,
 }
 
 #[derive(Deserialize)]

@@ -27,6 +27,8 @@ pub(super) struct Run<'a> {
     pub binary: &'a Path,
     pub dir: &'a Path,
     pub seconds: u64,
+    /// Takes the cards; each server has one of its own unless it is told of another.
+    pub simulator: Option<&'a Simulator>,
 }
 
 impl Run<'_> {
@@ -56,6 +58,7 @@ impl Run<'_> {
         let wallets = if load.connections == 1 { WALLETS_ALONE } else { ACCOUNTS };
         command.args(["--api-key", API_KEY, "--connections", &load.connections.to_string()]);
         command.args(["--duration", &self.seconds.to_string(), "--wallets", &wallets.to_string()]);
+        command.args(["--workload", load.workload]);
         command.args(["--hot", &load.hot.to_string(), "--batch", &load.batch.to_string()]);
         command.args(["--name", name, "--no-progress", "--out"]).arg(&out);
         let mut lines = Vec::new();
@@ -81,6 +84,44 @@ impl Run<'_> {
     }
 }
 
+/// The payment gateway for test tenants; killed when it is dropped.
+pub(super) struct Simulator {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Simulator {
+    pub(super) fn start(binary: &Path, latency_ms: u64) -> Result<Self> {
+        let address = free_address()?;
+        let mut command = Command::new(binary);
+        command.args(["simulator", "--no-webhooks", "--addr", &address.to_string()]);
+        command.args(["--latency-ms", &latency_ms.to_string()]);
+        command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
+        let child = command.spawn().context("cannot run caudal simulator")?;
+        let mut simulator = Self { child, address };
+        let started = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            if let Some(status) = simulator.child.try_wait()? {
+                bail!("caudal simulator ended ({status})");
+            }
+            ensure!(started.elapsed() < START_LIMIT, "the simulator does not listen");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(simulator)
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
 /// A server that is ready; killed if it is dropped before it was stopped.
 struct Server {
     child: Child,
@@ -100,6 +141,7 @@ impl Server {
             .env("CAUDAL_HTTP_ADDR", address.to_string())
             .env("CAUDAL_DATABASE_URL", database)
             .env("CAUDAL_BOOTSTRAP_API_KEY", API_KEY)
+            .envs(run.simulator.map(|simulator| ("CAUDAL_SIMULATOR_URL", simulator.url())))
             .stdin(std::process::Stdio::null())
             .stdout(file.try_clone()?)
             .stderr(file);

@@ -35,6 +35,8 @@ pub(crate) fn verdicts(measured: &Measured) -> All {
     all.or_least(tps("e"), 17_000.0);
     all.least("f / b", ratio("f", "b"), 1.0);
     all.least("f-hot / b", ratio("f-hot", "b"), 1.0);
+    all.least("p / b", ratio("p", "b"), 0.65);
+    all.least("cards / s", tps("cards"), 2_000.0);
     let beyond = of("g", "p50_ms").zip(of("a-1", "p50_ms")).map(|(g, a)| g - a);
     all.most("g p50 - a-1 p50 ms", beyond, 0.5);
     all.most("start-up ms", of("b", "start_up_ms"), 1_000.0);

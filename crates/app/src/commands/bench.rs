@@ -19,7 +19,7 @@ pub(super) struct Args {
     /// Starts an instance of its own on a new SQLite file.
     #[arg(long, conflicts_with = "url")]
     embedded: bool,
-    /// transfers, login, registration, profile or refresh; those of people want a server with
+    /// transfers, payments, cards, login, registration, profile or refresh; those of people want a server with
     /// CAUDAL_RATE_LIMITS=off
     #[arg(long, default_value = "transfers", value_parser = workload)]
     workload: Workload,
