@@ -63,6 +63,8 @@ scopes! {
     GatewayAccountsWrite = "gateway_accounts:write",
     /// Rotates the keys that sign tokens of every tenant; above every tenant.
     SigningKeysWrite = "signing_keys:write",
+    /// Writes rates of exchange down, for every tenant; above every tenant.
+    RatesWrite = "rates:write",
     /// Changes rate limits and quotas.
     LimitsWrite = "limits:write",
 }
@@ -70,7 +72,7 @@ scopes! {
 impl Scope {
     /// Whether it reaches past one tenant, so that no tenant can have or give it.
     pub fn is_above_tenants(self) -> bool {
-        matches!(self, Self::Platform | Self::SigningKeysWrite)
+        matches!(self, Self::Platform | Self::SigningKeysWrite | Self::RatesWrite)
     }
 }
 

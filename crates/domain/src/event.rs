@@ -63,6 +63,7 @@ kinds! {
     pub const PAYMENT_TYPE_DELETED: &str = "payment_type.deleted";
     pub const GATEWAY_ACCOUNT_CREATED: &str = "gateway_account.created";
     pub const GATEWAY_ACCOUNT_UPDATED: &str = "gateway_account.updated";
+    pub const RATE_UPDATED: &str = "rate.updated";
     pub const SIGNING_KEY_ROTATED: &str = "signing_key.rotated";
 }
 

@@ -3,7 +3,7 @@
 //! Reading order: [`id`] (an id says when and where its row lives), [`money`], [`time`], then the
 //! nouns: [`tenant`], [`account`], [`wallet`], [`transfer`], [`event`], and [`refusal`], the one
 //! list of reasons for which Caudal says no. The customer's business: [`payment`],
-//! [`payment_type`], [`fee`], [`rate`]. People: [`user`], [`session`], [`role`],
+//! [`payment_type`], [`fee`], [`rate`], [`quote`]. People: [`user`], [`session`], [`role`],
 //! [`service_account`], [`access`] (what they may), [`code`],
 //! [`audit`] (what they did), [`mail`].
 
@@ -19,6 +19,7 @@ pub mod mail;
 pub mod money;
 pub mod payment;
 pub mod payment_type;
+pub mod quote;
 pub mod rate;
 pub mod refusal;
 pub mod role;
@@ -45,6 +46,8 @@ pub use key::{Fingerprint, ReceiptKey};
 pub use mail::{Mail, MailTemplate};
 pub use money::{Amount, Currency, MAX_AMOUNT};
 pub use payment_type::PaymentType;
+pub use quote::{Quote, UsedQuote};
+pub use rate::{Rate, RateOnRecord};
 pub use refusal::Refusal;
 pub use role::{Role, RoleRef, SystemRole};
 pub use service_account::ServiceAccount;

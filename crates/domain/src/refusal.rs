@@ -25,6 +25,10 @@ pub enum Refusal {
     TransferNotFound,
     #[error("no wallet {account}")]
     WalletNotFound { account: AccountId },
+    #[error("no such quote")]
+    QuoteNotFound,
+    #[error("there is no rate on record for this pair of currencies")]
+    RateNotFound,
     #[error("something else changed it meanwhile; read it again and retry")]
     Conflict,
     #[error("{account} is in another currency")]
@@ -39,6 +43,10 @@ pub enum Refusal {
     DisputeState { status: DisputeStatus },
     #[error("the payout is {}", .status.name())]
     PayoutState { status: PayoutStatus },
+    #[error("the quote was used before")]
+    QuoteUsed,
+    #[error("the quote has expired; ask for another")]
+    QuoteExpired,
     #[error("the hold has expired")]
     HoldExpired,
     #[error("{account} is closed")]
@@ -90,6 +98,8 @@ impl Refusal {
             Self::IdempotencyMismatch => "idempotency_mismatch",
             Self::TransferNotFound => "transfer_not_found",
             Self::WalletNotFound { .. } => "wallet_not_found",
+            Self::QuoteNotFound => "quote_not_found",
+            Self::RateNotFound => "rate_not_found",
             Self::Conflict => "conflict",
             Self::CurrencyMismatch { .. } => "currency_mismatch",
             Self::TransferState { .. } => "transfer_state",
@@ -97,6 +107,8 @@ impl Refusal {
             Self::RefundState { .. } => "refund_state",
             Self::DisputeState { .. } => "dispute_state",
             Self::PayoutState { .. } => "payout_state",
+            Self::QuoteUsed => "quote_used",
+            Self::QuoteExpired => "quote_expired",
             Self::HoldExpired => "transfer_state",
             Self::WalletClosed { .. } => "wallet_closed",
             Self::WalletFrozen { .. } => "wallet_frozen",

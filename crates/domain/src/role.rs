@@ -53,7 +53,7 @@ fn granted_to(scope: Scope) -> &'static [SystemRole] {
     use Scope as S;
     use SystemRole::{Admin, Operator, Owner, Support, WalletHolder};
     match scope {
-        S::Platform | S::SigningKeysWrite => &[],
+        S::Platform | S::SigningKeysWrite | S::RatesWrite => &[],
         S::TreasuryFund | S::WalletsCredit => &[Owner],
         S::TenantWrite
         | S::ApiKeysWrite

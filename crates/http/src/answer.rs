@@ -7,6 +7,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::Response,
 };
+use caudal_domain::Fingerprint;
 use caudal_service::{Done, Position};
 use serde::Serialize;
 
@@ -40,6 +41,29 @@ pub(crate) fn done<T, S: Serialize>(status: StatusCode, done: &Done<T>, shape: &
     Ok(response)
 }
 
+/// What anybody may read, and keep for so long. Whoever has it already is told so.
+pub(crate) fn public<T: Serialize>(headers: &HeaderMap, seconds: u32, shape: &T) -> Answer {
+    let body = serde_json::to_vec(shape).map_err(|_| internal())?;
+    let tag = etag(&format!("{:032x}", Fingerprint::of(&[&body]).0));
+    // Whoever packs a body on the way makes its tag a weak one.
+    let same =
+        |name: &str| name == "*" || name.trim_start_matches("W/").as_bytes() == tag.as_bytes();
+    let is_known = tags(headers, header::IF_NONE_MATCH).any(same);
+    let mut response = match is_known {
+        true => bytes(StatusCode::NOT_MODIFIED, Vec::new()),
+        false => bytes(StatusCode::OK, body),
+    };
+    let headers = response.headers_mut();
+    if is_known {
+        headers.remove(header::CONTENT_TYPE);
+    }
+    headers.insert(header::ETAG, tag);
+    if let Ok(kept) = HeaderValue::try_from(format!("public, max-age={seconds}")) {
+        headers.insert(header::CACHE_CONTROL, kept);
+    }
+    Ok(response)
+}
+
 pub(crate) fn add_headers(headers: &mut HeaderMap, replayed: bool, position: &Position) {
     if replayed {
         headers.insert(REPLAYED, HeaderValue::from_static("true"));
@@ -70,10 +94,12 @@ pub(crate) fn etag(version: &str) -> HeaderValue {
 /// Whether `If-Match` is there, and then whether it names this version.
 pub(crate) fn is_match(headers: &HeaderMap, version: &str) -> bool {
     let tag = etag(version);
-    headers.get_all(header::IF_MATCH).iter().any(|value| {
-        let names = value.to_str().unwrap_or_default().split(',').map(str::trim);
-        names.into_iter().any(|name| name == "*" || name.as_bytes() == tag.as_bytes())
-    })
+    tags(headers, header::IF_MATCH).any(|name| name == "*" || name.as_bytes() == tag.as_bytes())
+}
+
+fn tags(headers: &HeaderMap, list: HeaderName) -> impl Iterator<Item = &str> {
+    let lists = headers.get_all(list).iter();
+    lists.flat_map(|value| value.to_str().unwrap_or_default().split(',').map(str::trim))
 }
 
 #[cfg(test)]
@@ -84,6 +110,23 @@ mod tests {
     fn a_position_is_pairs() {
         assert_eq!(position_text(&vec![(0, 5), (15, 77)]), "0:5,15:77");
         assert_eq!(position_text(&vec![]), "");
+    }
+
+    #[test]
+    fn what_anybody_may_read_is_not_sent_twice() {
+        let told = |tag: &str| {
+            let mut headers = HeaderMap::new();
+            let value = HeaderValue::try_from(tag).expect("a header");
+            headers.insert(header::IF_NONE_MATCH, value);
+            public(&headers, 300, &"said").expect("an answer")
+        };
+        let first = told("\"other\"");
+        assert_eq!(first.status(), StatusCode::OK);
+        assert_eq!(first.headers()[header::CACHE_CONTROL], "public, max-age=300");
+        let tag = first.headers()[header::ETAG].to_str().expect("text").to_owned();
+        for known in [tag.clone(), format!("\"x\", W/{tag}"), "*".into()] {
+            assert_eq!(told(&known).status(), StatusCode::NOT_MODIFIED, "{known}");
+        }
     }
 
     #[test]

@@ -170,7 +170,10 @@ impl IntoResponse for Problem {
 fn status_of(refusal: &Refusal) -> StatusCode {
     match refusal {
         Refusal::InsufficientFunds { .. } => StatusCode::PAYMENT_REQUIRED,
-        Refusal::WalletNotFound { .. } | Refusal::TransferNotFound => StatusCode::NOT_FOUND,
+        Refusal::WalletNotFound { .. }
+        | Refusal::TransferNotFound
+        | Refusal::QuoteNotFound
+        | Refusal::RateNotFound => StatusCode::NOT_FOUND,
         Refusal::WalletFrozen { .. }
         | Refusal::WalletClosed { .. }
         | Refusal::WalletState { .. }
@@ -181,6 +184,7 @@ fn status_of(refusal: &Refusal) -> StatusCode {
         | Refusal::RefundState { .. }
         | Refusal::DisputeState { .. }
         | Refusal::PayoutState { .. }
+        | Refusal::QuoteUsed
         | Refusal::EmailTaken
         | Refusal::UserState { .. }
         | Refusal::LastOwner
@@ -195,6 +199,7 @@ fn status_of(refusal: &Refusal) -> StatusCode {
         | Refusal::AmountExceedsRefundable { .. }
         | Refusal::AmountExceedsArrears { .. }
         | Refusal::ExchangeTooSmall
+        | Refusal::QuoteExpired
         | Refusal::LimitReached { .. }
         | Refusal::BalanceLimit { .. }
         | Refusal::PasswordCompromised
@@ -295,6 +300,11 @@ mod tests {
                 "insufficient_funds",
             ),
             (Refusal::BalanceLimit { account }, 422, "balance_limit"),
+            (Refusal::QuoteNotFound, 404, "quote_not_found"),
+            (Refusal::RateNotFound, 404, "rate_not_found"),
+            (Refusal::QuoteUsed, 409, "quote_used"),
+            (Refusal::QuoteExpired, 422, "quote_expired"),
+            (Refusal::ExchangeTooSmall, 422, "exchange_too_small"),
             (Refusal::PasswordCompromised, 422, "password_compromised"),
             (Refusal::EmailTaken, 409, "email_taken"),
             (Refusal::UserState { status: UserStatus::Pending }, 409, "user_state"),

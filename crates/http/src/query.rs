@@ -132,6 +132,7 @@ pub(crate) enum List {
     Tenants = 11,
     PaymentTypes = 12,
     GatewayAccounts = 13,
+    Quotes = 14,
 }
 
 impl List {

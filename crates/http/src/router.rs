@@ -5,6 +5,7 @@
 //! written, all from that line.
 
 mod administration;
+mod exchanges;
 mod payment_setup;
 mod second_factor;
 mod users;
@@ -19,8 +20,8 @@ use caudal_domain::access::Scope::{
 };
 
 use self::{
-    administration::administration_routes, payment_setup::payment_setup_routes,
-    second_factor::second_factor_routes, users::user_routes,
+    administration::administration_routes, exchanges::exchange_routes,
+    payment_setup::payment_setup_routes, second_factor::second_factor_routes, users::user_routes,
 };
 use crate::{
     api::Api,
@@ -87,7 +88,7 @@ fn public_routes(routes: Routes) -> Routes {
     let wallets = |routes| wallet_money_routes(wallet_routes(routes));
     let routes = second_factor_routes(token_routes(session_routes(routes)));
     let routes = user_routes(administration_routes(routes));
-    let routes = payment_setup_routes(routes);
+    let routes = exchange_routes(payment_setup_routes(routes));
     transfer_routes(wallets(tenant_routes(event_routes(routes))))
 }
 

@@ -1,11 +1,13 @@
-//! Throws away what has ended and is of no more use: codes, sessions, mails.
+//! Throws away what has ended and is of no more use: codes, sessions, mails, quotes.
 
-use caudal_store::{UnitOfWork, codes, mails, sessions};
+use caudal_store::{UnitOfWork, codes, mails, quotes, sessions};
 
 use crate::{Service, ServiceError};
 
 /// A week, in which somebody may ask where a mail is.
 const MAILS_KEPT_SECONDS: i64 = 7 * 24 * 3600;
+/// A day, in which somebody may ask why their quote was refused.
+const QUOTES_KEPT_SECONDS: i64 = 24 * 3600;
 
 impl Service {
     pub async fn purge(&self) -> Result<(), ServiceError> {
@@ -13,6 +15,7 @@ impl Service {
         let mut steps = vec![codes::remove_expired(at)];
         steps.extend(sessions::remove_expired(at));
         steps.push(mails::remove_ended(at.plus_seconds(-MAILS_KEPT_SECONDS)));
+        steps.push(quotes::remove_expired(at.plus_seconds(-QUOTES_KEPT_SECONDS)));
         let unit = UnitOfWork { at, steps, ..UnitOfWork::default() };
         self.commit(unit).await.map(drop)
     }

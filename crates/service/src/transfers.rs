@@ -245,7 +245,11 @@ impl Service {
     }
 
     /// A creation that was repeated is read and shown as it was first given.
-    async fn transfer_of(&self, tenant: TenantId, given: Given) -> Result<Transfer, ServiceError> {
+    pub(crate) async fn transfer_of(
+        &self,
+        tenant: TenantId,
+        given: Given,
+    ) -> Result<Transfer, ServiceError> {
         match given {
             Given::Transfer(transfer) => Ok(*transfer),
             Given::Created(id) => {

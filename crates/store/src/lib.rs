@@ -6,7 +6,8 @@
 //! [`vault_keys`], [`audit`], [`mails`]; of payments [`payments`], [`refunds`], [`disputes`],
 //! [`payouts`], [`sagas`], [`payment_attempts`], [`payment_types`], [`gateway_accounts`],
 //! [`fraud_rules`], [`incoming_webhooks`], [`webhook_endpoints`], [`deliveries`],
-//! [`notifications`], [`schedules`], [`uploads`], [`fx`], [`inbox`], [`reports`]) and every
+//! [`notifications`], [`schedules`], [`uploads`], [`rates`], [`quotes`], [`inbox`], [`reports`])
+//! and every
 //! [`UnitOfWork`]. What each database does in its own way stands in `postgres/` and `sqlite/`, a
 //! file each where both do it: the batch commit ([`Lane`]), connections, migrations, partitions.
 //!
@@ -25,7 +26,6 @@ pub mod entries;
 mod error;
 pub mod events;
 pub mod fraud_rules;
-pub mod fx;
 pub mod gateway_accounts;
 pub mod inbox;
 pub mod incoming_webhooks;
@@ -37,6 +37,8 @@ pub mod payments;
 pub mod payouts;
 pub mod person_keys;
 mod postgres;
+pub mod quotes;
+pub mod rates;
 pub mod receipts;
 pub mod refunds;
 pub mod reports;

@@ -45,6 +45,12 @@ pub fn insert_payment_accounts(
         .collect()
 }
 
+/// What an exchange from the one currency to the other needs, where it is not there yet.
+pub fn insert_exchange_accounts(from: Chart, to: Chart, at: Timestamp) -> [Step; 3] {
+    [(from, AccountKind::Fx), (to, AccountKind::Fx), (to, AccountKind::FxResult)]
+        .map(|(chart, kind)| insert_own(chart, (chart.of(kind), kind), kind.floor(false), at))
+}
+
 fn insert_own(
     chart: Chart,
     (id, kind): (AccountId, AccountKind),

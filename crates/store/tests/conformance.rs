@@ -17,7 +17,6 @@ mod conformance {
     pub mod disputes;
     pub mod entries;
     pub mod events;
-    pub mod fx;
     pub mod instance_keys;
     pub mod lost_commits;
     pub mod mails;
@@ -26,6 +25,7 @@ mod conformance {
     pub mod payments;
     pub mod payouts;
     pub mod postgres_only;
+    pub mod quotes;
     pub mod races;
     pub mod receipts;
     pub mod refunds;
@@ -131,7 +131,7 @@ cases! {
     notifications: once_for_each_event_and_recipient read_and_counted inbox_counts_once;
     schedules: round_trip due_by_time;
     uploads: round_trip lines_in_pages_end_once;
-    fx: rates_stay_on_record quotes_are_used_once quotes_by_page goes_with_a_batch;
+    quotes: rates_stay_on_record quotes_are_used_once quotes_by_page goes_with_a_batch;
     reports: deltas_add_up by_page_and_filter made_anew;
 }
 

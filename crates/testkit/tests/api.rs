@@ -9,6 +9,7 @@ mod api {
     mod authorization;
     mod bad_input;
     mod events;
+    mod exchanges;
     mod gateway_accounts;
     mod idempotency;
     mod limits;

@@ -4,12 +4,15 @@ pub(crate) mod api_keys;
 pub(crate) mod audit;
 pub(crate) mod console;
 pub(crate) mod events;
+pub(crate) mod exchanges;
 pub(crate) mod gateway_accounts;
 pub(crate) mod health;
 pub(crate) mod mails;
 pub(crate) mod openapi;
 pub(crate) mod passwords;
 pub(crate) mod payment_types;
+pub(crate) mod quotes;
+pub(crate) mod rates;
 pub(crate) mod roles;
 pub(crate) mod second_factor;
 pub(crate) mod service_accounts;
@@ -27,8 +30,8 @@ use axum::{
     http::{HeaderMap, header, request::Parts},
 };
 use caudal_domain::{
-    AccountId, ApiKeyId, GatewayAccountId, PaymentTypeId, RoleRef, ServiceAccountId, SessionId,
-    TransferId, UserId,
+    AccountId, ApiKeyId, GatewayAccountId, PaymentTypeId, QuoteId, RoleRef, ServiceAccountId,
+    SessionId, TransferId, UserId,
 };
 use caudal_service::Caller;
 
@@ -95,6 +98,10 @@ impl Named for PaymentTypeId {
 
 impl Named for GatewayAccountId {
     const NOUN: &'static str = "gateway_account";
+}
+
+impl Named for QuoteId {
+    const NOUN: &'static str = "quote";
 }
 
 impl Named for ApiKeyId {

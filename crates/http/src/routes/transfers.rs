@@ -54,7 +54,7 @@ pub(crate) fn moved(api: &Api, status: StatusCode, transfer: &Done<Transfer>) ->
     done(status, transfer, &TransferShape::from(&transfer.value))
 }
 
-fn count(api: &Api, transfer: &Transfer) {
+pub(super) fn count(api: &Api, transfer: &Transfer) {
     let has_moved = match transfer.status {
         TransferStatus::Posted | TransferStatus::Captured => true,
         // A part was taken, or nothing yet.

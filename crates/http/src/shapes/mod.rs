@@ -5,9 +5,12 @@
 pub(crate) mod api_keys;
 pub(crate) mod audit;
 pub(crate) mod events;
+pub(crate) mod exchanges;
 pub(crate) mod gateway_accounts;
 pub(crate) mod mails;
 pub(crate) mod payment_types;
+pub(crate) mod quotes;
+pub(crate) mod rates;
 pub(crate) mod roles;
 pub(crate) mod second_factor;
 pub(crate) mod service_accounts;

@@ -11,6 +11,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0003_pending", include_str!("../../migrations/postgres/0003_pending.sql")),
     ("0004_payments", include_str!("../../migrations/postgres/0004_payments.sql")),
     ("0005_quiet_events", include_str!("../../migrations/postgres/0005_quiet_events.sql")),
+    ("0006_exchanges", include_str!("../../migrations/postgres/0006_exchanges.sql")),
 ];
 
 /// Any number, the same in every instance: "caudal" in ASCII.

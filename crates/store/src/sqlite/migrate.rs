@@ -12,6 +12,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0003_pending", include_str!("../../migrations/sqlite/0003_pending.sql")),
     ("0004_payments", include_str!("../../migrations/sqlite/0004_payments.sql")),
     ("0005_quiet_events", include_str!("../../migrations/sqlite/0005_quiet_events.sql")),
+    ("0006_exchanges", include_str!("../../migrations/sqlite/0006_exchanges.sql")),
 ];
 
 /// Runs what has not run yet, each in a transaction of its own.
