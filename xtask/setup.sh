@@ -37,6 +37,8 @@ need() { missing="$missing $*"; }
 if ! has cc || [ ! -e /usr/include/stdio.h ]; then need gcc libc6-dev; fi
 # tidy asks git which files belong to the project.
 if [ "$purpose" != run ] && ! has git; then need git; fi
+# The walks of the documentation are typed with it.
+if [ "$purpose" = test ] && ! has curl; then need curl ca-certificates; fi
 # The testbed's own server; pgbench comes with it. CAUDAL_POSTGRES_BIN names another one.
 if [ "$purpose" != run ] && [ -z "${CAUDAL_POSTGRES_BIN:-}" ] && ! postgres_installed; then
     need postgresql
