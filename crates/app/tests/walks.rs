@@ -8,16 +8,13 @@
 
 use std::{
     fs::File,
-    io::{Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
 };
 
 const KEY: &str = "sk_test_walks_0123456789abcdef0123456789abcdef";
 const PASSWORD: &str = "a walk through every door 9";
-const START_LIMIT: Duration = Duration::from_secs(30);
 /// Stands between the outputs of two blocks.
 const BETWEEN: &str = "-- the next block --";
 
@@ -49,27 +46,13 @@ impl Server {
             .stderr(log)
             .spawn()
             .unwrap();
-        let mut server = Self { child, addr, folder };
-        let started = Instant::now();
-        while !server.is_ready() {
-            let is_running = server.child.try_wait().unwrap().is_none();
-            assert!(is_running && started.elapsed() < START_LIMIT, "not ready:\n{}", server.log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let server = Self { child, addr, folder };
+        let ready = Command::new("curl")
+            .args(["-sf", "--retry", "60", "--retry-delay", "1", "--retry-connrefused"])
+            .arg(format!("http://{addr}/readyz"))
+            .output();
+        assert!(ready.unwrap().status.success(), "not ready:\n{}", server.log());
         server
-    }
-
-    fn is_ready(&self) -> bool {
-        let ask = || -> std::io::Result<bool> {
-            let mut stream = TcpStream::connect(self.addr)?;
-            stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-            let host = self.addr;
-            write!(stream, "GET /readyz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
-            let mut head = [0; 12];
-            stream.read_exact(&mut head)?;
-            Ok(head.ends_with(b" 200"))
-        };
-        ask().unwrap_or(false)
     }
 
     fn log(&self) -> String {

@@ -19,8 +19,8 @@ pub(super) struct Args {
     /// Starts an instance of its own on a new SQLite file.
     #[arg(long, conflicts_with = "url")]
     embedded: bool,
-    /// transfers, payments, cards, login, registration, profile or refresh; those of people want a server with
-    /// CAUDAL_RATE_LIMITS=off
+    /// transfers, payments, cards, login, registration, profile or refresh; those of people want a
+    /// server with CAUDAL_RATE_LIMITS=off
     #[arg(long, default_value = "transfers", value_parser = workload)]
     workload: Workload,
     /// Requests a second, whatever the answers; latency counts from the intended start.
