@@ -1,6 +1,6 @@
 //! Makes of the settings what the use cases of people need: vault, password pool, mails, limits.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, anyhow};
 use caudal_domain::Clock;
@@ -16,6 +16,8 @@ use crate::{
     settings::{Env, Switch},
     system::SystemChance,
 };
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Encrypts in development where no master keys are set: known to everybody, so that a database
 /// can be opened again, and refused in production.
@@ -119,6 +121,7 @@ fn people_settings(settings: &Settings) -> anyhow::Result<PeopleSettings> {
         public_url: settings.public_url.clone().unwrap_or_else(here),
         issuers: settings.issuers.iter().map(trusted).collect::<anyhow::Result<_>>()?,
         signing_algorithm: algorithm.ok_or_else(|| anyhow!("token_algorithm is EdDSA or ES256"))?,
+        signing_key_lifetime: DAY * settings.signing_key_lifetime_days,
         step_up_amount_minor: settings.step_up_amount_minor,
         breach_check_fails_open: settings.breached_passwords_fail_open,
         rate_limits: settings.rate_limits == Switch::On,

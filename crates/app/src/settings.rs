@@ -37,6 +37,8 @@ pub struct Settings {
     pub public_url: Option<String>,
     /// `EdDSA` or `ES256`.
     pub token_algorithm: String,
+    /// How long a key signs tokens before the next one does.
+    pub signing_key_lifetime_days: u32,
     pub password_memory_kib: u32,
     pub password_iterations: u32,
     pub password_threads: Option<usize>,
@@ -154,6 +156,7 @@ impl Default for Settings {
             master_keys: None,
             public_url: None,
             token_algorithm: "EdDSA".into(),
+            signing_key_lifetime_days: 30,
             password_memory_kib: 19_456,
             password_iterations: 2,
             password_threads: None,
@@ -228,6 +231,10 @@ impl Settings {
         ensure!(
             self.engine_queue_commands >= self.engine_batch_commands,
             "engine_queue_commands must hold one batch (engine_batch_commands) at least"
+        );
+        ensure!(
+            (1..=365).contains(&self.signing_key_lifetime_days),
+            "signing_key_lifetime_days: 1 to 365"
         );
         self.http()?;
         if let Some(keys) = &self.master_keys {
@@ -315,6 +322,7 @@ impl fmt::Display for Settings {
         writeln!(f, "master_keys = {}", set(&self.master_keys))?;
         writeln!(f, "public_url = {}", or_none(&self.public_url))?;
         writeln!(f, "token_algorithm = {}", self.token_algorithm)?;
+        writeln!(f, "signing_key_lifetime_days = {}", self.signing_key_lifetime_days)?;
         writeln!(f, "password_memory_kib = {}", self.password_memory_kib)?;
         writeln!(f, "password_iterations = {}", self.password_iterations)?;
         writeln!(f, "password_threads = {:?}", self.password_threads)?;

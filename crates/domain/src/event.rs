@@ -58,6 +58,7 @@ kinds! {
     pub const PERMISSION_UPDATED: &str = "permission.updated";
     pub const SERVICE_ACCOUNT_CREATED: &str = "service_account.created";
     pub const SERVICE_ACCOUNT_UPDATED: &str = "service_account.updated";
+    pub const SERVICE_ACCOUNT_DELETED: &str = "service_account.deleted";
     pub const PAYMENT_TYPE_CREATED: &str = "payment_type.created";
     pub const PAYMENT_TYPE_UPDATED: &str = "payment_type.updated";
     pub const PAYMENT_TYPE_DELETED: &str = "payment_type.deleted";

@@ -15,6 +15,7 @@ use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
 use crate::pool::Pool;
+pub use crate::pool::{Place, Turn};
 
 /// NIST SP 800-63B: at least 8, and 64 must be possible.
 pub const MIN_CHARS: usize = 8;
@@ -80,9 +81,9 @@ pub struct HashSettings {
     pub iterations: u32,
     pub parallelism: u32,
     pub threads: usize,
-    /// Passwords that may wait; one more is turned away at once.
+    /// Passwords that may wait for their turn; one more is turned away at once.
     pub queue: usize,
-    /// How long one waits, in the queue and hashed, before it is given up.
+    /// How long one waits for its turn, and then to be hashed, before it is given up.
     pub wait_ms: u64,
 }
 
@@ -146,7 +147,6 @@ pub struct Hasher {
     pool: Pool<Scratch>,
     params: Params,
     nobody: PasswordHash,
-    wait: Duration,
 }
 
 /// A thread's working memory, kept from one password to the next: fetching 19 MiB from the system
@@ -161,14 +161,22 @@ impl Hasher {
         chance.fill(&mut random);
         let (salt, output) = random.split_at(SALT_BYTES);
         let nobody = phc(&params, salt, output).ok_or(HashError::BadHash)?;
-        let pool = Pool::start(settings.threads, settings.queue)
+        let wait = Duration::from_millis(settings.wait_ms);
+        let pool = Pool::start(settings.threads, settings.queue, wait)
             .map_err(|error| HashError::Thread(error.to_string()))?;
-        Ok(Self { pool, params, nobody, wait: Duration::from_millis(settings.wait_ms) })
+        Ok(Self { pool, params, nobody })
+    }
+
+    /// A place in the line; taken before anything is looked up, so that whom a full line turns
+    /// away has cost nothing.
+    pub fn place(&self) -> Result<Place, HashError> {
+        self.pool.place()
     }
 
     /// The PHC string of a new password under a random salt.
     pub async fn hash(
         &self,
+        turn: Turn,
         password: &Password,
         salt: [u8; SALT_BYTES],
     ) -> Result<String, HashError> {
@@ -177,18 +185,23 @@ impl Hasher {
             let output = argon2id(scratch, &params, &password, &salt)?;
             phc(&params, &salt, &*output).map(|hash| hash.to_string())
         };
-        self.pool.run(self.wait, work).await?.ok_or(HashError::BadHash)
+        self.pool.run(turn, work).await?.ok_or(HashError::BadHash)
     }
 
     /// Whether the password is the one behind the PHC string, with that string's parameters.
-    pub async fn verify(&self, password: &Password, phc: &str) -> Result<bool, HashError> {
+    pub async fn verify(
+        &self,
+        turn: Turn,
+        password: &Password,
+        phc: &str,
+    ) -> Result<bool, HashError> {
         let hash = PasswordHash::new(phc).map_err(|_| HashError::BadHash)?;
-        self.compare(password, hash).await
+        self.compare(turn, password, hash).await
     }
 
     /// Spends the time of [`verify`](Self::verify), for accounts that don't exist.
-    pub async fn verify_nobody(&self, password: &Password) -> Result<(), HashError> {
-        self.compare(password, self.nobody.clone()).await.map(drop)
+    pub async fn verify_nobody(&self, turn: Turn, password: &Password) -> Result<(), HashError> {
+        self.compare(turn, password, self.nobody.clone()).await.map(drop)
     }
 
     /// Whether the hash has other parameters than the present ones: hash again at the next login.
@@ -197,18 +210,18 @@ impl Hasher {
         params.is_none_or(|params| params != self.params)
     }
 
-    /// Passwords that wait now, for the metrics.
-    pub fn waiting(&self) -> usize {
-        self.pool.waiting()
-    }
-
     /// Takes no more, ends what is under way and waits for the threads. Blocks for one hash at
     /// most. Dropping does the same.
     pub fn shut_down(&self) {
         self.pool.shut_down();
     }
 
-    async fn compare(&self, password: &Password, hash: PasswordHash) -> Result<bool, HashError> {
+    async fn compare(
+        &self,
+        turn: Turn,
+        password: &Password,
+        hash: PasswordHash,
+    ) -> Result<bool, HashError> {
         let params = params_of(&hash).ok_or(HashError::BadHash)?;
         let (salt, known) = hash.salt.zip(hash.hash).ok_or(HashError::BadHash)?;
         let password = password.clone();
@@ -222,7 +235,7 @@ impl Hasher {
             }
             Some(bool::from(output?.ct_eq(known.as_bytes())))
         };
-        self.pool.run(self.wait, work).await?.ok_or(HashError::BadHash)
+        self.pool.run(turn, work).await?.ok_or(HashError::BadHash)
     }
 }
 
@@ -286,6 +299,10 @@ mod tests {
         Password::parse(text).unwrap()
     }
 
+    async fn turn(hasher: &Hasher) -> Turn {
+        hasher.place().unwrap().turn().await.unwrap()
+    }
+
     #[test]
     fn the_rules_of_form() {
         use PasswordRule::*;
@@ -313,11 +330,11 @@ mod tests {
     #[tokio::test]
     async fn a_hash_verifies_its_password_only() {
         let hasher = Hasher::start(&small(), &Counted::default()).unwrap();
-        let phc = hasher.hash(&password("caf\u{e9}-noir"), [7; 16]).await.unwrap();
+        let phc = hasher.hash(turn(&hasher).await, &password("caf\u{e9}-noir"), [7; 16]).await.unwrap();
         assert!(phc.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{phc}");
-        assert_eq!(hasher.verify(&password("cafe\u{301}-noir"), &phc).await, Ok(true));
-        assert_eq!(hasher.verify(&password("cafe-noir"), &phc).await, Ok(false));
-        assert_eq!(hasher.verify_nobody(&password("cafe-noir")).await, Ok(()));
+        assert_eq!(hasher.verify(turn(&hasher).await, &password("cafe\u{301}-noir"), &phc).await, Ok(true));
+        assert_eq!(hasher.verify(turn(&hasher).await, &password("cafe-noir"), &phc).await, Ok(false));
+        assert_eq!(hasher.verify_nobody(turn(&hasher).await, &password("cafe-noir")).await, Ok(()));
         let by_library = argon2::PasswordVerifier::verify_password(
             &Argon2::default(),
             "caf\u{e9}-noir".as_bytes(),
@@ -332,8 +349,8 @@ mod tests {
         let larger = HashSettings { memory_kib: 128, ..small() };
         let new = Hasher::start(&larger, &Counted::default()).unwrap();
         for (one, other) in [(&old, &new), (&new, &old)] {
-            let phc = one.hash(&password("12345678"), [7; 16]).await.unwrap();
-            assert_eq!(other.verify(&password("12345678"), &phc).await, Ok(true));
+            let phc = one.hash(turn(one).await, &password("12345678"), [7; 16]).await.unwrap();
+            assert_eq!(other.verify(turn(other).await, &password("12345678"), &phc).await, Ok(true));
             assert!(other.needs_rehash(&phc) && !one.needs_rehash(&phc));
         }
     }
@@ -341,7 +358,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_no_argon2id_hash_is_an_error_and_spends_nothing() {
         let hasher = Hasher::start(&small(), &Counted::default()).unwrap();
-        let good = hasher.hash(&password("12345678"), [7; 16]).await.unwrap();
+        let good = hasher.hash(turn(&hasher).await, &password("12345678"), [7; 16]).await.unwrap();
         let bad = [
             String::new(),
             "x".into(),
@@ -352,7 +369,7 @@ mod tests {
             good[..good.len() - 20].into(),
         ];
         for phc in bad {
-            let answer = hasher.verify(&password("12345678"), &phc).await;
+            let answer = hasher.verify(turn(&hasher).await, &password("12345678"), &phc).await;
             assert_eq!(answer, Err(HashError::BadHash), "{phc}");
             assert!(hasher.needs_rehash(&phc));
         }

@@ -20,8 +20,7 @@ use crate::{
     key_uses::{LastUse, Use},
 };
 
-/// How long a key is believed without asking the database: a revoked one lives on for so long in
-/// other processes.
+/// How long a key is believed when no event tells otherwise (see `tokens.rs`).
 const KNOWN_FOR: Duration = Duration::from_secs(10);
 /// How long an unknown secret is turned away without asking.
 const UNKNOWN_FOR: Duration = Duration::from_secs(1);
@@ -170,7 +169,7 @@ impl KnownKeys {
         Self(Cache::builder().max_capacity(REMEMBERED).expire_after(BySort).build())
     }
 
-    /// Forgets everything: a key was revoked, and its hash is not known.
+    /// Forgets everything: a key was changed, and its hash is not known.
     pub fn forget(&self) {
         self.0.invalidate_all();
     }
@@ -184,10 +183,15 @@ impl Service {
         let found = match known.get(&hash).await {
             Some(found) => found,
             // Many at once ask the database once.
-            None => known
-                .try_get_with(hash, self.look_up(hash))
-                .await
-                .map_err(|error| ServiceError::clone(&error))?,
+            None => {
+                let before = self.changes();
+                let found = known.try_get_with(hash, self.look_up(hash)).await;
+                if self.changes() != before {
+                    // What was read may be what has just changed.
+                    known.invalidate(&hash).await;
+                }
+                found.map_err(|error| ServiceError::clone(&error))?
+            }
         };
         let key = found.ok_or(ServiceError::Unauthorized)?;
         let now = self.now();

@@ -124,21 +124,22 @@ impl Service {
         let Asked { caller, receipt } = asked;
         caller.reach.require_tenant()?;
         new.scopes.iter().try_for_each(|scope| caller.require(*scope))?;
+        let mut steps = Vec::new();
         if let Some(account) = new.service_account {
             self.service_account(caller, account).await?;
+            steps.push(service_accounts::stays(caller.tenant, account));
         }
         let at = self.now();
         let secret = self.new_secret(caller.mode);
         let key = self.new_key(caller.tenant, new, at);
         let did = did(kinds::API_KEY_CREATED, key.id, &["name", "scopes", "expires_at"]);
-        let unit = UnitOfWork {
-            at,
-            steps: vec![api_keys::insert(&key, secret.hash()), self.audit(caller, did, at)],
-            events: vec![self.key_event(kinds::API_KEY_CREATED, &key, at)?],
-            receipt: None,
-        };
+        steps.push(api_keys::insert(&key, secret.hash()));
+        steps.push(self.audit(caller, did, at));
+        let events = vec![self.key_event(kinds::API_KEY_CREATED, &key, at)?];
+        let unit = UnitOfWork { at, steps, events, receipt: None };
         let value = CreatedKey { key, secret: Some(secret) };
-        self.create(Creation { unit, receipt: Some(receipt), value }).await
+        let creation = Creation { unit, receipt: Some(receipt), value };
+        self.create_or(creation, |_| ServiceError::NotFound("service_account")).await
     }
 
     pub async fn api_key(&self, caller: &Caller, id: ApiKeyId) -> Result<ApiKey, ServiceError> {
@@ -175,7 +176,7 @@ impl Service {
         self.change_key(kinds::API_KEY_UPDATED, key, steps).await
     }
 
-    /// Revokes at once in this process, within seconds in others. Again does nothing.
+    /// Revokes at once in this process, within half a second in others. Again does nothing.
     pub async fn revoke_api_key(
         &self,
         caller: &Caller,
@@ -190,9 +191,7 @@ impl Service {
         let step = api_keys::revoke(caller.tenant, id, at);
         let did = did(kinds::API_KEY_REVOKED, id, &["revoked_at"]);
         let steps = vec![step, self.audit(caller, did, at)];
-        let done = self.change_key(kinds::API_KEY_REVOKED, key, steps).await;
-        self.inner.known_keys.forget();
-        done
+        self.change_key(kinds::API_KEY_REVOKED, key, steps).await
     }
 
     /// A new key in the place of this one, which ends after `overlap_s` seconds. Nobody takes a
@@ -218,15 +217,13 @@ impl Service {
         let turn = Turn { at, ends_at: at.plus_seconds(overlap_s), secret };
         let creation = self.key_rotation(caller, &old, turn)?;
         let creation = Creation { receipt: Some(receipt), ..creation };
-        let done = match self.create_or(creation, |_| Refusal::KeyState.into()).await {
+        match self.create_or(creation, |_| Refusal::KeyState.into()).await {
             // Another rotation was faster.
             Err(ServiceError::Refused(Refusal::KeyState)) => {
                 self.refuse(receipt, Refusal::KeyState).await
             }
             result => result,
-        };
-        self.inner.known_keys.forget();
-        done
+        }
     }
 
     fn key_rotation(
@@ -250,11 +247,13 @@ impl Service {
         let (tenant, new) = (caller.tenant, self.new_key(caller.tenant, new, at));
         let turn = api_keys::Rotation { tenant, old: old.id, new: new.id, ends_at };
         let fields = &["rotated_to", "expires_at"];
-        let mut steps = vec![
+        let given = old.service_account.map(|account| service_accounts::stays(tenant, account));
+        let mut steps: Vec<Step> = given.into_iter().collect();
+        steps.extend([
             api_keys::rotate(&turn),
             api_keys::insert(&new, secret.hash()),
             self.audit(caller, did(ROTATED, old.id, fields), at),
-        ];
+        ]);
         let mut events = vec![
             self.key_event(kinds::API_KEY_CREATED, &new, at)?,
             self.key_event(kinds::API_KEY_UPDATED, old, at)?,

@@ -50,10 +50,20 @@ impl Service {
                     return Err(Refusal::LastOwner.into());
                 }
                 UnitOutcome::Missed(_) => {}
-                _ => return Ok(()),
+                _ => {
+                    self.forget_deleted().await;
+                    return Ok(());
+                }
             }
         }
         Err(Refusal::Conflict.into())
+    }
+
+    /// Erased they are without it, too: what is left opens nothing that the master keys don't.
+    async fn forget_deleted(&self) {
+        if let Err(error) = self.store().forget_deleted().await {
+            tracing::warn!(%error, "what was deleted still stands in the database's files");
+        }
     }
 
     fn erasure(&self, caller: &Caller, row: UserRow) -> Result<UnitOfWork, ServiceError> {

@@ -7,15 +7,15 @@
 use std::collections::BTreeMap;
 
 use caudal_domain::{
-    Actor, Refusal, RoleRef, SystemRole, TenantId, Timestamp, UserId, UserStatus, event::kinds,
+    Actor, RoleRef, SystemRole, TenantId, Timestamp, UserId, UserStatus, event::kinds,
 };
 use caudal_identity::{
     ForeignClaims, ForeignExpected, ForeignKeys, TokenError, foreign::ForeignAlgorithm,
 };
 use caudal_outbound::issuers::{Jwks, NoKeys};
 use caudal_store::{
-    Step, UnitOfWork, UnitOutcome, roles,
-    users::{self, Change, Foreign, UserRow},
+    UnitOfWork, UnitOutcome, roles,
+    users::{self, Foreign, UserRow},
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -199,35 +199,6 @@ impl Service {
         let unit = UnitOfWork { at, steps, events, receipt: None };
         let done = matches!(self.commit(unit).await?, (UnitOutcome::Done, _));
         Ok(done.then_some(id))
-    }
-
-    /// Gives the user the roles that the issuer says, if they have others.
-    async fn follow_roles(&self, row: &UserRow, wanted: &[RoleRef]) -> Result<(), ServiceError> {
-        let mut present = row.roles.clone();
-        present.sort_unstable();
-        if present == wanted {
-            return Ok(());
-        }
-        let UserRow { id, tenant, version, .. } = *row;
-        let at = self.now();
-        let change = Change { tenant, id, version: version + 1, at };
-        let by = By { tenant, actor: Actor::System, origin: None };
-        let did = Did {
-            action: kinds::USER_ROLES_CHANGED,
-            object_kind: "user",
-            object_id: id.to_string(),
-            fields: &["roles"],
-        };
-        let mut steps: Vec<Step> = vec![users::touch(&change), roles::take_all(tenant, id)];
-        steps.extend(wanted.iter().map(|role| roles::give(tenant, id, *role)));
-        steps.push(self.audit(by, did, at));
-        let subject = Subject { kind: kinds::USER_ROLES_CHANGED, tenant, id: id.0, text: &id, at };
-        let events = vec![self.event(&subject, &UserData { user_id: id })?];
-        match self.commit(UnitOfWork { at, steps, events, receipt: None }).await? {
-            (UnitOutcome::Done, _) => Ok(()),
-            // Somebody changed the user meanwhile; the next request looks again.
-            _ => Err(Refusal::Conflict.into()),
-        }
     }
 }
 

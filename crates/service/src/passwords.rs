@@ -5,7 +5,12 @@ use caudal_domain::{
     Actor, CodePurpose, Mail, MailId, MailTemplate, Refusal, TenantId, Timestamp, UserId,
     event::kinds,
 };
-use caudal_identity::{Email, Password, PersonKey, common_passwords::is_common, opaque, passwords};
+use caudal_identity::{
+    Email, Password, PersonKey,
+    common_passwords::is_common,
+    opaque,
+    passwords::{Place, SALT_BYTES},
+};
 use caudal_outbound::breached_passwords::Breach;
 use caudal_store::{
     Step, UnitOfWork, UnitOutcome, codes,
@@ -20,11 +25,12 @@ use crate::{
     Asked, Caller, Origin, Service, ServiceError,
     api_keys::Secret,
     audit::{By, Did},
+    codes::{one_time_code, owner_of_code, unknown_code},
+    logins::not_hashed,
     mails::NewMail,
     personal::Person,
-    sessions::not_hashed,
     unit::Creation,
-    users::{one_time_code, owner_of_code, read_email, unknown_code},
+    users::read_email,
 };
 
 /// A code that sets a password: as short as mail allows.
@@ -52,10 +58,16 @@ pub(crate) fn read_password(param: &str, text: &Secret) -> Result<Password, Serv
 }
 
 impl Service {
-    pub(crate) async fn hash_password(&self, password: &Password) -> Result<String, ServiceError> {
-        let mut salt = [0; passwords::SALT_BYTES];
+    /// When it is the place's turn.
+    pub(crate) async fn hash_password(
+        &self,
+        place: Place,
+        password: &Password,
+    ) -> Result<String, ServiceError> {
+        let turn = place.turn().await.map_err(not_hashed)?;
+        let mut salt = [0; SALT_BYTES];
         self.chance().fill(&mut salt);
-        self.people().hasher.hash(password, salt).await.map_err(not_hashed)
+        self.people().hasher.hash(turn, password, salt).await.map_err(not_hashed)
     }
 
     /// Refuses what is known from leaks: by the list at hand always, by a service where one is set.
@@ -86,14 +98,15 @@ impl Service {
         // What has not the form is no less wrong, and costs no hash.
         let password =
             Password::parse(password.reveal()).map_err(|_| ServiceError::WrongPassword)?;
+        let turn = self.place_in_line()?.turn().await.map_err(not_hashed)?;
         let at = self.now();
         let hasher = &self.people().hasher;
         let is_right = match &row.password {
             Some(phc) if !row.is_locked(at) => {
-                hasher.verify(&password, phc).await.map_err(not_hashed)?
+                hasher.verify(turn, &password, phc).await.map_err(not_hashed)?
             }
             _ => {
-                hasher.verify_nobody(&password).await.map_err(not_hashed)?;
+                hasher.verify_nobody(turn, &password).await.map_err(not_hashed)?;
                 false
             }
         };
@@ -128,7 +141,7 @@ impl Service {
         if let Err(error) = self.check_leaks(&password).await {
             return self.keep_refusal(receipt, error).await;
         }
-        let new = self.hash_password(&password).await?;
+        let new = self.hash_password(self.place_in_line()?, &password).await?;
         let old = row.password.clone().unwrap_or_default();
         let at = self.now();
         let (tenant, id) = (row.tenant, row.id);
@@ -221,10 +234,11 @@ impl Service {
     ) -> Result<(), ServiceError> {
         self.check_mailing(origin)?;
         let password = read_password("password", &new.password)?;
+        let place = self.place_in_line()?;
         let at = self.now();
         let code = one_time_code(self, &new.proof, CodePurpose::Recover, at).await?;
         self.check_leaks(&password).await?;
-        let phc = self.hash_password(&password).await?;
+        let phc = self.hash_password(place, &password).await?;
         let row = owner_of_code(self, &code).await?;
         if !may_recover(&row) {
             return Err(unknown_code());

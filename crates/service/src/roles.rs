@@ -4,16 +4,20 @@
 //! themselves an owner, or an owner nobody.
 
 use caudal_domain::{
-    Event, Refusal, Role, RoleId, RoleRef, SystemRole, Timestamp, UserId, access::Scope,
+    Actor, Event, Refusal, Role, RoleId, RoleRef, SystemRole, Timestamp, User, UserId, UserStatus,
+    access::Scope,
     event::kinds,
 };
-use caudal_store::{Step, UnitOfWork, UnitOutcome, roles};
+use caudal_store::{
+    Step, UnitOfWork, UnitOutcome, roles,
+    users::{self, Change, UserRow},
+};
 use serde::Serialize;
 
 use crate::{
-    Asked, Caller, Done, Edit, Page, Service, ServiceError,
+    Asked, Caller, Done, Edit, Page, Position, Service, ServiceError,
     asked::Window,
-    audit::Did,
+    audit::{By, Did},
     unit::{Creation, Subject},
 };
 
@@ -69,12 +73,13 @@ pub struct UserRoles {
     pub roles: Vec<RoleRef>,
     /// Of all roles together.
     pub scopes: Vec<Scope>,
+    /// The user's, which a change of roles counts up.
+    pub version: i64,
 }
 
-/// Whose roles change, from which to which.
+/// Whose roles change, and to which.
 struct Move<'a> {
-    user: UserId,
-    had: &'a [RoleRef],
+    row: &'a UserRow,
     wanted: &'a [RoleRef],
 }
 
@@ -221,30 +226,63 @@ impl Service {
         &self,
         caller: &Caller,
         user: UserId,
-        wanted: Vec<RoleRef>,
+        edit: Edit<'_, User, Vec<RoleRef>>,
     ) -> Result<Done<UserRoles>, ServiceError> {
         caller.reach.require_tenant()?;
         self.require_step_up(caller)?;
-        let roles = sorted(wanted);
+        let Edit { change, is_met } = edit;
+        let roles = sorted(change);
         if roles.len() > ROLES_MOST {
             return Err(ServiceError::invalid("roles", format!("has {ROLES_MOST} items at most")));
         }
-        let standing = roles::standing(self.store(), caller.tenant, user).await?;
-        let had = standing.ok_or(ServiceError::NotFound("user"))?.roles;
-        let change = Move { user, had: &had, wanted: &roles };
+        let row = users::find(self.store(), caller.tenant, user).await?;
+        let row = row.ok_or(ServiceError::NotFound("user"))?;
+        if let Some(is_met) = is_met
+            && !is_met(&self.user_of(row.clone())?)
+        {
+            return Err(ServiceError::Stale);
+        }
+        if row.status == UserStatus::Erased {
+            return Err(Refusal::UserState { status: row.status }.into());
+        }
+        let change = Move { row: &row, wanted: &roles };
         let scopes = self.check_given_and_taken(caller, &change).await?;
-        let at = self.now();
-        let kind = kinds::USER_ROLES_CHANGED;
-        let subject = Subject { kind, tenant: caller.tenant, id: user.0, text: &user, at };
-        let data = UserRolesData { user_id: user, roles: &roles };
-        let events = vec![self.event(&subject, &data)?];
-        let steps = self.steps_of_roles(caller, &change, at);
-        let last = steps.len() - 1;
-        match self.commit(UnitOfWork { at, steps, events, receipt: None }).await? {
-            (UnitOutcome::Done, position) => {
-                let value = UserRoles { user, roles, scopes };
+        match self.move_roles(caller.into(), &change).await {
+            Ok(position) => {
+                let value = UserRoles { user, roles, scopes, version: row.version + 1 };
                 Ok(Done { value, replayed: false, position })
             }
+            Err(ServiceError::Refused(Refusal::Conflict)) if is_met.is_some() => {
+                Err(ServiceError::Stale)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives the roles that a foreign issuer says, if the user has others. The issuer may take an
+    /// owner's, but not the last one's: then its token opens nothing until there is another.
+    pub(crate) async fn follow_roles(
+        &self,
+        row: &UserRow,
+        wanted: &[RoleRef],
+    ) -> Result<(), ServiceError> {
+        if sorted(row.roles.clone()) == wanted {
+            return Ok(());
+        }
+        let by = By { tenant: row.tenant, actor: Actor::System, origin: None };
+        self.move_roles(by, &Move { row, wanted }).await.map(drop)
+    }
+
+    async fn move_roles(&self, by: By<'_>, change: &Move<'_>) -> Result<Position, ServiceError> {
+        let Move { row, wanted } = change;
+        let (at, user) = (self.now(), row.id);
+        let kind = kinds::USER_ROLES_CHANGED;
+        let subject = Subject { kind, tenant: row.tenant, id: user.0, text: &user, at };
+        let events = vec![self.event(&subject, &UserRolesData { user_id: user, roles: wanted })?];
+        let steps = self.steps_of_roles(by, change, at);
+        let last = steps.len() - 1;
+        match self.commit(UnitOfWork { at, steps, events, receipt: None }).await? {
+            (UnitOutcome::Done, position) => Ok(position),
             (UnitOutcome::Missed(step), _) if step == last => Err(Refusal::LastOwner.into()),
             _ => Err(Refusal::Conflict.into()),
         }
@@ -259,12 +297,12 @@ impl Service {
         let mut scopes = Vec::new();
         for id in change.wanted {
             let role = self.role(caller, *id).await?.scopes();
-            if !change.had.contains(id) {
+            if !change.row.roles.contains(id) {
                 role.iter().try_for_each(|scope| caller.require(*scope))?;
             }
             scopes.extend(role);
         }
-        for id in change.had.iter().filter(|id| !change.wanted.contains(id)) {
+        for id in change.row.roles.iter().filter(|id| !change.wanted.contains(id)) {
             match self.role(caller, *id).await {
                 Ok(role) => role.scopes().iter().try_for_each(|scope| caller.require(*scope))?,
                 // It was deleted meanwhile, and is gone from everybody.
@@ -276,19 +314,16 @@ impl Service {
     }
 
     /// Where an owner may go, the last step decides whether one is left.
-    fn steps_of_roles(&self, caller: &Caller, change: &Move<'_>, at: Timestamp) -> Vec<Step> {
-        let (tenant, user) = (caller.tenant, change.user);
-        let was_owner = change.had.contains(&RoleRef::System(SystemRole::Owner));
+    fn steps_of_roles(&self, by: By<'_>, change: &Move<'_>, at: Timestamp) -> Vec<Step> {
+        let UserRow { id: user, tenant, version, .. } = *change.row;
+        let was_owner = change.row.roles.contains(&RoleRef::System(SystemRole::Owner));
         let (lock, owner_remains) = roles::owner_remains(tenant);
-        let mut steps = vec![lock];
-        if !was_owner {
-            steps.push(roles::is_no_owner(tenant, user));
-        }
-        steps.push(roles::take_all(tenant, user));
+        let counted = users::touch(&Change { tenant, id: user, version: version + 1, at });
+        let mut steps = vec![lock, counted, roles::take_all(tenant, user)];
         steps.extend(change.wanted.iter().map(|role| roles::give(tenant, user, *role)));
         let (action, object_id) = (kinds::USER_ROLES_CHANGED, user.to_string());
         let did = Did { action, object_kind: "user", object_id, fields: &["roles"] };
-        steps.push(self.audit(caller, did, at));
+        steps.push(self.audit(by, did, at));
         if was_owner {
             steps.push(owner_remains);
         }

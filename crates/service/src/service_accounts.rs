@@ -1,7 +1,8 @@
-//! Service accounts: programs that act through API keys, whichever of their keys they use.
+//! Service accounts: programs that act through API keys, whichever of their keys they use. A key
+//! is given and the account deleted one after the other, so that no key outlives it.
 
 use caudal_domain::{Event, Refusal, ServiceAccount, ServiceAccountId, Timestamp, event::kinds};
-use caudal_store::{UnitOfWork, UnitOutcome, service_accounts};
+use caudal_store::{UnitOfWork, UnitOutcome, api_keys, service_accounts};
 use serde::Serialize;
 
 use crate::{
@@ -84,6 +85,30 @@ impl Service {
             (UnitOutcome::Done, position) => Ok(Done { value: account, replayed: false, position }),
             _ if is_met.is_some() => Err(ServiceError::Stale),
             _ => Err(Refusal::Conflict.into()),
+        }
+    }
+
+    /// With all its keys. What was done through them stays, and its idempotency keys with it.
+    pub async fn delete_service_account(
+        &self,
+        caller: &Caller,
+        id: ServiceAccountId,
+        edit: Edit<'_, ServiceAccount, ()>,
+    ) -> Result<Done<ServiceAccount>, ServiceError> {
+        let account = self.service_account(caller, id).await?;
+        if edit.is_met.is_some_and(|is_met| !is_met(&account)) {
+            return Err(ServiceError::Stale);
+        }
+        let (at, kind) = (self.now(), kinds::SERVICE_ACCOUNT_DELETED);
+        let steps = vec![
+            service_accounts::delete(caller.tenant, id),
+            api_keys::revoke_of_account(caller.tenant, id, at),
+            self.audit(caller, did(kind, &account, &["api_keys"]), at),
+        ];
+        let events = vec![self.account_event(kind, &account, at)?];
+        match self.commit(UnitOfWork { at, steps, events, receipt: None }).await? {
+            (UnitOutcome::Done, position) => Ok(Done { value: account, replayed: false, position }),
+            _ => Err(ServiceError::NotFound("service_account")),
         }
     }
 

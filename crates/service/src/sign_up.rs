@@ -19,13 +19,13 @@ use crate::{
     Origin, Service, ServiceError,
     api_keys::Secret,
     audit::By,
+    codes::{one_time_code, owner_of_code, unknown_code},
     mails::{NewMail, code_row},
     passwords::read_password,
     personal::{Person, Profile, not_opened},
     unit::broken,
     users::{
-        ATTEMPTS, MadePerson, NewPerson, NewUser, VERIFY, actor, one_time_code, owner_of_code,
-        read_email, unknown_code, user_did,
+        ATTEMPTS, MadePerson, NewPerson, NewUser, actor, read_email, user_did,
     },
 };
 
@@ -53,9 +53,10 @@ impl Service {
         self.check_mailing(origin)?;
         let (email, password) =
             (read_email(&new.email)?, read_password("password", &new.password)?);
+        let place = self.place_in_line()?;
         let tenant = self.tenant_of_stranger(tenant).await?;
         self.check_leaks(&password).await?;
-        let password = self.hash_password(&password).await?;
+        let password = self.hash_password(place, &password).await?;
         let name = new.name.map(|name| name.reveal().to_owned());
         let hash = self.email_hash(tenant, &email).await?;
         for _ in 0..ATTEMPTS {
@@ -108,6 +109,7 @@ impl Service {
         }
         match tenants::first(self.store(), 2).await?.as_slice() {
             [only] => Ok(only.id),
+            [] => Err(ServiceError::invalid("tenant", "is needed: there is none yet")),
             _ => Err(ServiceError::invalid("tenant", "is needed: there are several")),
         }
     }
@@ -154,7 +156,7 @@ impl Service {
             attempts: 0,
         };
         let (person, to) = (Person::from(*row), to.shown.as_str());
-        let mail = NewMail { person, key, template: VERIFY, to, code: Some(&text) };
+        let mail = NewMail { person, key, template: MailTemplate::VerifyEmail, to, code: Some(&text) };
         Ok(vec![codes::insert(&code), self.mail(&mail, at)?])
     }
 

@@ -161,7 +161,6 @@ impl Service {
             return Err(ServiceError::Stale);
         }
         let (at, fields) = (self.now(), change.fields());
-        let has_new_limits = change.rate_limits.is_some();
         tenant.config.rate_limits = change.rate_limits.unwrap_or(tenant.config.rate_limits);
         tenant.name = change.name.unwrap_or(tenant.name);
         tenant.timezone = change.timezone.unwrap_or(tenant.timezone);
@@ -177,10 +176,6 @@ impl Service {
         };
         match self.commit(unit).await? {
             (UnitOutcome::Done, position) => {
-                if has_new_limits {
-                    // Keys are remembered with their limits.
-                    self.inner.known_keys.forget();
-                }
                 Ok(Done { value: tenant, replayed: false, position })
             }
             _ if is_met.is_some() => Err(ServiceError::Stale),

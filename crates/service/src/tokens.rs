@@ -1,12 +1,9 @@
 //! Access tokens: made for a session, and believed when they come back.
 //!
-//! A token is verified once and remembered by its SHA-256; what its user may is read once and
-//! remembered for [`KNOWN_FOR_S`]. Both are dropped by the events that change them: at once in
+//! A token is verified once and remembered by its SHA-256; what its user may (`standings.rs`) is
+//! remembered for a while. Both are dropped by the events that change them: at once in
 //! the process that wrote them (`Service::commit`), within half a second in the others
 //! ([`Service::heed_others`]).
-//!
-//! How far a person reaches is decided here, once: whoever has any role but `wallet_holder`
-//! reaches the tenant, all others only what is their own.
 
 use std::{
     sync::{
@@ -17,26 +14,27 @@ use std::{
 };
 
 use caudal_domain::{
-    Actor, Event, GatewayAccountId, Mode, PaymentTypeId, Placement, RateLimits, RoleRef, Session,
-    SessionId, SystemRole, TenantId, Timestamp, UserId, UserStatus, event::kinds,
+    ApiKeyId, Event, GatewayAccountId, PaymentTypeId, Session, SessionId, TenantId, Timestamp,
+    UserId, event::kinds,
 };
 use caudal_identity::{
     Claims, Expected, TokenError,
     foreign::{MAX_FOREIGN_TOKEN_BYTES, unverified_issuer},
 };
-use caudal_store::{events, roles, sessions, tenants};
+use caudal_store::events;
 use moka::future::Cache;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Known, Reach, Service, ServiceError, SignedIn, access::Scopes, api_keys::Secret, events::Heads,
+    Known, Service, ServiceError,
+    api_keys::Secret,
+    events::Heads,
     signing_keys::Keys,
+    standings::{Alive, KNOWN_FOR_S, Standing, known},
 };
 
 /// How far the clocks of two instances may differ.
 pub(crate) const LEEWAY_S: i64 = 5;
-/// How long a person's standing is believed when no event tells otherwise.
-const KNOWN_FOR_S: i64 = 30;
 /// What a token says that was made after a second factor.
 const ACR_SECOND_FACTOR: &str = "mfa";
 /// Tokens, people and sessions remembered at once.
@@ -50,11 +48,11 @@ const HEEDED_MOST: i64 = 500;
 pub(crate) struct Remembered {
     pub keys: Keys,
     verified: Cache<[u8; 32], Arc<Verified>>,
-    people: Cache<UserId, Arc<Standing>>,
-    sessions: Cache<SessionId, Arc<Alive>>,
+    pub people: Cache<UserId, Arc<Standing>>,
+    pub sessions: Cache<SessionId, Arc<Alive>>,
     /// Counts what was heeded and what was read, so that neither overtakes the other.
     changes: AtomicU64,
-    reads: AtomicU64,
+    pub reads: AtomicU64,
 }
 
 /// What a token said, once its signature was found good.
@@ -67,26 +65,6 @@ pub(crate) struct Verified {
     pub auth_at: Timestamp,
     pub second_factor_at: Option<Timestamp>,
     pub expires_at: Timestamp,
-}
-
-/// What a person may.
-struct Standing {
-    tenant: TenantId,
-    mode: Mode,
-    placement: Placement,
-    reach: Reach,
-    scopes: Scopes,
-    limits: RateLimits,
-    is_active: bool,
-    read_at: Timestamp,
-    /// Tells this reading from any other.
-    number: u64,
-}
-
-/// Whether a session lives, as read together with the standing of this number.
-struct Alive {
-    ends_at: Option<Timestamp>,
-    standing: u64,
 }
 
 impl Remembered {
@@ -180,89 +158,6 @@ impl Service {
         Ok(verified(&claims))
     }
 
-    /// What the token's user may now, unless they may nothing or the session has ended.
-    async fn standing(&self, verified: &Verified) -> Result<Arc<Standing>, ServiceError> {
-        let now = self.now();
-        let standing = self.person_standing(verified, now).await?;
-        if !standing.is_active || standing.tenant != verified.tenant {
-            return Err(ServiceError::Unauthorized);
-        }
-        let Some(session) = verified.session else { return Ok(standing) };
-        let known = self.inner.tokens.sessions.get(&session).await;
-        let alive = match known.filter(|alive| alive.standing == standing.number) {
-            Some(alive) => alive,
-            None => self.read_session(verified, session, standing.number).await?,
-        };
-        match alive.ends_at {
-            Some(ends_at) if now < ends_at => Ok(standing),
-            _ => Err(ServiceError::Unauthorized),
-        }
-    }
-
-    async fn person_standing(
-        &self,
-        verified: &Verified,
-        now: Timestamp,
-    ) -> Result<Arc<Standing>, ServiceError> {
-        let people = &self.inner.tokens.people;
-        if let Some(standing) = people.get(&verified.user).await {
-            let until = standing.read_at.plus_seconds(KNOWN_FOR_S);
-            if (standing.read_at..until).contains(&now) {
-                return Ok(standing);
-            }
-        }
-        let before = self.changes();
-        let standing = Arc::new(self.read_standing(verified, now).await?);
-        people.insert(verified.user, standing.clone()).await;
-        if self.changes() != before {
-            // What was read may be what has just changed.
-            people.invalidate(&verified.user).await;
-        }
-        Ok(standing)
-    }
-
-    async fn read_standing(
-        &self,
-        verified: &Verified,
-        now: Timestamp,
-    ) -> Result<Standing, ServiceError> {
-        let Verified { tenant, user, .. } = *verified;
-        let found = roles::standing(self.store(), tenant, user).await?;
-        let found = found.ok_or(ServiceError::Unauthorized)?;
-        let its = tenants::find(self.store(), tenant).await?.ok_or(ServiceError::Unauthorized)?;
-        Ok(Standing {
-            tenant,
-            mode: its.mode,
-            placement: its.placement,
-            reach: reach(user, &found.roles),
-            scopes: found.scopes.into_iter().collect(),
-            limits: self.limits_of(tenant).await?,
-            is_active: found.status == UserStatus::Active,
-            read_at: now,
-            number: self.inner.tokens.reads.fetch_add(1, Ordering::Relaxed),
-        })
-    }
-
-    async fn read_session(
-        &self,
-        verified: &Verified,
-        id: SessionId,
-        standing: u64,
-    ) -> Result<Arc<Alive>, ServiceError> {
-        let remembered = &self.inner.tokens.sessions;
-        let before = self.changes();
-        let found = sessions::find(self.store(), verified.tenant, id).await?;
-        let found = found.filter(|session| session.user == verified.user);
-        let found = found.filter(|session| session.revoked_at.is_none());
-        let alive = Arc::new(Alive { ends_at: found.map(|it| it.expires_at), standing });
-        remembered.insert(id, alive.clone()).await;
-        if self.changes() != before {
-            remembered.invalidate(&id).await;
-        }
-        Ok(alive)
-    }
-
-    /// Counts what was heeded: whoever reads and remembers looks whether it moved meanwhile.
     pub(crate) fn changes(&self) -> u64 {
         self.inner.tokens.changes.load(Ordering::SeqCst)
     }
@@ -281,6 +176,9 @@ impl Service {
         }
         let remembered = &self.inner.tokens;
         remembered.changes.fetch_add(1, Ordering::SeqCst);
+        if CHANGE_KEYS.contains(&kind) {
+            self.inner.known_keys.forget();
+        }
         if subject.parse::<PaymentTypeId>().is_ok() {
             self.inner.payment_types.forget(tenant);
         } else if let Ok(account) = subject.parse::<GatewayAccountId>() {
@@ -292,7 +190,7 @@ impl Service {
             remembered.sessions.invalidate(&session).await;
         } else if let Ok(user) = subject.parse::<UserId>() {
             remembered.people.invalidate(&user).await;
-        } else {
+        } else if subject.parse::<ApiKeyId>().is_err() {
             let forgotten = move |_: &UserId, standing: &Arc<Standing>| standing.tenant == tenant;
             if remembered.people.invalidate_entries_if(forgotten).is_err() {
                 remembered.people.invalidate_all();
@@ -323,13 +221,24 @@ impl Service {
     }
 }
 
-/// Events that change what is remembered. Their subject is the session, the user, or (a role) what
-/// all the tenant's people may have; a payment type, a gateway account.
+/// Those that change what an API key opens, or how often.
+const CHANGE_KEYS: &[&str] = &[
+    kinds::API_KEY_UPDATED,
+    kinds::API_KEY_REVOKED,
+    kinds::SERVICE_ACCOUNT_DELETED,
+    kinds::TENANT_UPDATED,
+];
+
+/// Events that change what is remembered. Their subject is the session, the user, the key, or what
+/// all the tenant's people have (a role, the tenant itself); a payment type, a gateway account.
 const HEEDED: &[&str] = &[
     kinds::ROLE_UPDATED,
     kinds::ROLE_DELETED,
     kinds::PERMISSION_UPDATED,
     kinds::TENANT_UPDATED,
+    kinds::API_KEY_UPDATED,
+    kinds::API_KEY_REVOKED,
+    kinds::SERVICE_ACCOUNT_DELETED,
     kinds::USER_ROLES_CHANGED,
     kinds::USER_VERIFIED,
     kinds::USER_DEACTIVATED,
@@ -344,29 +253,6 @@ const HEEDED: &[&str] = &[
     kinds::PAYMENT_TYPE_DELETED,
     kinds::GATEWAY_ACCOUNT_UPDATED,
 ];
-
-fn reach(user: UserId, roles: &[RoleRef]) -> Reach {
-    let is_staff = |role: &RoleRef| *role != RoleRef::System(SystemRole::WalletHolder);
-    if roles.iter().any(is_staff) { Reach::Tenant } else { Reach::Own(user) }
-}
-
-fn known(verified: &Verified, standing: &Standing) -> Known {
-    let Verified { user, session, auth_at, second_factor_at, .. } = *verified;
-    // A foreign issuer keeps its sessions: no session of ours has this id.
-    let session = session.unwrap_or(SessionId(0));
-    Known {
-        tenant: standing.tenant,
-        mode: standing.mode,
-        placement: standing.placement,
-        owner: user.0,
-        actor: Actor::User(user),
-        reach: standing.reach,
-        session: Some(SignedIn { user, session, auth_at, second_factor_at }),
-        expires_at: Some(verified.expires_at),
-        limits: standing.limits,
-        scopes: standing.scopes,
-    }
-}
 
 fn verified(claims: &Claims) -> Verified {
     let auth_at = from_seconds(claims.auth_time);
@@ -397,22 +283,4 @@ fn whole_seconds(at: Timestamp) -> i64 {
 
 pub(crate) fn from_seconds(seconds: i64) -> Timestamp {
     Timestamp::from_micros(seconds.saturating_mul(1_000_000))
-}
-
-#[cfg(test)]
-mod tests {
-    use caudal_domain::RoleId;
-
-    use super::*;
-
-    #[test]
-    fn a_role_of_the_staff_reaches_the_tenant() {
-        let holder = RoleRef::System(SystemRole::WalletHolder);
-        let support = RoleRef::System(SystemRole::Support);
-        let own = Reach::Own(UserId(7));
-        assert_eq!(reach(UserId(7), &[]), own);
-        assert_eq!(reach(UserId(7), &[holder]), own);
-        assert_eq!(reach(UserId(7), &[holder, support]), Reach::Tenant);
-        assert_eq!(reach(UserId(7), &[RoleRef::Custom(RoleId(1))]), Reach::Tenant);
-    }
 }

@@ -1,18 +1,16 @@
-//! Users: made by those who may, read, listed, changed by themselves, deactivated.
+//! Users: made by those who may, read, listed, deactivated.
 //!
-//! Their own sign-up is in [`crate::sign_up`], what is held of them in `export.rs`, its end in
+//! Their own sign-up is in [`crate::sign_up`], what they change in [`crate::profiles`], what is held of them in `export.rs`, its end in
 //! `erasure.rs`. E-mail and name are sealed wherever they stand, also in receipts; events and audit
 //! have ids only.
 
 use caudal_domain::{
-    Actor, CodePurpose, Event, Fingerprint, MailTemplate, Refusal, RoleRef, SystemRole, TenantId,
-    Timestamp, User, UserId, UserStatus, access::Scope, event::kinds,
+    Actor, CodePurpose, Event, Fingerprint, Refusal, RoleRef, SystemRole, TenantId, Timestamp, User,
+    UserId, UserStatus, access::Scope, event::kinds,
 };
-use caudal_identity::{Email, PersonKey, opaque};
+use caudal_identity::{Email, PersonKey};
 use caudal_store::{
-    Step, UnitOfWork, UnitOutcome, codes,
-    codes::Code,
-    roles, sessions,
+    Step, UnitOfWork, codes, roles, sessions,
     sessions::Others,
     users,
     users::{Change, UserRow},
@@ -20,7 +18,7 @@ use caudal_store::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Asked, Caller, Done, Edit, Page, Reach, ReceiptOf, Service, ServiceError,
+    Asked, Caller, Done, Page, Reach, ReceiptOf, Service, ServiceError,
     api_keys::Secret,
     asked::Window,
     audit::Did,
@@ -44,15 +42,6 @@ pub struct UserFilter {
     pub status: Option<UserStatus>,
     /// Just this address.
     pub email: Option<Secret>,
-}
-
-/// What somebody changes of their own; `None` leaves it as it is.
-#[derive(Clone, Debug, Default)]
-pub struct ProfileChange {
-    pub name: Option<Option<Secret>>,
-    /// Takes effect once the new address is proven. Needs the password.
-    pub email: Option<Secret>,
-    pub password: Option<Secret>,
 }
 
 /// Somebody to be written down, their password hashed.
@@ -106,6 +95,7 @@ impl Service {
         caller.reach.require_tenant()?;
         let (email, password) =
             (read_email(&new.email)?, read_password("password", &new.password)?);
+        let place = self.place_in_line()?;
         let name = new.name.as_ref().map_or("", Secret::reveal);
         let print = [new.email.reveal(), new.password.reveal(), name];
         let receipt = self.private_receipt(asked, &print).await?;
@@ -121,7 +111,7 @@ impl Service {
             tenant: caller.tenant,
             email,
             name: new.name.map(|name| name.reveal().to_owned()),
-            password: self.hash_password(&password).await?,
+            password: self.hash_password(place, &password).await?,
             status: UserStatus::Active,
             email_verified_at: None,
             role: SystemRole::WalletHolder,
@@ -252,62 +242,6 @@ impl Service {
         Ok(window.page(users, |user| (user.id.0, user.created_at)))
     }
 
-    /// Changes the name at once; sends a code to a new address.
-    pub async fn update_me(
-        &self,
-        caller: &Caller,
-        edit: Edit<'_, User, ProfileChange>,
-    ) -> Result<Done<User>, ServiceError> {
-        let Edit { change, is_met } = edit;
-        let row = self.own_row(caller).await?;
-        let user = self.user_of(row.clone())?;
-        if is_met.is_some_and(|is_met| !is_met(&user)) {
-            return Err(ServiceError::Stale);
-        }
-        let at = self.now();
-        let mut unit = UnitOfWork { at, ..UnitOfWork::default() };
-        let mut changed = user;
-        if let Some(name) = change.name {
-            changed.name = name.map(|name| name.reveal().to_owned());
-            changed.version += 1;
-            self.write_profile(&row, &changed, &mut unit)?;
-            let did = user_did(kinds::USER_UPDATED, row.id, &["name"]);
-            unit.steps.push(self.audit(caller, did, at));
-            unit.events.push(self.user_event(kinds::USER_UPDATED, &row, at)?);
-        }
-        if let Some(email) = &change.email {
-            let Some(password) = &change.password else {
-                let detail = "is needed to change the e-mail address";
-                return Err(ServiceError::invalid("password", detail));
-            };
-            let email = read_email(email)?;
-            self.check_mailing(&caller.origin)?;
-            self.ask_password(caller, &row, password).await?;
-            unit.steps.extend(self.steps_to_new_address(&row, &email, at).await?);
-            let did = user_did("user.email_change_asked", row.id, &["email"]);
-            unit.steps.push(self.audit(caller, did, at));
-        }
-        match self.commit(unit).await? {
-            (UnitOutcome::Done, position) => Ok(Done { value: changed, replayed: false, position }),
-            _ if is_met.is_some() => Err(ServiceError::Stale),
-            _ => Err(Refusal::Conflict.into()),
-        }
-    }
-
-    fn write_profile(
-        &self,
-        row: &UserRow,
-        user: &User,
-        unit: &mut UnitOfWork,
-    ) -> Result<(), ServiceError> {
-        let key = self.person_key(row)?.ok_or(ServiceError::NotFound("user"))?;
-        let profile = Profile { email: user.email.clone(), name: user.name.clone() };
-        let sealed = self.seal_profile(&key, row.into(), &profile)?;
-        let change = self.change_of(row, unit.at);
-        unit.steps.push(users::update_profile(&change, &sealed, row.email_hash));
-        Ok(())
-    }
-
     /// Lets somebody in again, or no longer: then all their sessions end.
     pub async fn set_user_status(
         &self,
@@ -418,30 +352,6 @@ impl Service {
     }
 }
 
-/// The code as stored, if it can still be used.
-pub(crate) async fn one_time_code(
-    service: &Service,
-    text: &Secret,
-    purpose: CodePurpose,
-    at: Timestamp,
-) -> Result<Code, ServiceError> {
-    if !opaque::has_form(opaque::Prefix::Code, text.reveal()) {
-        return Err(unknown_code());
-    }
-    let found = codes::find(service.store(), opaque::hash(text.reveal())).await?;
-    let is_good =
-        |code: &Code| code.purpose == purpose && code.used_at.is_none() && at < code.expires_at;
-    found.filter(is_good).ok_or_else(unknown_code)
-}
-
-pub(crate) async fn owner_of_code(service: &Service, code: &Code) -> Result<UserRow, ServiceError> {
-    users::find(service.store(), code.tenant, code.user).await?.ok_or_else(unknown_code)
-}
-
-pub(crate) fn unknown_code() -> ServiceError {
-    ServiceError::invalid("code", "is not known, was used or has expired")
-}
-
 pub(crate) fn user_did<'a>(action: &'a str, user: UserId, fields: &'a [&'a str]) -> Did<'a> {
     Did { action, object_kind: "user", object_id: user.to_string(), fields }
 }
@@ -450,6 +360,3 @@ pub(crate) fn user_did<'a>(action: &'a str, user: UserId, fields: &'a [&'a str])
 pub(crate) fn actor(row: &UserRow) -> Actor {
     Actor::User(row.id)
 }
-
-/// Mails that tell of codes for an address.
-pub(crate) const VERIFY: MailTemplate = MailTemplate::VerifyEmail;

@@ -44,6 +44,15 @@ pub fn revoke(tenant: TenantId, id: ApiKeyId, at: Timestamp) -> Step {
     )
 }
 
+/// Ends all keys that act for the account.
+pub fn revoke_of_account(tenant: TenantId, account: ServiceAccountId, at: Timestamp) -> Step {
+    Step::new(
+        "update api_keys set revoked_at = $3
+         where tenant_id = $1 and service_account_id = $2 and revoked_at is null",
+        vec![tenant.0.into(), account.0.into(), at.into()],
+    )
+}
+
 /// What a rotation does to the key that goes.
 #[derive(Clone, Copy, Debug)]
 pub struct Rotation {

@@ -49,6 +49,9 @@ pub trait Backend: Send + Sync {
     /// Empties the generation of receipts that no longer counts.
     async fn retire_receipts(&self, now: Timestamp) -> Result<(), StoreError>;
 
+    /// Sees to it that what was deleted stands nowhere any more, as far as the database can.
+    async fn forget_deleted(&self) -> Result<(), StoreError>;
+
     /// Connections in use and the most there may be.
     fn connections(&self) -> (usize, usize);
 }

@@ -112,15 +112,6 @@ pub fn owner_remains(tenant: TenantId) -> (Step, Step) {
     (Step::one(lock, vec![id()]), Step::one(check, vec![id(), OWNER.into()]))
 }
 
-/// Misses when the user is an owner by now: whoever takes roles without [`owner_remains`] says so.
-pub fn is_no_owner(tenant: TenantId, user: UserId) -> Step {
-    Step::one(
-        "update tenants set version = version where id = $1 and not exists (
-           select 1 from user_roles where user_id = $2 and tenant_id = $1 and role = $3)",
-        vec![tenant.0.into(), user.0.into(), OWNER.into()],
-    )
-}
-
 pub async fn find(
     db: &dyn Backend,
     tenant: TenantId,

@@ -34,6 +34,22 @@ pub fn update(account: &ServiceAccount) -> Step {
     )
 }
 
+/// Its keys are ended by [`crate::api_keys::revoke_of_account`].
+pub fn delete(tenant: TenantId, id: ServiceAccountId) -> Step {
+    Step::one(
+        "delete from service_accounts where id = $1 and tenant_id = $2",
+        vec![id.0.into(), tenant.0.into()],
+    )
+}
+
+/// Misses when it is gone; while the unit runs nobody deletes it. For whoever gives it a key.
+pub fn stays(tenant: TenantId, id: ServiceAccountId) -> Step {
+    Step::one(
+        "update service_accounts set version = version where id = $1 and tenant_id = $2",
+        vec![id.0.into(), tenant.0.into()],
+    )
+}
+
 pub async fn find(
     db: &dyn Backend,
     tenant: TenantId,

@@ -117,7 +117,7 @@ impl Embedded {
         let metrics = Metrics::install()?;
         let instance = Instance::start(&settings).await?;
         let demo = instance.service.bootstrap(None).await?.context("the file is not new")?;
-        let api = Api::new(instance.service.clone(), caudal_http::Settings::default(), metrics);
+        let api = Api::new(instance.service.clone(), settings.http()?, metrics);
         let stop = CancellationToken::new();
         let doors = open_doors(&settings, &api, (listener, None), &stop);
         Ok(Self { url, api_key: demo.secret.reveal().to_owned(), instance, doors, stop })

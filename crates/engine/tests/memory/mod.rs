@@ -134,6 +134,10 @@ impl Backend for Memory {
     async fn retire_receipts(&self, _: Timestamp) -> Result<(), StoreError> {
         Ok(())
     }
+    async fn forget_deleted(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     fn connections(&self) -> (usize, usize) {
         (0, 0)
     }

@@ -74,7 +74,7 @@ fn role_routes(routes: Routes) -> Routes {
                 .summary("Give a user these roles and no others")
                 .takes::<UserRolesRequest>()
                 .gives::<UserRolesShape>(OK)
-                .errors(&[404, 409]),
+                .errors(&[404, 409, 412]),
             roles::set_of_user,
         )
 }
@@ -110,6 +110,13 @@ fn service_account_routes(routes: Routes) -> Routes {
                 .gives::<ServiceAccountShape<'_>>(OK)
                 .errors(&[404, 409, 412]),
             service_accounts::update,
+        )
+        .add(
+            delete("/api/v1/service-accounts/{id}", ServiceAccountsWrite)
+                .summary("Delete a service account and revoke all its keys")
+                .gives_nothing(StatusCode::NO_CONTENT)
+                .errors(&[404, 412]),
+            service_accounts::delete,
         )
         .add(
             post("/api/v1/api-keys/{id}/rotate", ApiKeysWrite)

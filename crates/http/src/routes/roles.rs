@@ -8,7 +8,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use caudal_domain::{Role, RoleRef, UserId};
+use caudal_domain::{Role, RoleRef, User, UserId};
 use caudal_service::{Done, Edit, roles::AnyRole};
 
 use super::{Editor, InPath};
@@ -104,10 +104,15 @@ pub(crate) async fn delete(
 
 pub(crate) async fn set_of_user(
     State(api): State<Api>,
-    By(caller): By,
+    editor: Editor,
     InPath(id, _): InPath<UserId>,
     Json(request): Json<UserRolesRequest>,
 ) -> Answer {
-    let set = api.service.set_user_roles(&caller, id, request.roles).await?;
-    done(StatusCode::OK, &set, &UserRolesShape::from(&set.value))
+    let is_met = |user: &User| editor.has_seen(&user.version.to_string());
+    let is_met = editor.expects().then_some(&is_met as _);
+    let edit = Edit { change: request.roles, is_met };
+    let set = api.service.set_user_roles(&editor.caller, id, edit).await?;
+    let mut response = done(StatusCode::OK, &set, &UserRolesShape::from(&set.value))?;
+    response.headers_mut().insert(header::ETAG, etag(&set.value.version.to_string()));
+    Ok(response)
 }

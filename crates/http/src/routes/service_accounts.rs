@@ -3,17 +3,19 @@
 use axum::{
     extract::State,
     http::{StatusCode, header},
+    response::{IntoResponse, Response},
 };
 use caudal_domain::{ServiceAccount, ServiceAccountId};
 use caudal_service::{Done, Edit};
 
 use super::{Editor, InPath};
 use crate::{
-    answer::{Answer, bytes, done, etag, json},
+    answer::{Answer, add_headers, bytes, done, etag, json},
     api::Api,
     auth::By,
     idempotency::Write,
     json::Json,
+    problem::Problem,
     query::{List, Params, Shown, list_body, next_of},
     shapes::service_accounts::{ServiceAccountPatch, ServiceAccountRequest, ServiceAccountShape},
 };
@@ -64,4 +66,18 @@ pub(crate) async fn update(
     let edit = Edit { change: patch.into_name()?, is_met };
     let renamed = api.service.rename_service_account(&editor.caller, id, edit).await?;
     answer(StatusCode::OK, &renamed)
+}
+
+pub(crate) async fn delete(
+    State(api): State<Api>,
+    editor: Editor,
+    InPath(id, _): Id,
+) -> Result<Response, Problem> {
+    let is_met = |account: &ServiceAccount| editor.has_seen(&account.version.to_string());
+    let is_met = editor.expects().then_some(&is_met as _);
+    let edit = Edit { change: (), is_met };
+    let deleted = api.service.delete_service_account(&editor.caller, id, edit).await?;
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    add_headers(response.headers_mut(), false, &deleted.position);
+    Ok(response)
 }

@@ -127,7 +127,7 @@ pub(crate) struct UserRolesShape {
 
 impl From<&UserRoles> for UserRolesShape {
     fn from(has: &UserRoles) -> Self {
-        let UserRoles { user, roles, scopes } = has.clone();
+        let UserRoles { user, roles, scopes, .. } = has.clone();
         Self { user_id: user, object: "user_roles", roles, scopes }
     }
 }

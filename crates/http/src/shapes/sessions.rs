@@ -1,7 +1,10 @@
 //! Logins, refreshes and sessions as they are asked for and shown.
 
 use caudal_domain::{Session, SessionId, Timestamp};
-use caudal_service::sessions::{Credentials, Login, Tokens};
+use caudal_service::{
+    logins::{Credentials, Login},
+    sessions::Tokens,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -17,7 +20,7 @@ pub(crate) struct LoginRequest {
     email: String,
     #[schema(format = Password)]
     password: String,
-    /// The platform's oldest tenant when not given.
+    /// Needed where there are several.
     tenant: Option<String>,
 }
 

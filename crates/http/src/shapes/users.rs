@@ -9,7 +9,8 @@ use caudal_service::{
     api_keys::Secret,
     export::Export,
     passwords::{NewPassword, Recovery},
-    users::{NewUser, ProfileChange},
+    profiles::ProfileChange,
+    users::NewUser,
 };
 use serde::{Deserialize, Deserializer, Serialize, de, de::Visitor};
 use utoipa::ToSchema;

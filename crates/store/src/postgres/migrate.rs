@@ -12,6 +12,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0004_payments", include_str!("../../migrations/postgres/0004_payments.sql")),
     ("0005_quiet_events", include_str!("../../migrations/postgres/0005_quiet_events.sql")),
     ("0006_exchanges", include_str!("../../migrations/postgres/0006_exchanges.sql")),
+    ("0007_deleted_accounts", include_str!("../../migrations/postgres/0007_deleted_accounts.sql")),
 ];
 
 /// Any number, the same in every instance: "caudal" in ASCII.

@@ -98,6 +98,19 @@ fn copy(connection: &Connection) {
     checkpoint(connection, "pragma wal_checkpoint(passive)");
 }
 
+/// Copies everything and cuts the WAL off; whether no reader was in the way. Does not wait for one,
+/// for no write goes on meanwhile.
+pub fn cut(writer: &Connection) -> bool {
+    copy(writer);
+    let wait = |ms: u32| writer.execute_batch(&format!("pragma busy_timeout = {ms}"));
+    let blocked = wait(0).and_then(|()| {
+        let mut pragma = writer.prepare_cached("pragma wal_checkpoint(truncate)")?;
+        pragma.query_row([], |row| row.get::<_, bool>(0))
+    });
+    let waits_again = wait(super::BUSY_MS);
+    matches!((blocked, waits_again), (Ok(false), Ok(())))
+}
+
 /// `(pages in the WAL, of these copied)`. What fails now is tried again with the next one.
 fn checkpoint(connection: &Connection, pragma: &str) -> (i64, i64) {
     let done = connection

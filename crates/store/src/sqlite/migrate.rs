@@ -13,6 +13,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0004_payments", include_str!("../../migrations/sqlite/0004_payments.sql")),
     ("0005_quiet_events", include_str!("../../migrations/sqlite/0005_quiet_events.sql")),
     ("0006_exchanges", include_str!("../../migrations/sqlite/0006_exchanges.sql")),
+    ("0007_deleted_accounts", include_str!("../../migrations/sqlite/0007_deleted_accounts.sql")),
 ];
 
 /// Runs what has not run yet, each in a transaction of its own.

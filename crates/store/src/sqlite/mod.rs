@@ -17,6 +17,7 @@ use std::{
     fs::{self, File, TryLockError},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -77,6 +78,13 @@ fn take(path: &Path) -> Result<(PathBuf, File), StoreError> {
     }
 }
 
+/// How long a connection waits for another one's lock.
+const BUSY_MS: u32 = 2000;
+
+/// How often the WAL is tried to be cut off, and how long after the last try.
+const CUTS: usize = 50;
+const CUT_AGAIN: Duration = Duration::from_millis(20);
+
 /// Prepared statements kept per connection: more than there are different ones.
 const STATEMENTS: usize = 256;
 
@@ -89,14 +97,15 @@ fn connect(path: &Path, flags: OpenFlags, pragmas: &str) -> Result<Connection, S
 
 /// Pages of 2 KB: entries and receipts fall on random pages, and each goes to the WAL whole. The
 /// cache of 64 MB holds the upper levels of every index. SQLite's own checkpoint is but the net
-/// below [`Checkpoints`].
+/// below [`Checkpoints`]. What is deleted is overwritten: erased people must not stand in free pages.
 fn connect_writer(path: &Path) -> Result<Connection, StoreError> {
     connect(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
         "pragma page_size = 2048; pragma journal_mode = wal; pragma synchronous = full;
          pragma wal_autocheckpoint = 600000; pragma busy_timeout = 2000;
-         pragma cache_size = -65536; pragma temp_store = memory; pragma foreign_keys = off",
+         pragma cache_size = -65536; pragma temp_store = memory; pragma foreign_keys = off;
+         pragma secure_delete = on",
     )
 }
 
@@ -150,12 +159,28 @@ impl Backend for Sqlite {
     async fn retire_receipts(&self, now: Timestamp) -> Result<(), StoreError> {
         self.writer
             .run(move |connection| {
-                connection
-                    .prepare_cached("delete from receipts where generation = ?1")?
-                    .execute(params![stale_generation(now)])?;
+                // What is personal in receipts is sealed, and a day's would all be written once more.
+                connection.execute_batch("pragma secure_delete = off")?;
+                let deleted = connection
+                    .prepare_cached("delete from receipts where generation = ?1")
+                    .and_then(|mut delete| delete.execute(params![stale_generation(now)]));
+                connection.execute_batch("pragma secure_delete = on")?;
+                deleted?;
                 Ok(())
             })
             .await
+    }
+
+    /// The WAL still tells what was deleted: its pages go to the file, and it is cut off. A reader
+    /// that needs its old end is waited for.
+    async fn forget_deleted(&self) -> Result<(), StoreError> {
+        for _ in 0..CUTS {
+            if self.writer.run(|connection| Ok(checkpoint::cut(connection))).await? {
+                return Ok(());
+            }
+            tokio::time::sleep(CUT_AGAIN).await;
+        }
+        Err(StoreError::Contention("readers kept the WAL from being cut off".into()))
     }
 
     fn connections(&self) -> (usize, usize) {

@@ -10,6 +10,7 @@ both_databases! {
     nobody_gives_or_takes_what_they_lack an_owner_stays
     a_rotated_key_replays_what_the_one_before_it_did keys_are_rotated_once_and_by_equals
     a_use_is_written_behind_the_requests service_accounts_own_their_keys
+    a_deleted_account_takes_its_keys_along roles_are_given_to_the_user_that_was_read
     administrative_acts_are_in_the_audit tenants_set_their_limits permissions_are_listed
 }
 
@@ -228,6 +229,53 @@ async fn service_accounts_own_their_keys(app: &TestApp) {
         let body = json!({"name": "x", "scopes": ["wallets:read"], "service_account_id": unknown});
         client.post("/api-keys", body).await.refused(404, "service_account_not_found");
     }
+}
+
+async fn a_deleted_account_takes_its_keys_along(app: &TestApp) {
+    let client = &app.client;
+    let account = client.post("/service-accounts", json!({"name": "billing"})).await.expect(201);
+    let path = format!("/service-accounts/{}", id_of(&account));
+    let body = json!({"name": "one", "scopes": ["wallets:read"],
+        "service_account_id": id_of(&account)});
+    let made = client.post("/api-keys", body.clone()).await.expect(201);
+    let key = client.with_key(made["key"].as_str().expect("the key"));
+    key.get("/wallets").await.expect(200);
+    let stale = Call::new("DELETE", &path).header("if-match", "\"7\"");
+    client.send(stale).await.refused(412, "precondition_failed");
+    key.delete(&path).await.refused(403, "forbidden");
+    app.tenant("test").await.delete(&path).await.refused(404, "service_account_not_found");
+    assert_eq!(client.delete(&path).await.status, 204);
+    key.get("/wallets").await.refused(401, "unauthorized");
+    client.get(&path).await.refused(404, "service_account_not_found");
+    client.delete(&path).await.refused(404, "service_account_not_found");
+    let one = format!("/api-keys/{}", id_of(&made));
+    assert!(client.get(&one).await.expect(200)["revoked_at"].is_string());
+    client.post("/api-keys", body).await.refused(404, "service_account_not_found");
+    client.post(format!("{one}/rotate"), json!({})).await.refused(409, "api_key_state");
+    let acts = client.all(&format!("/audit?object={}", id_of(&account))).await;
+    assert_eq!(acts[0]["action"], "service_account.deleted");
+    assert_eq!(acts[0]["fields"], json!(["api_keys"]));
+}
+
+async fn roles_are_given_to_the_user_that_was_read(app: &TestApp) {
+    let (user, _) = super::users::member(app, "ada@example.org").await;
+    let tag = async || {
+        let answer = app.client.get(format!("/users/{user}")).await;
+        answer.header("etag").expect("a tag").to_owned()
+    };
+    let put = async |tag: &str, role: &str| {
+        let call = Call::new("PUT", format!("/users/{user}/roles")).header("if-match", tag);
+        app.client.send(call.json(&json!({"roles": [role]}))).await
+    };
+    let first = tag().await;
+    let given = put(&first, "support").await;
+    let second = given.header("etag").expect("a tag").to_owned();
+    given.expect(200);
+    assert_eq!(tag().await, second, "a change of roles is one of the user");
+    put(&first, "admin").await.refused(412, "precondition_failed");
+    put(&second, "operator").await.expect(200);
+    app.client.delete(format!("/users/{user}")).await.expect(204);
+    put("*", "support").await.refused(409, "user_state");
 }
 
 async fn administrative_acts_are_in_the_audit(app: &TestApp) {

@@ -8,7 +8,7 @@ use super::people::{PASSWORD, login, person};
 
 both_databases! {
     a_wallet_holder_makes_ten_wallets_an_hour each_item_of_a_batch_counts
-    a_tenant_sets_its_own_limits keys_without_a_quota_are_not_counted
+    a_tenant_sets_its_own_limits new_limits_are_in_force_at_once keys_without_a_quota_are_not_counted
     guessing_is_slowed_down a_forged_address_changes_nothing
 }
 
@@ -92,6 +92,22 @@ async fn a_tenant_sets_its_own_limits(app: &TestApp) {
     key.get("/wallets").await.refused(429, "rate_limited");
     app.clock.advance(60);
     key.get("/wallets").await.expect(200);
+}
+
+async fn new_limits_are_in_force_at_once(app: &TestApp) {
+    let ada = person(app, "ada", SystemRole::WalletHolder).await;
+    let key = app.client_with(&["wallets:read"]).await;
+    let left = async |client: &caudal_testkit::Client| {
+        let answer = client.get("/wallets").await;
+        answer.header("ratelimit-limit").map(str::to_owned)
+    };
+    // Both are remembered with the limits of before.
+    assert_eq!((left(&ada.client).await, left(&key).await), (Some("1000".into()), None));
+    let limits = json!({"view_per_hour": 500, "api_key_per_minute": 30});
+    let config = json!({"config": {"rate_limits": limits}});
+    app.client.patch("/tenants/me", config).await.expect(200);
+    let now = (left(&ada.client).await, left(&key).await);
+    assert_eq!(now, (Some("500".into()), Some("30".into())));
 }
 
 async fn keys_without_a_quota_are_not_counted(app: &TestApp) {

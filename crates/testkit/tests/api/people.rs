@@ -55,7 +55,8 @@ pub async fn person(app: &TestApp, name: &str, role: SystemRole) -> Person {
 async fn hashed() -> String {
     let small = HashSettings { memory_kib: 64, iterations: 1, ..HashSettings::for_cores(1) };
     let hasher = Hasher::start(&small, &SystemChance).expect("a pool");
-    hasher.hash(&Password::parse(PASSWORD).expect("good"), [7; 16]).await.expect("a hash")
+    let turn = hasher.place().expect("a free line").turn().await.expect("a turn");
+    hasher.hash(turn, &Password::parse(PASSWORD).expect("good"), [7; 16]).await.expect("a hash")
 }
 
 pub async fn login(app: &TestApp, email: &str, password: &str) -> Answer {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::people::{PASSWORD, login, person, with_token};
 
 both_databases! {
-    failed_logins_look_the_same an_account_is_locked_for_a_while
+    failed_logins_look_the_same the_tenant_is_named_where_there_are_several an_account_is_locked_for_a_while
     a_refresh_uses_its_token_up a_used_token_works_again_for_ten_seconds
     a_stolen_token_ends_the_session two_refreshes_at_once_both_go_on
     a_session_ends_in_time sessions_are_listed_and_revoked logging_out_ends_the_session
@@ -45,6 +45,19 @@ async fn failed_logins_look_the_same(app: &TestApp) {
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     let tokens = answer.expect(200);
     assert_eq!((&tokens["token_type"], &tokens["expires_in"]), (&json!("Bearer"), &json!(600)));
+}
+
+async fn the_tenant_is_named_where_there_are_several(app: &TestApp) {
+    let ada = person(app, "ada", SystemRole::WalletHolder).await;
+    login(app, &ada.email, PASSWORD).await.expect(200);
+    app.tenant("test").await;
+    // As for a sign-up and a recovery: the oldest is not meant by saying nothing.
+    let nameless = login(app, &ada.email, PASSWORD).await;
+    assert_eq!(nameless.refused(400, "invalid_request").json["param"], "tenant");
+    let tenant = app.tenant_id().await.to_string();
+    let body = json!({"email": ada.email, "password": PASSWORD, "tenant": tenant});
+    let call = Call::new("POST", "/auth/login").json(&body);
+    app.client.without_key().send(call).await.expect(200);
 }
 
 async fn an_account_is_locked_for_a_while(app: &TestApp) {

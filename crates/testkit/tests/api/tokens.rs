@@ -1,8 +1,6 @@
 //! Access tokens: forged ones, rotation of what signs them, foreign issuers, and what a change of
 //! permissions does. Verified, too, by a library that Caudal does not use.
 
-use std::collections::BTreeMap;
-
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use caudal::settings::TrustedIssuer;
 use caudal_domain::{Clock, SystemRole, UserId};
@@ -262,7 +260,9 @@ async fn people_of_a_trusted_issuer_are_users_here() {
         algorithms: Vec::new(),
         tenant: tenant.to_string(),
         roles_claim: Some("realm_access.roles".into()),
-        roles: BTreeMap::from([("clerk".to_owned(), "support".to_owned())]),
+        roles: [("clerk", "support"), ("boss", "owner")]
+            .map(|(theirs, ours)| (theirs.to_owned(), ours.to_owned()))
+            .into(),
     };
     let app = app.restart_with(|settings| settings.issuers = vec![trusted]).await;
     let now = app.clock.now().micros() / 1_000_000;
@@ -291,6 +291,18 @@ async fn people_of_a_trusted_issuer_are_users_here() {
     for (row, token) in table {
         refused(&app, row, &token).await;
     }
+    // A boss is an owner, but the tenant keeps the last one it has.
+    let boss = |roles: &[&str]| with("realm_access", json!({"roles": roles}));
+    app.client.with_key(&boss(&["clerk", "boss"])).get("/audit").await.expect(200);
+    let owners = app.client.get("/users?email=admin%40demo.local").await.expect(200);
+    let owner = format!("/users/{}", owners["data"][0]["id"].as_str().expect("an id"));
+    app.client.delete(&owner).await.expect(204);
+    let fallen = app.client.with_key(&boss(&["clerk"]));
+    fallen.get("/audit").await.refused(409, "last_owner");
+    let heir = person(&app, "heir", SystemRole::Owner).await;
+    fallen.get("/audit").await.expect(200);
+    fallen.post("/signing-keys/rotate", json!({})).await.refused(403, "forbidden");
+    heir.client.get("/audit").await.expect(200);
     // Their own users log in here as before, and keys work.
     let ada = person(&app, "ada", SystemRole::WalletHolder).await;
     let tokens = login(&app, &ada.email, PASSWORD).await.expect(200);

@@ -1,5 +1,7 @@
 //! Users: made, signed up, proven, changed, taken out, erased. Nobody learns who has an account.
 
+use caudal_domain::UserId;
+use caudal_store::users;
 use caudal_testkit::{Call, Client, TestApp, both_databases, until};
 use serde_json::{Value, json};
 
@@ -8,6 +10,7 @@ both_databases! {
     whoever_proves_the_address_sets_the_password profiles_change_and_addresses_are_proven
     deactivated_users_are_out erasure_keeps_the_books_and_nothing_else walls_between_tenants
     an_export_holds_what_is_held nothing_personal_is_readable_at_rest
+    what_is_erased_is_overwritten
 }
 
 pub(super) const PASSWORD: &str = "horse battery staple 7";
@@ -303,4 +306,22 @@ async fn nothing_personal_is_readable_at_rest(app: &TestApp) {
     for text in private.into_iter().chain([code.as_str()]) {
         assert!(!holds(text), "{text} stands in the database");
     }
+}
+
+async fn what_is_erased_is_overwritten(app: &TestApp) {
+    let (id, ada) = member(app, "ada@example.org").await;
+    let store = app.instance.store.as_ref();
+    let id: UserId = id.parse().expect("a user's");
+    let row = users::find(store, app.tenant_id().await, id).await.expect("a row").expect("ada");
+    let key = row.person_key.expect("her key, sealed");
+    let secrets = [key, row.profile.expect("her profile"), row.password.expect("a hash")];
+    let Some(before) = bytes_at_rest(app).await else { return };
+    let holds = |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|it| it == text.as_bytes());
+    assert!(secrets.iter().all(|secret| holds(&before, secret)), "what was written is read");
+    let call = Call::new("DELETE", "/users/me").json(&json!({"password": PASSWORD}));
+    ada.send(call).await.expect(204);
+    let after = bytes_at_rest(app).await.expect("SQLite");
+    let [key, _, password] = &secrets;
+    assert!(!holds(&after, key), "her key opens what receipts keep of her profile");
+    assert!(!holds(&after, password), "her password's hash is still there");
 }

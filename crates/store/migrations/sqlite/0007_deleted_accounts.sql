@@ -1,0 +1,1 @@
+-- Service accounts can be deleted: PostgreSQL needs a grant for that, SQLite has none.
