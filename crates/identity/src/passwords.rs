@@ -330,10 +330,17 @@ mod tests {
     #[tokio::test]
     async fn a_hash_verifies_its_password_only() {
         let hasher = Hasher::start(&small(), &Counted::default()).unwrap();
-        let phc = hasher.hash(turn(&hasher).await, &password("caf\u{e9}-noir"), [7; 16]).await.unwrap();
+        let phc =
+            hasher.hash(turn(&hasher).await, &password("caf\u{e9}-noir"), [7; 16]).await.unwrap();
         assert!(phc.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{phc}");
-        assert_eq!(hasher.verify(turn(&hasher).await, &password("cafe\u{301}-noir"), &phc).await, Ok(true));
-        assert_eq!(hasher.verify(turn(&hasher).await, &password("cafe-noir"), &phc).await, Ok(false));
+        assert_eq!(
+            hasher.verify(turn(&hasher).await, &password("cafe\u{301}-noir"), &phc).await,
+            Ok(true)
+        );
+        assert_eq!(
+            hasher.verify(turn(&hasher).await, &password("cafe-noir"), &phc).await,
+            Ok(false)
+        );
         assert_eq!(hasher.verify_nobody(turn(&hasher).await, &password("cafe-noir")).await, Ok(()));
         let by_library = argon2::PasswordVerifier::verify_password(
             &Argon2::default(),
@@ -350,7 +357,10 @@ mod tests {
         let new = Hasher::start(&larger, &Counted::default()).unwrap();
         for (one, other) in [(&old, &new), (&new, &old)] {
             let phc = one.hash(turn(one).await, &password("12345678"), [7; 16]).await.unwrap();
-            assert_eq!(other.verify(turn(other).await, &password("12345678"), &phc).await, Ok(true));
+            assert_eq!(
+                other.verify(turn(other).await, &password("12345678"), &phc).await,
+                Ok(true)
+            );
             assert!(other.needs_rehash(&phc) && !one.needs_rehash(&phc));
         }
     }

@@ -1,8 +1,8 @@
 //! Logins: who comes with an address and a password, and what becomes of it.
 //!
-//! Whoever fails learns nothing: unknown, wrong, locked, deactivated and pending get the same answer
-//! after the same work, a hash and a commit. What locks an account is counted in the database and
-//! ends with time or a right password, never with a refresh.
+//! Whoever fails learns nothing: unknown, wrong, locked, deactivated and pending get the same
+//! answer after the same work, a hash and a commit. What locks an account is counted in the
+//! database and ends with time or a right password, never with a refresh.
 
 use caudal_domain::{Actor, CodePurpose, TenantId, UserId, UserStatus};
 use caudal_identity::{

@@ -5,8 +5,7 @@
 
 use caudal_domain::{
     Actor, Event, Refusal, Role, RoleId, RoleRef, SystemRole, Timestamp, User, UserId, UserStatus,
-    access::Scope,
-    event::kinds,
+    access::Scope, event::kinds,
 };
 use caudal_store::{
     Step, UnitOfWork, UnitOutcome, roles,

@@ -24,9 +24,7 @@ use crate::{
     passwords::read_password,
     personal::{Person, Profile, not_opened},
     unit::broken,
-    users::{
-        ATTEMPTS, MadePerson, NewPerson, NewUser, actor, read_email, user_did,
-    },
+    users::{ATTEMPTS, MadePerson, NewPerson, NewUser, actor, read_email, user_did},
 };
 
 /// A day: mail may be slow, and people are.
@@ -156,7 +154,8 @@ impl Service {
             attempts: 0,
         };
         let (person, to) = (Person::from(*row), to.shown.as_str());
-        let mail = NewMail { person, key, template: MailTemplate::VerifyEmail, to, code: Some(&text) };
+        let mail =
+            NewMail { person, key, template: MailTemplate::VerifyEmail, to, code: Some(&text) };
         Ok(vec![codes::insert(&code), self.mail(&mail, at)?])
     }
 

@@ -39,7 +39,10 @@ pub(crate) struct Alive {
 
 impl Service {
     /// What the token's user may now, unless they may nothing or the session has ended.
-    pub(crate) async fn standing(&self, verified: &Verified) -> Result<Arc<Standing>, ServiceError> {
+    pub(crate) async fn standing(
+        &self,
+        verified: &Verified,
+    ) -> Result<Arc<Standing>, ServiceError> {
         let now = self.now();
         let standing = self.person_standing(verified, now).await?;
         if !standing.is_active || standing.tenant != verified.tenant {

@@ -175,9 +175,7 @@ impl Service {
             receipt: None,
         };
         match self.commit(unit).await? {
-            (UnitOutcome::Done, position) => {
-                Ok(Done { value: tenant, replayed: false, position })
-            }
+            (UnitOutcome::Done, position) => Ok(Done { value: tenant, replayed: false, position }),
             _ if is_met.is_some() => Err(ServiceError::Stale),
             _ => Err(caudal_domain::Refusal::Conflict.into()),
         }

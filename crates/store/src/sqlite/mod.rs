@@ -97,7 +97,7 @@ fn connect(path: &Path, flags: OpenFlags, pragmas: &str) -> Result<Connection, S
 
 /// Pages of 2 KB: entries and receipts fall on random pages, and each goes to the WAL whole. The
 /// cache of 64 MB holds the upper levels of every index. SQLite's own checkpoint is but the net
-/// below [`Checkpoints`]. What is deleted is overwritten: erased people must not stand in free pages.
+/// below [`Checkpoints`]. What is deleted is overwritten: nobody erased may stand in free pages.
 fn connect_writer(path: &Path) -> Result<Connection, StoreError> {
     connect(
         path,
@@ -159,7 +159,7 @@ impl Backend for Sqlite {
     async fn retire_receipts(&self, now: Timestamp) -> Result<(), StoreError> {
         self.writer
             .run(move |connection| {
-                // What is personal in receipts is sealed, and a day's would all be written once more.
+                // What is personal in them is sealed, and a day's would all be written once more.
                 connection.execute_batch("pragma secure_delete = off")?;
                 let deleted = connection
                     .prepare_cached("delete from receipts where generation = ?1")

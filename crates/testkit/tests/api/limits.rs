@@ -8,7 +8,8 @@ use super::people::{PASSWORD, login, person};
 
 both_databases! {
     a_wallet_holder_makes_ten_wallets_an_hour each_item_of_a_batch_counts
-    a_tenant_sets_its_own_limits new_limits_are_in_force_at_once keys_without_a_quota_are_not_counted
+    a_tenant_sets_its_own_limits new_limits_are_in_force_at_once
+    keys_without_a_quota_are_not_counted
     guessing_is_slowed_down a_forged_address_changes_nothing
 }
 

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::people::{PASSWORD, login, person, with_token};
 
 both_databases! {
-    failed_logins_look_the_same the_tenant_is_named_where_there_are_several an_account_is_locked_for_a_while
+    failed_logins_look_the_same the_tenant_is_named_where_there_are_several
+    an_account_is_locked_for_a_while
     a_refresh_uses_its_token_up a_used_token_works_again_for_ten_seconds
     a_stolen_token_ends_the_session two_refreshes_at_once_both_go_on
     a_session_ends_in_time sessions_are_listed_and_revoked logging_out_ends_the_session

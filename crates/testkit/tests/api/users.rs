@@ -316,7 +316,8 @@ async fn what_is_erased_is_overwritten(app: &TestApp) {
     let key = row.person_key.expect("her key, sealed");
     let secrets = [key, row.profile.expect("her profile"), row.password.expect("a hash")];
     let Some(before) = bytes_at_rest(app).await else { return };
-    let holds = |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|it| it == text.as_bytes());
+    let holds =
+        |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|it| it == text.as_bytes());
     assert!(secrets.iter().all(|secret| holds(&before, secret)), "what was written is read");
     let call = Call::new("DELETE", "/users/me").json(&json!({"password": PASSWORD}));
     ada.send(call).await.expect(204);
