@@ -1,8 +1,8 @@
 //! Users: made by those who may, read, listed, deactivated.
 //!
-//! Their own sign-up is in [`crate::sign_up`], what they change in [`crate::profiles`], what is held
-//! of them in `export.rs`, its end in `erasure.rs`. E-mail and name are sealed wherever they stand,
-//! also in receipts; events and audit have ids only.
+//! Their own sign-up is in [`crate::sign_up`], what they change in [`crate::profiles`], what is
+//! held of them in `export.rs`, their end in `erasure.rs`. E-mail and name are sealed wherever they
+//! stand, also in receipts; events and audit have ids only.
 
 use caudal_domain::{
     Actor, CodePurpose, Event, Fingerprint, Refusal, RoleRef, SystemRole, TenantId, Timestamp,
