@@ -16,9 +16,13 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("cache", &["domain"]),
     ("outbound", &["domain"]),
     ("gateway", &["domain", "outbound"]),
+    ("rules", &["domain"]),
     (
         "service",
-        &["domain", "ledger", "engine", "store", "identity", "outbound", "gateway", "cache"],
+        &[
+            "domain", "ledger", "engine", "store", "identity", "outbound", "gateway", "cache",
+            "rules",
+        ],
     ),
     ("http", &["service", "domain"]),
     ("workers", &["service", "store", "bus", "domain"]),
@@ -62,6 +66,7 @@ const WALLS: &[(&[&str], &[&str], &str)] = &[
         "only `identity` handles keys, so that one place is to be looked through (`gateway` \
          checks the signatures of gateways' webhooks)",
     ),
+    (&["cel"], &["rules"], "only `rules` reads expressions, so that each is checked and bounded"),
     (&["clap", "config"], &["app", "xtask"], "only `app` reads flags and configuration"),
 ];
 
