@@ -67,6 +67,8 @@ scopes! {
     RatesWrite = "rates:write",
     /// Changes rate limits and quotas.
     LimitsWrite = "limits:write",
+    FraudRulesRead = "fraud_rules:read",
+    FraudRulesWrite = "fraud_rules:write",
 }
 
 impl Scope {

@@ -65,6 +65,10 @@ kinds! {
     pub const GATEWAY_ACCOUNT_CREATED: &str = "gateway_account.created";
     pub const GATEWAY_ACCOUNT_UPDATED: &str = "gateway_account.updated";
     pub const RATE_UPDATED: &str = "rate.updated";
+    pub const FRAUD_RULE_CREATED: &str = "fraud_rule.created";
+    pub const FRAUD_RULE_UPDATED: &str = "fraud_rule.updated";
+    pub const FRAUD_RULE_DELETED: &str = "fraud_rule.deleted";
+    pub const ACTIVITY_SUSPICIOUS: &str = "activity.suspicious";
     pub const SIGNING_KEY_ROTATED: &str = "signing_key.rotated";
 }
 

@@ -3,8 +3,8 @@
 //! Reading order: [`id`] (an id says when and where its row lives), [`money`], [`time`], then the
 //! nouns: [`tenant`], [`account`], [`wallet`], [`transfer`], [`event`], and [`refusal`], the one
 //! list of reasons for which Caudal says no. The customer's business: [`payment`],
-//! [`payment_type`], [`fee`], [`rate`], [`quote`]. People: [`user`], [`session`], [`role`],
-//! [`service_account`], [`access`] (what they may), [`code`],
+//! [`payment_type`], [`fee`], [`rate`], [`quote`], [`fraud_rule`]. People: [`user`], [`session`],
+//! [`role`], [`service_account`], [`access`] (what they may), [`code`],
 //! [`audit`] (what they did), [`mail`].
 
 pub mod access;
@@ -13,6 +13,7 @@ pub mod audit;
 pub mod code;
 pub mod event;
 pub mod fee;
+pub mod fraud_rule;
 pub mod id;
 pub mod key;
 pub mod mail;
@@ -36,6 +37,7 @@ pub use account::{Account, AccountKind, AccountStatus, Chart};
 pub use audit::{Actor, AuditRecord};
 pub use code::CodePurpose;
 pub use event::Event;
+pub use fraud_rule::{FraudAction, FraudRule};
 pub use id::{
     AccountId, ApiKeyId, AuditId, Bucket, DeliveryId, DisputeId, EventId, FraudRuleId,
     GatewayAccountId, IdSource, MailId, NotificationId, PaymentId, PaymentTypeId, PayoutId,

@@ -63,7 +63,8 @@ fn granted_to(scope: Scope) -> &'static [SystemRole] {
         | S::ServiceAccountsWrite
         | S::PaymentTypesWrite
         | S::GatewayAccountsWrite
-        | S::LimitsWrite => &[Owner, Admin],
+        | S::LimitsWrite
+        | S::FraudRulesWrite => &[Owner, Admin],
         S::WalletsControl => &[Owner, Admin, Operator],
         S::TransfersWrite | S::WalletsWrite => &[Owner, Admin, Operator, WalletHolder],
         S::TenantRead
@@ -73,7 +74,8 @@ fn granted_to(scope: Scope) -> &'static [SystemRole] {
         | S::ServiceAccountsRead
         | S::PaymentTypesRead
         | S::GatewayAccountsRead
-        | S::AuditRead => &[Owner, Admin, Operator, Support],
+        | S::AuditRead
+        | S::FraudRulesRead => &[Owner, Admin, Operator, Support],
         S::WalletsRead | S::TransfersRead | S::EventsRead => SystemRole::ALL,
     }
 }

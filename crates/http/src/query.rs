@@ -133,6 +133,7 @@ pub(crate) enum List {
     PaymentTypes = 12,
     GatewayAccounts = 13,
     Quotes = 14,
+    FraudRules = 40,
 }
 
 impl List {

@@ -6,6 +6,7 @@
 
 mod administration;
 mod exchanges;
+mod fraud;
 mod payment_setup;
 mod second_factor;
 mod users;
@@ -20,7 +21,7 @@ use caudal_domain::access::Scope::{
 };
 
 use self::{
-    administration::administration_routes, exchanges::exchange_routes,
+    administration::administration_routes, exchanges::exchange_routes, fraud::fraud_routes,
     payment_setup::payment_setup_routes, second_factor::second_factor_routes, users::user_routes,
 };
 use crate::{
@@ -88,7 +89,7 @@ fn public_routes(routes: Routes) -> Routes {
     let wallets = |routes| wallet_money_routes(wallet_routes(routes));
     let routes = second_factor_routes(token_routes(session_routes(routes)));
     let routes = user_routes(administration_routes(routes));
-    let routes = exchange_routes(payment_setup_routes(routes));
+    let routes = fraud_routes(exchange_routes(payment_setup_routes(routes)));
     transfer_routes(wallets(tenant_routes(event_routes(routes))))
 }
 

@@ -3,8 +3,8 @@
 
 use std::hint::black_box;
 
-use caudal_domain::{Currency, FraudRuleId, text::Metadata};
-use caudal_rules::{Action, Facts, PaymentFacts, Ranked, Rule, RuleSet};
+use caudal_domain::{Currency, FraudAction, FraudRuleId, text::Metadata};
+use caudal_rules::{Facts, PaymentFacts, Ranked, Rule, RuleSet};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 const RULES: [&str; 20] = [
@@ -33,8 +33,8 @@ const RULES: [&str; 20] = [
 fn twenty_rules(criterion: &mut Criterion) {
     let ranked = |(place, expression): (usize, &&str)| Ranked {
         id: FraudRuleId(place as u128),
-        action: Action::Block,
-        rule: Rule::compile(expression).expect("compiles"),
+        action: FraudAction::Block,
+        rule: Rule::compile(expression),
     };
     let set = RuleSet::new(RULES.iter().enumerate().map(ranked).collect());
     let pairs = [("country", "PT"), ("orders", "12"), ("ip", "192.0.2.7")];

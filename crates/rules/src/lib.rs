@@ -18,4 +18,4 @@ pub use facts::{Counted, Facts, PaymentFacts, UserFacts, Velocity, WalletFacts, 
 pub use rule::{
     CompileError, EXPRESSION_BYTES, Mentions, NODES_MOST, Outcome, PATTERN_BYTES, Rule,
 };
-pub use set::{Action, Finding, Ranked, RuleSet, Verdict};
+pub use set::{Finding, Ranked, RuleSet, Verdict};

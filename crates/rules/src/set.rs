@@ -7,37 +7,14 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use caudal_domain::FraudRuleId;
+use caudal_domain::{FraudAction, FraudRuleId};
 use cel::Env;
 use regex::Regex;
 
 use crate::{
     Facts,
-    rule::{Mentions, Outcome, Rule, context},
+    rule::{CompileError, Mentions, Outcome, Rule, context},
 };
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    Allow,
-    Review,
-    Block,
-}
-
-impl Action {
-    pub const ALL: [Self; 3] = [Self::Allow, Self::Review, Self::Block];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Allow => "allow",
-            Self::Review => "review",
-            Self::Block => "block",
-        }
-    }
-
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|action| action.name() == name)
-    }
-}
 
 /// A rule that spoke against a payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +36,9 @@ pub enum Verdict {
 #[derive(Debug)]
 pub struct Ranked {
     pub id: FraudRuleId,
-    pub action: Action,
-    pub rule: Rule,
+    pub action: FraudAction,
+    /// Why it is none any more: what was let in by an earlier version may not be now.
+    pub rule: Result<Rule, CompileError>,
 }
 
 /// Rules in their order.
@@ -74,9 +52,9 @@ pub struct RuleSet {
 impl RuleSet {
     pub fn new(mut rules: Vec<Ranked>) -> Self {
         let (mut mentions, mut patterns) = (Mentions::default(), BTreeMap::new());
-        for ranked in &mut rules {
-            mentions.add(&ranked.rule.mentions);
-            patterns.append(&mut ranked.rule.patterns);
+        for rule in rules.iter_mut().filter_map(|ranked| ranked.rule.as_mut().ok()) {
+            mentions.add(&rule.mentions);
+            patterns.append(&mut rule.patterns);
         }
         let (patterns, env) = (Arc::new(patterns), Arc::new(Env::stdlib()));
         Self { rules, mentions, patterns, env }
@@ -100,11 +78,15 @@ impl RuleSet {
         let mut review = None;
         for Ranked { id, action, rule } in &self.rules {
             let finding = Finding { rule: *id, has_failed: false };
-            match (rule.ask(&context), action) {
+            let outcome = match rule {
+                Ok(rule) => rule.ask(&context),
+                Err(wrong) => Outcome::Failed(wrong.to_string()),
+            };
+            match (outcome, action) {
                 (Outcome::DoesNot, _) => {}
-                (Outcome::Holds, Action::Allow) => break,
-                (Outcome::Holds, Action::Block) => return Verdict::Block(finding),
-                (Outcome::Holds, Action::Review) => review = review.or(Some(finding)),
+                (Outcome::Holds, FraudAction::Allow) => break,
+                (Outcome::Holds, FraudAction::Block) => return Verdict::Block(finding),
+                (Outcome::Holds, FraudAction::Review) => review = review.or(Some(finding)),
                 (Outcome::Failed(why), _) => {
                     failed(*id, &why);
                     review = review.or(Some(Finding { has_failed: true, ..finding }));

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use caudal_domain::{Currency, FraudRuleId, text::Metadata};
+use caudal_domain::{Currency, FraudAction, FraudRuleId, text::Metadata};
 use caudal_rules::{
-    Action, Counted, Facts, Finding, Outcome, PaymentFacts, Ranked, Rule, RuleSet, UserFacts,
-    Velocity, Verdict, WalletFacts, Windows,
+    Counted, Facts, Finding, Outcome, PaymentFacts, Ranked, Rule, RuleSet, UserFacts, Velocity,
+    Verdict, WalletFacts, Windows,
 };
 
 fn currency(code: &str) -> Currency {
@@ -195,8 +195,8 @@ fn the_first_allow_or_block_ends_it_and_reviews_are_collected() {
     let review =
         |rule, has_failed| Verdict::Review(Finding { rule: FraudRuleId(rule), has_failed });
     let block = |rule| Verdict::Block(Finding { rule: FraudRuleId(rule), has_failed: false });
-    use Action::{Allow as A, Block as B, Review as R};
-    let table: &[(&[(Action, &str)], Verdict)] = &[
+    use FraudAction::{Allow as A, Block as B, Review as R};
+    let table: &[(&[(FraudAction, &str)], Verdict)] = &[
         (&[], Verdict::Allow),
         (&[(B, no), (R, no), (A, no)], Verdict::Allow),
         (&[(A, yes), (B, yes)], Verdict::Allow),
@@ -213,10 +213,10 @@ fn the_first_allow_or_block_ends_it_and_reviews_are_collected() {
     ];
     let metadata = metadata();
     for (rules, wanted) in table {
-        let ranked = |(place, (action, expression)): (usize, &(Action, &str))| Ranked {
+        let ranked = |(place, (action, expression)): (usize, &(FraudAction, &str))| Ranked {
             id: FraudRuleId(place as u128),
             action: *action,
-            rule: Rule::compile(expression).expect("compiles"),
+            rule: Rule::compile(expression),
         };
         let set = RuleSet::new(rules.iter().enumerate().map(ranked).collect());
         let mut failed = 0;

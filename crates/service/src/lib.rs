@@ -20,6 +20,7 @@ mod error;
 pub mod events;
 pub mod exchanges;
 pub mod export;
+pub mod fraud_rules;
 pub mod gateway_accounts;
 pub mod issuers;
 mod key_uses;
@@ -39,6 +40,7 @@ pub mod rebuild;
 pub mod reconcile;
 pub mod reseal;
 pub mod roles;
+mod screening;
 pub mod second_factor;
 pub mod service_accounts;
 pub mod sessions;
@@ -108,6 +110,7 @@ struct Inner {
     charts: chart::Charts,
     gateways: gateway_accounts::Gateways,
     payment_types: payment_types::KnownTypes,
+    rules: screening::KnownRules,
     key_uses: KeyUses,
 }
 
@@ -135,6 +138,7 @@ impl Service {
             charts: chart::Charts::new(),
             gateways: gateway_accounts::Gateways::new(gateways),
             payment_types: payment_types::KnownTypes::new(),
+            rules: screening::KnownRules::new(),
             key_uses,
         };
         Self { inner: Arc::new(inner) }

@@ -14,8 +14,8 @@ use std::{
 };
 
 use caudal_domain::{
-    ApiKeyId, Event, GatewayAccountId, PaymentTypeId, Session, SessionId, TenantId, Timestamp,
-    UserId, event::kinds,
+    ApiKeyId, Event, FraudRuleId, GatewayAccountId, PaymentTypeId, Session, SessionId, TenantId,
+    Timestamp, UserId, event::kinds,
 };
 use caudal_identity::{
     Claims, Expected, TokenError,
@@ -183,6 +183,8 @@ impl Service {
             self.inner.payment_types.forget(tenant);
         } else if let Ok(account) = subject.parse::<GatewayAccountId>() {
             self.inner.gateways.forget(account).await;
+        } else if subject.parse::<FraudRuleId>().is_ok() {
+            self.inner.rules.forget(tenant).await;
         } else if kind == kinds::SIGNING_KEY_ROTATED {
             remembered.keys.forget();
             remembered.verified.invalidate_all();
@@ -230,7 +232,8 @@ const CHANGE_KEYS: &[&str] = &[
 ];
 
 /// Events that change what is remembered. Their subject is the session, the user, the key, or what
-/// all the tenant's people have (a role, the tenant itself); a payment type, a gateway account.
+/// all the tenant's people have (a role, the tenant itself); a payment type, a gateway account, a
+/// fraud rule.
 const HEEDED: &[&str] = &[
     kinds::ROLE_UPDATED,
     kinds::ROLE_DELETED,
@@ -249,6 +252,9 @@ const HEEDED: &[&str] = &[
     kinds::SECOND_FACTOR_ENABLED,
     kinds::SESSION_REVOKED,
     kinds::SIGNING_KEY_ROTATED,
+    kinds::FRAUD_RULE_CREATED,
+    kinds::FRAUD_RULE_UPDATED,
+    kinds::FRAUD_RULE_DELETED,
     kinds::PAYMENT_TYPE_UPDATED,
     kinds::PAYMENT_TYPE_DELETED,
     kinds::GATEWAY_ACCOUNT_UPDATED,

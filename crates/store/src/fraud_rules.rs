@@ -1,28 +1,13 @@
 //! A tenant's fraud rules in their order: by position, then by age.
 
-use caudal_domain::{FraudRuleId, TenantId, Timestamp};
+use caudal_domain::{FraudAction, FraudRule, FraudRuleId, TenantId};
 
 use crate::{Backend, Row, Step, StoreError};
 
 const COLUMNS: &str = "id, tenant_id, position, name, expression, action, active, version, \
      created_at, updated_at from fraud_rules";
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FraudRuleRow {
-    pub id: FraudRuleId,
-    pub tenant: TenantId,
-    /// Lower ones come first.
-    pub position: i64,
-    pub name: String,
-    pub expression: String,
-    pub action: String,
-    pub active: bool,
-    pub version: i64,
-    pub created_at: Timestamp,
-    pub updated_at: Timestamp,
-}
-
-pub fn insert(rule: &FraudRuleRow) -> Step {
+pub fn insert(rule: &FraudRule) -> Step {
     Step::one(
         "insert into fraud_rules (tenant_id, id, position, name, expression, action, active,
          version, created_at, updated_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
@@ -32,7 +17,7 @@ pub fn insert(rule: &FraudRuleRow) -> Step {
             rule.position.into(),
             rule.name.as_str().into(),
             rule.expression.as_str().into(),
-            rule.action.as_str().into(),
+            rule.action.name().into(),
             rule.active.into(),
             rule.version.into(),
             rule.created_at.into(),
@@ -42,7 +27,7 @@ pub fn insert(rule: &FraudRuleRow) -> Step {
 }
 
 /// Writes the whole rule, if the row still has the version before `rule.version`.
-pub fn update(rule: &FraudRuleRow) -> Step {
+pub fn update(rule: &FraudRule) -> Step {
     Step::one(
         "update fraud_rules set position = $3, name = $4, expression = $5, action = $6,
          active = $7, updated_at = $8, version = $9
@@ -53,7 +38,7 @@ pub fn update(rule: &FraudRuleRow) -> Step {
             rule.position.into(),
             rule.name.as_str().into(),
             rule.expression.as_str().into(),
-            rule.action.as_str().into(),
+            rule.action.name().into(),
             rule.active.into(),
             rule.updated_at.into(),
             rule.version.into(),
@@ -72,7 +57,7 @@ pub async fn find(
     db: &dyn Backend,
     tenant: TenantId,
     id: FraudRuleId,
-) -> Result<Option<FraudRuleRow>, StoreError> {
+) -> Result<Option<FraudRule>, StoreError> {
     let sql = format!("select {COLUMNS} where tenant_id = $1 and id = $2");
     let params = [tenant.0.into(), id.0.into()];
     db.query("fraud_rules", &sql, &params).await?.first().map(read).transpose()
@@ -84,7 +69,7 @@ pub async fn list(
     tenant: TenantId,
     (position, id): (i64, FraudRuleId),
     limit: i64,
-) -> Result<Vec<FraudRuleRow>, StoreError> {
+) -> Result<Vec<FraudRule>, StoreError> {
     let sql = format!(
         "select {COLUMNS} where tenant_id = $1 and (position, id) > ($2, $3)
          order by position, id limit $4"
@@ -98,7 +83,7 @@ pub async fn active(
     db: &dyn Backend,
     tenant: TenantId,
     limit: i64,
-) -> Result<Vec<FraudRuleRow>, StoreError> {
+) -> Result<Vec<FraudRule>, StoreError> {
     let sql = format!(
         "select {COLUMNS} where tenant_id = $1 and active = 1 order by position, id limit $2"
     );
@@ -106,14 +91,14 @@ pub async fn active(
     db.query("fraud_rules", &sql, &params).await?.iter().map(read).collect()
 }
 
-fn read(row: &Row) -> Result<FraudRuleRow, StoreError> {
-    Ok(FraudRuleRow {
+fn read(row: &Row) -> Result<FraudRule, StoreError> {
+    Ok(FraudRule {
         id: FraudRuleId(row.id(0)?),
         tenant: TenantId(row.id(1)?),
         position: row.int(2)?,
         name: row.string(3)?,
         expression: row.string(4)?,
-        action: row.string(5)?,
+        action: row.decode(5, FraudAction::from_name(row.text(5)?))?,
         active: row.flag(6)?,
         version: row.int(7)?,
         created_at: row.time(8)?,

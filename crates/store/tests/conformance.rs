@@ -41,6 +41,7 @@ mod conformance {
     pub mod units;
     pub mod uploads;
     pub mod users;
+    pub mod velocity;
     pub mod wallets;
     pub mod webhooks;
 }
@@ -125,6 +126,7 @@ cases! {
     sagas: round_trip each_goes_to_one_worker an_older_token_writes_nothing ends_and_is_removed
         woken_when_nobody_works_on_it goes_with_a_batch;
     payment_setup: attempts_end_once types_round_trip accounts_round_trip rules_in_their_order;
+    velocity: counts_whose_and_when stays_within_its_bounds;
     webhooks: told_once_and_claimed_by_one incoming_ends_once endpoints_round_trip
         endpoints_are_disabled_once deliveries_once_and_claimed_by_one
         only_the_last_claim_says_what_came_of_it deliveries_by_page_and_removed;
@@ -148,5 +150,6 @@ mod only_postgres {
     cases!(@postgres postgres_only held_accounts_are_passed_over);
     cases!(@postgres postgres_only the_engine_can_not_rewrite_history);
     cases!(@postgres lost_commits answered_as_the_database_did);
+    cases!(@postgres velocity is_found_by_an_index);
     cases!(@postgres audit tables_of_people_keep_what_they_must);
 }

@@ -10,6 +10,7 @@ mod api {
     mod bad_input;
     mod events;
     mod exchanges;
+    mod fraud_rules;
     mod gateway_accounts;
     mod idempotency;
     mod limits;

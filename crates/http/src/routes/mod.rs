@@ -5,6 +5,7 @@ pub(crate) mod audit;
 pub(crate) mod console;
 pub(crate) mod events;
 pub(crate) mod exchanges;
+pub(crate) mod fraud_rules;
 pub(crate) mod gateway_accounts;
 pub(crate) mod health;
 pub(crate) mod mails;
@@ -30,8 +31,8 @@ use axum::{
     http::{HeaderMap, header, request::Parts},
 };
 use caudal_domain::{
-    AccountId, ApiKeyId, GatewayAccountId, PaymentTypeId, QuoteId, RoleRef, ServiceAccountId,
-    SessionId, TransferId, UserId,
+    AccountId, ApiKeyId, FraudRuleId, GatewayAccountId, PaymentTypeId, QuoteId, RoleRef,
+    ServiceAccountId, SessionId, TransferId, UserId,
 };
 use caudal_service::Caller;
 
@@ -102,6 +103,10 @@ impl Named for GatewayAccountId {
 
 impl Named for QuoteId {
     const NOUN: &'static str = "quote";
+}
+
+impl Named for FraudRuleId {
+    const NOUN: &'static str = "fraud_rule";
 }
 
 impl Named for ApiKeyId {

@@ -6,6 +6,7 @@ pub(crate) mod api_keys;
 pub(crate) mod audit;
 pub(crate) mod events;
 pub(crate) mod exchanges;
+pub(crate) mod fraud_rules;
 pub(crate) mod gateway_accounts;
 pub(crate) mod mails;
 pub(crate) mod payment_types;

@@ -13,6 +13,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0005_quiet_events", include_str!("../../migrations/postgres/0005_quiet_events.sql")),
     ("0006_exchanges", include_str!("../../migrations/postgres/0006_exchanges.sql")),
     ("0007_deleted_accounts", include_str!("../../migrations/postgres/0007_deleted_accounts.sql")),
+    ("0008_velocity", include_str!("../../migrations/postgres/0008_velocity.sql")),
 ];
 
 /// Any number, the same in every instance: "caudal" in ASCII.

@@ -14,6 +14,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0005_quiet_events", include_str!("../../migrations/sqlite/0005_quiet_events.sql")),
     ("0006_exchanges", include_str!("../../migrations/sqlite/0006_exchanges.sql")),
     ("0007_deleted_accounts", include_str!("../../migrations/sqlite/0007_deleted_accounts.sql")),
+    ("0008_velocity", include_str!("../../migrations/sqlite/0008_velocity.sql")),
 ];
 
 /// Runs what has not run yet, each in a transaction of its own.

@@ -2,9 +2,11 @@
 
 use std::slice::from_ref;
 
-use caudal_domain::{FraudRuleId, GatewayAccountId, PaymentTypeId, TenantId};
+use caudal_domain::{
+    FraudAction, FraudRule, FraudRuleId, GatewayAccountId, PaymentTypeId, TenantId,
+};
 use caudal_store::{
-    fraud_rules::{self, FraudRuleRow},
+    fraud_rules,
     gateway_accounts::{self, GatewayAccountRow},
     payment_attempts::{self, AttemptRow, Ended},
     payment_types::{self, PaymentTypeRow},
@@ -143,13 +145,13 @@ pub async fn accounts_round_trip(stage: &Stage) {
 pub async fn rules_in_their_order(stage: &Stage) {
     let db = stage.store.as_ref();
     let (acme, other) = (tenant(stage).await, tenant(stage).await);
-    let new = |tenant: TenantId, position| FraudRuleRow {
+    let new = |tenant: TenantId, position| FraudRule {
         id: FraudRuleId(stage.id(START, 3)),
         tenant,
         position,
         name: "large".into(),
         expression: "payment.amount > 500000".into(),
-        action: "review".into(),
+        action: FraudAction::Review,
         active: true,
         version: 1,
         created_at: START,
@@ -170,17 +172,16 @@ pub async fn rules_in_their_order(stage: &Stage) {
     assert_eq!(listed((10, first.id), 9).await, everything[1..]);
     assert_eq!(listed((10, second.id), 9).await, everything[2..]);
 
-    let mut moved = FraudRuleRow {
+    let mut moved = FraudRule {
         position: 5,
         name: "always".into(),
         expression: "true".into(),
-        action: "block".into(),
+        action: FraudAction::Block,
         updated_at: seconds(2),
         version: 2,
         ..last
     };
-    missed(stage, vec![fraud_rules::update(&FraudRuleRow { tenant: other, ..moved.clone() })])
-        .await;
+    missed(stage, vec![fraud_rules::update(&FraudRule { tenant: other, ..moved.clone() })]).await;
     done(stage, vec![fraud_rules::update(&moved)]).await;
     missed(stage, vec![fraud_rules::update(&moved)]).await;
     assert_eq!(listed(start, 1).await, from_ref(&moved));

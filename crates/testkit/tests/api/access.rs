@@ -59,12 +59,15 @@ async fn another_tenants_ids_name_nothing(app: &TestApp) {
     };
     let role = made("/roles", json!({"name": "cashier", "scopes": ["wallets:read"]})).await;
     let account = made("/service-accounts", json!({"name": "billing"})).await;
+    let rule = json!({"name": "large", "expression": "true", "action": "allow"});
+    let rule = made("/fraud-rules", rule).await;
     let user = app.user(&[SystemRole::Support]).await.0.to_string();
     let state = async || {
         let mut state = ours.all("/wallets").await;
         state.extend(ours.all("/transfers").await);
         state.extend(ours.all("/roles").await);
         state.extend(ours.all("/service-accounts").await);
+        state.extend(ours.all("/fraud-rules").await);
         // Ours is used meanwhile, which is written behind the requests.
         let fields = "/api-keys?fields=id,name,scopes,expires_at,revoked_at,rotated_to";
         state.extend(ours.all(fields).await);
@@ -89,6 +92,7 @@ async fn another_tenants_ids_name_nothing(app: &TestApp) {
             () if path.contains("/transfers/") => (&hold, "transfer_not_found"),
             () if path.contains("/roles/") => (&role, "role_not_found"),
             () if path.contains("/service-accounts/") => (&account, "service_account_not_found"),
+            () if path.contains("/fraud-rules/") => (&rule, "fraud_rule_not_found"),
             () if path.contains("/users/") => (&user, "user_not_found"),
             () => (&key, "api_key_not_found"),
         };
@@ -108,7 +112,7 @@ async fn another_tenants_ids_name_nothing(app: &TestApp) {
             answer.refused_as(&row, 404, noun);
         } else if answer.status < 400 {
             let text = String::from_utf8_lossy(&answer.bytes).into_owned();
-            for id in [&pair.0, &pair.1, &moved, &hold, &key, &role, &account, &user] {
+            for id in [&pair.0, &pair.1, &moved, &hold, &key, &role, &account, &rule, &user] {
                 assert!(!text.contains(id.as_str()), "{row}: {text}");
             }
         } else {
