@@ -76,6 +76,7 @@ pub async fn stays_within_its_bounds(stage: &Stage) {
 
 pub async fn is_found_by_an_index(stage: &Stage) {
     let id = stage.literal(stage.id(START, 7));
+    let later = stage.literal(stage.id(seconds(86_400), 7));
     for (column, value) in [
         ("user_id", id.as_str()),
         ("from_id", &id),
@@ -83,7 +84,7 @@ pub async fn is_found_by_an_index(stage: &Stage) {
         ("payment_method", "'pm_1'"),
     ] {
         let mut sql = velocity::statement(column);
-        let values = [value, &id, &id, &id, &id, "'USD'", "1000"];
+        let values = [value, &id, &id, &later, &id, "'USD'", "1000"];
         for (place, value) in (1..).zip(values) {
             sql = sql.replace(&format!("${place}"), value);
         }
