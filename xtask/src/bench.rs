@@ -15,12 +15,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use caudal::Simulator;
 use serde_json::{Value, json};
 
 use crate::process::{output, stream};
 use crate::say;
-use crate::testbed::{fresh_dir, postgres::Postgres, postgres::postgres_up};
+use crate::testbed::{fresh_dir, postgres::Postgres, postgres::postgres_up, simulator::Simulator};
 use crate::workspace::{Workspace, cargo};
 
 /// Accounts or wallets that money moves between.

@@ -71,10 +71,11 @@ enum Verdict {
 
 type Part = fn(&mut Bed) -> Result<Verdict>;
 
-const PARTS: [(&str, Part); 8] = [
+const PARTS: [(&str, Part); 9] = [
     ("kill-caudal", kills::caudal),
     ("kill-postgres", kills::postgres),
     ("kill-sqlite", kills::sqlite),
+    ("kill-cards", kills::cards),
     ("stall", stalls::run),
     ("crossing", crossing::run),
     ("full-disk", outages::full_disk),

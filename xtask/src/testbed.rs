@@ -8,6 +8,7 @@
 //! and a line in each `match` below.
 
 pub mod postgres;
+pub mod simulator;
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::{ACCOUNTS, Figures, Load};
 use crate::process::{output, stream};
+use crate::testbed::simulator::Simulator;
 
 const API_KEY: &str = "sk_test_bench_0123456789abcdef0123456789abcdef";
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -84,44 +85,6 @@ impl Run<'_> {
     }
 }
 
-/// The payment gateway for test tenants; killed when it is dropped.
-pub(super) struct Simulator {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Simulator {
-    pub(super) fn start(binary: &Path, latency_ms: u64) -> Result<Self> {
-        let address = free_address()?;
-        let mut command = Command::new(binary);
-        command.args(["simulator", "--no-webhooks", "--addr", &address.to_string()]);
-        command.args(["--latency-ms", &latency_ms.to_string()]);
-        command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
-        let child = command.spawn().context("cannot run caudal simulator")?;
-        let mut simulator = Self { child, address };
-        let started = Instant::now();
-        while TcpStream::connect(address).is_err() {
-            if let Some(status) = simulator.child.try_wait()? {
-                bail!("caudal simulator ended ({status})");
-            }
-            ensure!(started.elapsed() < START_LIMIT, "the simulator does not listen");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        Ok(simulator)
-    }
-
-    fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-}
-
-impl Drop for Simulator {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
-
 /// A server that is ready; killed if it is dropped before it was stopped.
 struct Server {
     child: Child,
@@ -141,7 +104,7 @@ impl Server {
             .env("CAUDAL_HTTP_ADDR", address.to_string())
             .env("CAUDAL_DATABASE_URL", database)
             .env("CAUDAL_BOOTSTRAP_API_KEY", API_KEY)
-            .envs(run.simulator.map(|simulator| ("CAUDAL_SIMULATOR_URL", simulator.url())))
+            .envs(run.simulator.map(Simulator::variable))
             .stdin(std::process::Stdio::null())
             .stdout(file.try_clone()?)
             .stderr(file);

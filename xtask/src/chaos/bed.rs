@@ -26,7 +26,7 @@ impl Bed {
     pub(super) fn site(&self, part: &str) -> Result<Site> {
         let dir = self.dir.join(part);
         std::fs::create_dir_all(&dir)?;
-        Ok(Site { binary: self.binary.clone(), dir })
+        Ok(Site { binary: self.binary.clone(), dir, settings: Vec::new() })
     }
 
     pub(super) fn postgres(&mut self) -> Result<&mut Postgres> {

@@ -31,6 +31,8 @@ const PROOF_LIMIT: Duration = Duration::from_secs(300);
 pub(super) struct Site {
     pub binary: PathBuf,
     pub dir: PathBuf,
+    /// Variables for the servers.
+    pub settings: Vec<(&'static str, String)>,
 }
 
 impl Site {
@@ -159,6 +161,7 @@ fn spawn(site: &Site, database: &str, (address, log): (SocketAddr, &Path)) -> Re
         .arg("serve")
         .env("CAUDAL_HTTP_ADDR", address.to_string())
         .env("CAUDAL_BOOTSTRAP_API_KEY", API_KEY)
+        .envs(site.settings.iter().cloned())
         .stdin(Stdio::null())
         .stdout(file.try_clone()?)
         .stderr(file);
@@ -168,6 +171,8 @@ fn spawn(site: &Site, database: &str, (address, log): (SocketAddr, &Path)) -> Re
 /// What a load is like.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
+    /// As `caudal bench` calls it.
+    pub workload: &'static str,
     pub connections: usize,
     pub wallets: usize,
     /// Warming up not counted.
@@ -182,7 +187,8 @@ impl Shape {
     /// The load under which servers are killed.
     pub(super) fn faulty(lasts: Duration) -> Self {
         let seconds = lasts.as_secs().max(1);
-        Self { connections: 32, wallets: 200, seconds, rate: None, tolerant: true }
+        let workload = "transfers";
+        Self { workload, connections: 32, wallets: 200, seconds, rate: None, tolerant: true }
     }
 }
 
@@ -212,6 +218,7 @@ impl Load {
         for server in servers {
             command.args(["--url", &server.url()]);
         }
+        command.args(["--workload", shape.workload]);
         command.args(["--connections", &shape.connections.to_string()]);
         command.args(["--wallets", &shape.wallets.to_string()]);
         command.args(["--duration", &shape.seconds.to_string()]);

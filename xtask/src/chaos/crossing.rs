@@ -28,8 +28,14 @@ pub(super) fn run(bed: &mut Bed) -> Result<Verdict> {
     postgres.query(&format!("alter database {name} set deadlock_timeout = '50ms'"))?;
     let mut servers =
         [Server::start(&site, "one", &database)?, Server::start(&site, "two", &database)?];
-    let shape =
-        Shape { connections: CONNECTIONS, wallets: WALLETS, seconds, rate: None, tolerant: false };
+    let shape = Shape {
+        workload: "transfers",
+        connections: CONNECTIONS,
+        wallets: WALLETS,
+        seconds,
+        rate: None,
+        tolerant: false,
+    };
     let [one, two] = &servers;
     let proven = Load::start(&site, &[one, two], shape)?.finish()?;
     let mut again = 0;

@@ -10,10 +10,13 @@ use super::Verdict;
 use super::bed::{Bed, Chance, NO_POSTGRES, grouped, wait_until};
 use super::caudal::{Load, Server, Shape, Site};
 use super::probe::Probe;
+use crate::testbed::simulator::Simulator;
 
 /// One kill in each stretch of this length. PostgreSQL first replays its log when it starts again.
 const EVERY: Duration = Duration::from_secs(2);
 const EVERY_POSTGRES: Duration = Duration::from_secs(5);
+/// Time enough to be killed while calls to the gateway are under way.
+const GATEWAY_LATENCY_MS: u64 = 20;
 /// The load goes on for this long after the last stretch.
 const REST: Duration = Duration::from_secs(4);
 /// From the moment the killed server answers again until a transfer is acknowledged.
@@ -29,6 +32,25 @@ pub(super) fn caudal(bed: &mut Bed) -> Result<Verdict> {
     kill_caudal(bed, &site, &database)
 }
 
+/// `caudal serve` while it takes cards: each kill leaves payments whose gateway may have heard of
+/// them or not. All of them must come to an end, and the gateway's books be the same as ours.
+pub(super) fn cards(bed: &mut Bed) -> Result<Verdict> {
+    if bed.postgres.is_none() {
+        return Ok(Verdict::Skipped(NO_POSTGRES.into()));
+    }
+    let database = bed.database("kill-cards")?;
+    let mut site = bed.site("kill-cards")?;
+    let simulator = Simulator::start(&site.binary, GATEWAY_LATENCY_MS)?;
+    site.settings.push(simulator.variable());
+    let shape = |lasts| Shape { workload: "cards", ..Shape::faulty(lasts) };
+    let mut under = Under::start(&site, &database, (bed.kills, EVERY), shape)?;
+    under.strike(&mut bed.chance(), &mut |server| {
+        server.kill()?;
+        server.restart()
+    })?;
+    under.finish(&site, &database)
+}
+
 /// `caudal serve` on the embedded database.
 pub(super) fn sqlite(bed: &mut Bed) -> Result<Verdict> {
     let site = bed.site("kill-sqlite")?;
@@ -37,7 +59,7 @@ pub(super) fn sqlite(bed: &mut Bed) -> Result<Verdict> {
 }
 
 fn kill_caudal(bed: &Bed, site: &Site, database: &str) -> Result<Verdict> {
-    let mut under = Under::start(site, database, (bed.kills, EVERY))?;
+    let mut under = Under::start(site, database, (bed.kills, EVERY), Shape::faulty)?;
     under.strike(&mut bed.chance(), &mut |server| {
         server.kill()?;
         server.restart()
@@ -52,7 +74,7 @@ pub(super) fn postgres(bed: &mut Bed) -> Result<Verdict> {
     }
     let database = bed.database("kill-postgres")?;
     let site = bed.site("kill-postgres")?;
-    let mut under = Under::start(&site, &database, (bed.kills, EVERY_POSTGRES))?;
+    let mut under = Under::start(&site, &database, (bed.kills, EVERY_POSTGRES), Shape::faulty)?;
     let mut chance = bed.chance();
     let postgres = bed.postgres()?;
     let struck = under.strike(&mut chance, &mut |_| {
@@ -77,11 +99,16 @@ struct Under {
 }
 
 impl Under {
-    fn start(site: &Site, database: &str, (kills, every): (u64, Duration)) -> Result<Self> {
+    fn start(
+        site: &Site,
+        database: &str,
+        (kills, every): (u64, Duration),
+        shape: fn(Duration) -> Shape,
+    ) -> Result<Self> {
         let server = Server::start(site, "serve", database)?;
         let probe = Probe::start(&server)?;
         let lasts = every * u32::try_from(kills)? + REST;
-        let load = Load::start(site, &[&server], Shape::faulty(lasts))?;
+        let load = Load::start(site, &[&server], shape(lasts))?;
         Ok(Self { server, probe, load, kills, every })
     }
 
