@@ -64,8 +64,13 @@ impl Instance {
         (store, clock): (Store, Arc<dyn Clock>),
         simulator: Option<caudal_gateway::simulator::Running>,
     ) -> anyhow::Result<Self> {
-        let gateways = surroundings(settings, clock.clone(), simulator.as_ref())?;
         let people = people(settings, clock.clone())?;
+        let gateways = surroundings(settings, clock.clone(), simulator.as_ref())?;
+        // The one in this process need not go out and come in again.
+        let webhooks_url = match simulator {
+            Some(_) => format!("http://{}", settings.http_addr),
+            None => people.settings.public_url.clone(),
+        };
         let ids = Arc::new(|| Box::new(system::ids()) as Box<dyn caudal_domain::IdSource>);
         let engine = Engine::start(&store, &settings.engine(), clock.clone(), ids);
         let service = Service::new(Parts {
@@ -76,6 +81,7 @@ impl Instance {
             chance: Arc::new(SystemChance),
             people,
             gateways,
+            webhooks_url,
         });
         let stop = CancellationToken::new();
         let (bus, workers) = (Bus::default(), JoinSet::new());

@@ -69,6 +69,7 @@ kinds! {
     pub const FRAUD_RULE_UPDATED: &str = "fraud_rule.updated";
     pub const FRAUD_RULE_DELETED: &str = "fraud_rule.deleted";
     pub const ACTIVITY_SUSPICIOUS: &str = "activity.suspicious";
+    pub const GATEWAY_WEBHOOK_UNCLAIMED: &str = "gateway_webhook.unclaimed";
     pub const SIGNING_KEY_ROTATED: &str = "signing_key.rotated";
 }
 

@@ -67,6 +67,12 @@ pub trait Gateway: Send + Sync {
         now: Timestamp,
     ) -> Result<WebhookEvent, WebhookError>;
 
+    /// Tells the gateway where this account's webhooks go. Where that is set by hand at the gateway,
+    /// there is nothing to do.
+    async fn point_webhooks(&self, _url: &str) -> Result<(), GatewayFault> {
+        Ok(())
+    }
+
     /// What an event speaks of, asked of the gateway itself. `None` too where the event speaks of
     /// nothing that the port knows.
     async fn fetch(&self, event: &WebhookEvent) -> Result<Option<Standing>, GatewayFault> {

@@ -18,15 +18,20 @@ use tokio::sync::SemaphorePermit;
 
 use crate::{api::Api, problem::Problem};
 
-/// The largest body of a single request, and of a batch, in bytes.
+/// The largest body of a single request, of a batch, and of a gateway's webhook (Stripe's have
+/// some ten thousand), in bytes.
 const BODY_BYTES: usize = 1 << 20;
 const BATCH_BYTES: usize = 4 << 20;
+const RAW_BYTES: usize = 256 << 10;
 
 /// A body that must be there.
 pub(crate) struct Json<T>(pub T);
 
 /// A body of many items.
 pub(crate) struct BatchJson<T>(pub T);
+
+/// A body as it came, byte for byte, whatever it is: its signature is over that.
+pub(crate) struct Raw(pub Bytes);
 
 /// A body that may be left out.
 pub(crate) struct JsonOrNothing<T>(pub T);
@@ -46,6 +51,14 @@ impl<T: DeserializeOwned> FromRequest<Api> for BatchJson<T> {
     async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
         check_type(request.headers())?;
         parse(&read(request, api, BATCH_BYTES).await?).map(Self)
+    }
+}
+
+impl FromRequest<Api> for Raw {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
+        read(request, api, RAW_BYTES).await.map(Self)
     }
 }
 

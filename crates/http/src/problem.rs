@@ -228,6 +228,7 @@ impl From<ServiceError> for Problem {
             ServiceError::RefusedBefore(refusal) => Self { is_replay: true, ..refusal.into() },
             ServiceError::Invalid { param, detail } => Self::invalid(param, detail),
             ServiceError::NotFound(noun) => Self::not_found(noun),
+            ServiceError::BadSignature(_) => problem(StatusCode::UNAUTHORIZED, "bad_signature"),
             ServiceError::Stale => problem(StatusCode::PRECONDITION_FAILED, "precondition_failed"),
             ServiceError::NotAUser => problem(StatusCode::FORBIDDEN, "not_a_user"),
             ServiceError::WrongPassword => problem(StatusCode::FORBIDDEN, "wrong_password"),

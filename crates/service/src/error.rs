@@ -32,6 +32,9 @@ pub enum ServiceError {
     SystemRole,
     #[error("the credentials are not valid")]
     Unauthorized,
+    /// A webhook that is not the gateway's own, or too old.
+    #[error("{0}")]
+    BadSignature(String),
     /// A login that failed, whatever the reason.
     #[error("the e-mail address or the password is not right")]
     BadCredentials,

@@ -5,7 +5,7 @@
 //! when its row has changed. Switched off, it takes no new payments; what was paid through it can
 //! still be asked for and given back.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use caudal_domain::{Event, GatewayAccountId, Mode, Refusal, TenantId, Timestamp, event::kinds};
 pub use caudal_gateway::{Credentials, GatewayKind};
@@ -32,6 +32,13 @@ use crate::{
 const KNOWN_FOR_S: i64 = 10 * 60;
 /// Accounts open at once.
 const OPEN_MOST: u64 = 10_000;
+/// Before each further try to tell a gateway where webhooks go.
+const POINT_PAUSES: [Duration; 4] = [
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+    Duration::from_secs(120),
+    Duration::from_secs(600),
+];
 /// Random bytes of what the simulator knows an account by, and of what it signs with.
 const SECRET_BYTES: usize = 16;
 
@@ -88,6 +95,8 @@ struct AccountData {
 /// Accounts that are open in this process.
 pub(crate) struct Gateways {
     surroundings: Surroundings,
+    /// Where gateways reach this platform.
+    webhooks_url: String,
     open: Cache<GatewayAccountId, Arc<Opened>>,
 }
 
@@ -100,8 +109,8 @@ struct Opened {
 }
 
 impl Gateways {
-    pub fn new(surroundings: Surroundings) -> Self {
-        Self { surroundings, open: Cache::new(OPEN_MOST) }
+    pub fn new(surroundings: Surroundings, webhooks_url: String) -> Self {
+        Self { surroundings, webhooks_url, open: Cache::new(OPEN_MOST) }
     }
 
     pub async fn forget(&self, account: GatewayAccountId) {
@@ -126,7 +135,6 @@ pub(crate) fn gateway_account_row(id: GatewayAccountId) -> String {
 
 impl Service {
     /// The gateway behind the account, for what concerns payments that it has taken.
-    #[expect(dead_code, reason = "payments ask for it")]
     pub(crate) async fn gateway(
         &self,
         tenant: TenantId,
@@ -212,9 +220,30 @@ impl Service {
         let plain = self.vault().open(&bound_to, &row.sealed).map_err(not_opened)?;
         let kind = kind_of(row)?;
         let opened = self.inner.gateways.open(kind, tenant.mode, Credentials::new(plain.to_vec()));
-        opened.map_err(|error| {
+        let gateway = opened.map_err(|error| {
             ServiceError::Unavailable(format!("the gateway account can't be used: {error}"))
-        })
+        })?;
+        self.point_webhooks(row.id, &gateway).await;
+        Ok(gateway)
+    }
+
+    /// Before the first payment, so that nothing that is told of it gets lost. A gateway that does
+    /// not hear now is told later; meanwhile it is asked after what is open.
+    async fn point_webhooks(&self, id: GatewayAccountId, gateway: &Arc<dyn Gateway>) {
+        let base = self.inner.gateways.webhooks_url.trim_end_matches('/');
+        let url = format!("{base}/api/v1/gateway-accounts/{id}/webhooks");
+        let Err(fault) = gateway.point_webhooks(&url).await else { return };
+        tracing::warn!(account = %id, %fault, "the gateway was not told where webhooks go");
+        let gateway = gateway.clone();
+        tokio::spawn(async move {
+            for pause in POINT_PAUSES {
+                tokio::time::sleep(pause).await;
+                if gateway.point_webhooks(&url).await.is_ok() {
+                    return;
+                }
+            }
+            tracing::warn!(account = %id, "the gateway does not know where webhooks go");
+        });
     }
 
     pub async fn create_gateway_account(

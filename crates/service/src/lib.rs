@@ -22,6 +22,7 @@ pub mod exchanges;
 pub mod export;
 pub mod fraud_rules;
 pub mod gateway_accounts;
+mod incoming_webhooks;
 pub mod issuers;
 mod key_uses;
 pub mod limits;
@@ -84,6 +85,8 @@ pub struct Parts {
     pub people: People,
     /// What accounts at gateways are opened in.
     pub gateways: Surroundings,
+    /// Where gateways that can be told reach this platform.
+    pub webhooks_url: String,
 }
 
 /// All use cases. Cheap to clone.
@@ -116,7 +119,7 @@ struct Inner {
 
 impl Service {
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, engine, clock, ids, chance, people, gateways } = parts;
+        let Parts { store, engine, clock, ids, chance, people, gateways, webhooks_url } = parts;
         let hub = Arc::new(events::Hub::new(store.clone()));
         let known_keys = access::KnownKeys::new();
         let ids = Mutex::new(ids);
@@ -136,7 +139,7 @@ impl Service {
             hub,
             owners,
             charts: chart::Charts::new(),
-            gateways: gateway_accounts::Gateways::new(gateways),
+            gateways: gateway_accounts::Gateways::new(gateways, webhooks_url),
             payment_types: payment_types::KnownTypes::new(),
             rules: screening::KnownRules::new(),
             key_uses,

@@ -1,6 +1,6 @@
-//! Throws away what has ended and is of no more use: codes, sessions, mails, quotes.
+//! Throws away what has ended and is of no more use: codes, sessions, mails, quotes, webhooks.
 
-use caudal_store::{UnitOfWork, codes, mails, quotes, sessions};
+use caudal_store::{UnitOfWork, codes, incoming_webhooks, mails, quotes, sessions};
 
 use crate::{Service, ServiceError};
 
@@ -8,6 +8,8 @@ use crate::{Service, ServiceError};
 const MAILS_KEPT_SECONDS: i64 = 7 * 24 * 3600;
 /// A day, in which somebody may ask why their quote was refused.
 const QUOTES_KEPT_SECONDS: i64 = 24 * 3600;
+/// A month: gateways send the same again for three days.
+const WEBHOOKS_KEPT_SECONDS: i64 = 30 * 24 * 3600;
 
 impl Service {
     pub async fn purge(&self) -> Result<(), ServiceError> {
@@ -16,6 +18,7 @@ impl Service {
         steps.extend(sessions::remove_expired(at));
         steps.push(mails::remove_ended(at.plus_seconds(-MAILS_KEPT_SECONDS)));
         steps.push(quotes::remove_expired(at.plus_seconds(-QUOTES_KEPT_SECONDS)));
+        steps.push(incoming_webhooks::remove_before(at.plus_seconds(-WEBHOOKS_KEPT_SECONDS)));
         let unit = UnitOfWork { at, steps, ..UnitOfWork::default() };
         self.commit(unit).await.map(drop)
     }

@@ -6,15 +6,17 @@
 //! To add a table that the vault seals: a variant of [`Shelf`] and its page in
 //! [`Service::shelf_page`].
 
-use caudal_domain::{Actor, TenantId, UserId};
+use caudal_domain::{Actor, GatewayAccountId, TenantId, UserId};
 use caudal_identity::Binding;
 use caudal_store::{
-    Step, UnitOfWork, UnitOutcome, person_keys, second_factors, signing_keys, vault_keys,
+    Step, UnitOfWork, UnitOutcome, gateway_accounts, person_keys, second_factors, signing_keys,
+    vault_keys,
 };
 
 use crate::{
     Service, ServiceError,
     audit::{By, Did},
+    gateway_accounts::gateway_account_row,
     personal::{SEALED, not_opened, person_key_row, vault_key_row},
     second_factor::{SEED, totp_row},
     signing_keys::signing_key_row,
@@ -32,10 +34,12 @@ pub enum Shelf {
     SigningKeys,
     PersonKeys,
     Totp,
+    GatewayAccounts,
 }
 
 impl Shelf {
-    pub const ALL: [Self; 4] = [Self::VaultKeys, Self::SigningKeys, Self::PersonKeys, Self::Totp];
+    pub const ALL: [Self; 5] =
+        [Self::VaultKeys, Self::SigningKeys, Self::PersonKeys, Self::Totp, Self::GatewayAccounts];
 
     /// Of its table.
     pub fn name(self) -> &'static str {
@@ -44,6 +48,7 @@ impl Shelf {
             Self::SigningKeys => "signing_keys",
             Self::PersonKeys => "person_keys",
             Self::Totp => "totp",
+            Self::GatewayAccounts => "gateway_accounts",
         }
     }
 }
@@ -60,7 +65,7 @@ struct ShelfPage {
     rows: u64,
     steps: Vec<Step>,
     /// Where the next one starts.
-    next: Option<UserId>,
+    next: Option<u128>,
 }
 
 impl Service {
@@ -71,7 +76,7 @@ impl Service {
     ) -> Result<Resealed, ServiceError> {
         let mut done = Resealed::default();
         for shelf in Shelf::ALL {
-            let mut after = Some(UserId(0));
+            let mut after = Some(0);
             while let Some(start) = after {
                 let (rows, resealed, next) = self.reseal_page(shelf, start).await?;
                 done.looked_at += rows;
@@ -87,8 +92,8 @@ impl Service {
     async fn reseal_page(
         &self,
         shelf: Shelf,
-        after: UserId,
-    ) -> Result<(u64, u64, Option<UserId>), ServiceError> {
+        after: u128,
+    ) -> Result<(u64, u64, Option<u128>), ServiceError> {
         for _ in 0..ATTEMPTS {
             let ShelfPage { rows, steps, next } = self.shelf_page(shelf, after).await?;
             let count = steps.len() as u64;
@@ -104,12 +109,13 @@ impl Service {
         Err(ServiceError::Unavailable(format!("{} changes all the time; try again", shelf.name())))
     }
 
-    async fn shelf_page(&self, shelf: Shelf, after: UserId) -> Result<ShelfPage, ServiceError> {
+    async fn shelf_page(&self, shelf: Shelf, after: u128) -> Result<ShelfPage, ServiceError> {
         match shelf {
             Shelf::VaultKeys => self.vault_keys_page().await,
             Shelf::SigningKeys => self.signing_keys_page().await,
-            Shelf::PersonKeys => self.person_keys_page(after).await,
-            Shelf::Totp => self.totp_page(after).await,
+            Shelf::PersonKeys => self.person_keys_page(UserId(after)).await,
+            Shelf::Totp => self.totp_page(UserId(after)).await,
+            Shelf::GatewayAccounts => self.gateway_accounts_page(GatewayAccountId(after)).await,
         }
     }
 
@@ -146,7 +152,7 @@ impl Service {
             let sealed = self.sealed_anew(&bound_to, &row.sealed)?;
             steps.extend(sealed.map(|sealed| person_keys::reseal(row, &sealed)));
         }
-        let next = rows.last().map(|row| row.user);
+        let next = rows.last().map(|row| row.user.0);
         Ok(ShelfPage { rows: rows.len() as u64, steps, next })
     }
 
@@ -159,7 +165,23 @@ impl Service {
             let sealed = self.sealed_anew(&bound_to, &row.seed)?;
             steps.extend(sealed.map(|sealed| second_factors::reseal_totp(row, &sealed)));
         }
-        let next = rows.last().map(|row| row.user);
+        let next = rows.last().map(|row| row.user.0);
+        Ok(ShelfPage { rows: rows.len() as u64, steps, next })
+    }
+
+    async fn gateway_accounts_page(
+        &self,
+        after: GatewayAccountId,
+    ) -> Result<ShelfPage, ServiceError> {
+        let rows = gateway_accounts::after(self.store(), after, PAGE).await?;
+        let mut steps = Vec::new();
+        for row in &rows {
+            let place = gateway_account_row(row.id);
+            let bound_to = Binding { tenant: row.tenant, row: &place, field: SEALED };
+            let sealed = self.sealed_anew(&bound_to, &row.sealed)?;
+            steps.extend(sealed.map(|sealed| gateway_accounts::reseal(row, &sealed)));
+        }
+        let next = rows.last().map(|row| row.id.0);
         Ok(ShelfPage { rows: rows.len() as u64, steps, next })
     }
 
@@ -190,7 +212,7 @@ impl Service {
             action: "master_key.resealed",
             object_kind: "master_key",
             object_id: "first".into(),
-            fields: &["vault_keys", "signing_keys", "person_keys", "totp"],
+            fields: &Shelf::ALL.map(Shelf::name),
         };
         let steps = vec![self.audit(by, did, at)];
         self.commit(UnitOfWork { at, steps, ..UnitOfWork::default() }).await?;

@@ -80,6 +80,14 @@ pub fn update(account: &GatewayAccountRow) -> Step {
     )
 }
 
+/// The same credentials under another key. Misses when they are no longer those that were read.
+pub fn reseal(old: &GatewayAccountRow, sealed: &str) -> Step {
+    Step::one(
+        "update gateway_accounts set sealed = $4 where tenant_id = $1 and id = $2 and sealed = $3",
+        vec![old.tenant.0.into(), old.id.0.into(), old.sealed.as_str().into(), sealed.into()],
+    )
+}
+
 pub async fn find(
     db: &dyn Backend,
     tenant: TenantId,
@@ -109,6 +117,17 @@ pub async fn list(
     let sql =
         format!("select {COLUMNS} where tenant_id = $1 and id < $2 order by id desc limit $3");
     let params = [tenant.0.into(), before.0.into(), limit.into()];
+    db.query("gateway_accounts", &sql, &params).await?.iter().map(read).collect()
+}
+
+/// Those of all tenants with ids above this one.
+pub async fn after(
+    db: &dyn Backend,
+    id: GatewayAccountId,
+    limit: i64,
+) -> Result<Vec<GatewayAccountRow>, StoreError> {
+    let sql = format!("select {COLUMNS} where id > $1 order by id limit $2");
+    let params = [id.0.into(), limit.into()];
     db.query("gateway_accounts", &sql, &params).await?.iter().map(read).collect()
 }
 

@@ -139,11 +139,14 @@ impl Opened {
             password_threads: Some(2),
             ..Settings::default()
         };
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let addr = listener.local_addr().expect("its address");
+        // Tokens name the platform, wherever it listens this time.
+        settings.public_url = Some(format!("http://{}", settings.http_addr));
+        settings.http_addr = addr.to_string();
         change(&mut settings);
         let metrics = Metrics::install().expect("the recorder");
         let instance = start(&settings, clock).await;
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let addr = listener.local_addr().expect("its address");
         let http = settings.http().expect("good settings");
         let router = caudal_http::router(Api::new(instance.service.clone(), http, metrics));
         let stop = CancellationToken::new();

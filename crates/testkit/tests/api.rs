@@ -13,6 +13,7 @@ mod api {
     mod fraud_rules;
     mod gateway_accounts;
     mod idempotency;
+    mod incoming_webhooks;
     mod limits;
     mod lists;
     mod money;

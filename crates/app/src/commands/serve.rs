@@ -56,7 +56,7 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
         None => None,
     };
     let metrics = Metrics::install()?;
-    let instance = Instance::start(settings).await?;
+    let instance = Instance::start(&bound(settings, &listener)?).await?;
     greet(settings, &instance, listener.local_addr()?).await?;
     let api = Api::new(instance.service.clone(), settings.http()?, metrics);
     let stop = stop_on_signal()?;
@@ -115,7 +115,7 @@ impl Embedded {
         let listener = listen("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
         let metrics = Metrics::install()?;
-        let instance = Instance::start(&settings).await?;
+        let instance = Instance::start(&bound(&settings, &listener)?).await?;
         let demo = instance.service.bootstrap(None).await?.context("the file is not new")?;
         let api = Api::new(instance.service.clone(), settings.http()?, metrics);
         let stop = CancellationToken::new();
@@ -132,6 +132,11 @@ impl Embedded {
         }
         self.instance.shutdown().await;
     }
+}
+
+/// The settings with the port that a 0 has become.
+fn bound(settings: &Settings, listener: &TcpListener) -> anyhow::Result<Settings> {
+    Ok(Settings { http_addr: listener.local_addr()?.to_string(), ..settings.clone() })
 }
 
 async fn listen(addr: &str) -> anyhow::Result<TcpListener> {

@@ -2,12 +2,12 @@
 
 use async_trait::async_trait;
 use caudal_domain::{Amount, Currency, Mode, Timestamp};
-use caudal_outbound::{Answer as Reply, Request, Url};
+use caudal_outbound::{Answer as Reply, Method, Request, Url};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
 use super::shapes::{
-    Charge, Dispute, DisputeStatus, Event, NewCapture, NewCharge, NewEvidence, NewPayout,
+    Charge, Dispute, DisputeStatus, Endpoint, Event, NewCapture, NewCharge, NewEvidence, NewPayout,
     NewRefund, Payout, Problem, Refund, Status, Thing,
 };
 use crate::{
@@ -32,6 +32,7 @@ pub struct SimulatorGateway {
     calls: Calls,
     base: Url,
     api_key: Zeroizing<String>,
+    webhook_secrets: Zeroizing<Vec<String>>,
     secrets: HmacScheme,
     published: KeyScheme,
 }
@@ -57,7 +58,8 @@ impl SimulatorGateway {
             calls: Calls::new(GatewayKind::Simulator.name(), client, around.guard, world),
             base,
             api_key: Zeroizing::new(keys.api_key),
-            secrets: HmacScheme::new(HEADER, keys.webhook_secrets),
+            secrets: HmacScheme::new(HEADER, keys.webhook_secrets.clone()),
+            webhook_secrets: Zeroizing::new(keys.webhook_secrets),
         })
     }
 
@@ -174,6 +176,17 @@ impl Gateway for SimulatorGateway {
         };
         let found = self.get::<Thing>(url).await?;
         Ok(found.filter(|thing| kind_of(thing) == object).map(standing))
+    }
+
+    async fn point_webhooks(&self, url: &str) -> Result<(), GatewayFault> {
+        let endpoint = Endpoint { url: url.to_owned(), secrets: self.webhook_secrets.to_vec() };
+        let body = serde_json::to_vec(&endpoint).map_err(|_| unsendable("not JSON"))?;
+        let request = Request::post(self.url(&["webhook"])?, "application/json", body);
+        let request = Request { method: Method::PUT, ..request };
+        match self.calls.send(&self.signed_in(request)).await?.status {
+            204 => Ok(()),
+            status => Err(unsendable(&format!("status {status}"))),
+        }
     }
 
     async fn verify_webhook(

@@ -7,8 +7,8 @@ use caudal_domain::access::Scope::{
 
 use super::{CREATED, OK};
 use crate::{
-    endpoint::{Routes, delete, get, patch, post},
-    routes::{gateway_accounts, payment_types},
+    endpoint::{Access, Routes, delete, get, patch, post},
+    routes::{gateway_accounts, incoming_webhooks, payment_types},
     shapes::{
         gateway_accounts::{GatewayAccountPatch, GatewayAccountRequest, GatewayAccountShape},
         payment_types::{PaymentTypePatch, PaymentTypeRequest, PaymentTypeShape},
@@ -91,5 +91,12 @@ fn gateway_account_routes(routes: Routes) -> Routes {
                 .gives::<GatewayAccountShape<'_>>(OK)
                 .errors(&[404, 409, 412]),
             gateway_accounts::update,
+        )
+        .add(
+            post("/api/v1/gateway-accounts/{id}/webhooks", Access::Open)
+                .summary("For the gateway: tells what has happened, signed")
+                .gives_nothing(OK)
+                .errors(&[401, 404]),
+            incoming_webhooks::take,
         )
 }

@@ -8,6 +8,7 @@ pub(crate) mod exchanges;
 pub(crate) mod fraud_rules;
 pub(crate) mod gateway_accounts;
 pub(crate) mod health;
+pub(crate) mod incoming_webhooks;
 pub(crate) mod mails;
 pub(crate) mod openapi;
 pub(crate) mod passwords;

@@ -139,7 +139,12 @@ pub async fn accounts_round_trip(stage: &Stage) {
     missed(stage, vec![gateway_accounts::update(&taken)]).await;
     done(stage, vec![gateway_accounts::update(&main)]).await;
     missed(stage, vec![gateway_accounts::update(&main)]).await;
-    assert_eq!(gateway_accounts::find(db, acme, main.id).await.unwrap(), Some(main));
+    done(stage, vec![gateway_accounts::reseal(&main, "sealed2:other")]).await;
+    missed(stage, vec![gateway_accounts::reseal(&main, "sealed3:other")]).await;
+    main.sealed = "sealed2:other".into();
+    assert_eq!(gateway_accounts::find(db, acme, main.id).await.unwrap(), Some(main.clone()));
+    let before = GatewayAccountId(main.id.0 - 1);
+    assert_eq!(gateway_accounts::after(db, before, 1).await.unwrap(), [main]);
 }
 
 pub async fn rules_in_their_order(stage: &Stage) {

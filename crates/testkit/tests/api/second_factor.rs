@@ -278,7 +278,11 @@ async fn secrets_are_sealed_under_another_master_key(database: Database) {
     let again = app.instance.service.reseal(|_, _| {}).await.expect("a walk");
     assert_eq!((again.looked_at, again.resealed), (done.looked_at, 0));
 
+    // The old key is gone, and none needs it: what a gateway account was sealed with neither.
     let app = app.restart_with(|settings| settings.master_keys = Some(KEY_B.into())).await;
+    let account = &app.client.all("/gateway-accounts").await[0];
+    let path = format!("/gateway-accounts/{}/webhooks", account["id"].as_str().expect("an id"));
+    app.client.send(Call::new("POST", path)).await.refused(401, "bad_signature");
     let first = challenge(&app, &ada).await;
     let tokens = answer(&app, &first, &code(&app, &secret)).await.expect(200);
     with_token(&app, &tokens).get("/wallets").await.expect(200);
