@@ -67,8 +67,8 @@ pub trait Gateway: Send + Sync {
         now: Timestamp,
     ) -> Result<WebhookEvent, WebhookError>;
 
-    /// Tells the gateway where this account's webhooks go. Where that is set by hand at the gateway,
-    /// there is nothing to do.
+    /// Tells the gateway where this account's webhooks go. Where that is set by hand at the
+    /// gateway, there is nothing to do.
     async fn point_webhooks(&self, _url: &str) -> Result<(), GatewayFault> {
         Ok(())
     }

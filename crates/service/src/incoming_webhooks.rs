@@ -22,7 +22,7 @@ use crate::{
     unit::{Subject, broken},
 };
 
-/// Before each further try, in seconds; after the last one it is given up: two days in all but a little.
+/// Before each further try, in seconds; after the last one it is given up: nearly two days.
 const PAUSES_S: [i64; 9] = [2, 10, 60, 300, 1_800, 7_200, 21_600, 43_200, 86_400];
 /// Whoever took one and was not heard of again has lost it to the next.
 const LEASE_S: i64 = 30;
