@@ -1,8 +1,8 @@
 //! Fraud rules at work: every payment is screened before anything is held or sent.
 //!
-//! A tenant's active rules are compiled once and remembered for [`KNOWN_FOR`], and forgotten at once
-//! by the events that change them (see `tokens.rs`). Without a rule nothing is read. What rules look
-//! at (wallet, payer, velocity, rates) is read only if one of them mentions it.
+//! A tenant's active rules are compiled once and remembered for [`KNOWN_FOR`], and forgotten at
+//! once by the events that change them (see `tokens.rs`). Without a rule nothing is read. What
+//! rules look at (wallet, payer, velocity, rates) is read only if one of them mentions it.
 
 use std::{sync::Arc, time::Duration};
 

@@ -61,6 +61,13 @@ async fn another_tenants_ids_name_nothing(app: &TestApp) {
     let account = made("/service-accounts", json!({"name": "billing"})).await;
     let rule = json!({"name": "large", "expression": "true", "action": "allow"});
     let rule = made("/fraud-rules", rule).await;
+    let first = async |list: &str| {
+        let all = ours.all(list).await;
+        all[0]["id"].as_str().expect("an id").to_owned()
+    };
+    let kind = first("/payment-types").await;
+    let gateway = first("/gateway-accounts").await;
+    let quote = "quo_00000000000000000000000007".to_owned();
     let user = app.user(&[SystemRole::Support]).await.0.to_string();
     let state = async || {
         let mut state = ours.all("/wallets").await;
@@ -93,6 +100,9 @@ async fn another_tenants_ids_name_nothing(app: &TestApp) {
             () if path.contains("/roles/") => (&role, "role_not_found"),
             () if path.contains("/service-accounts/") => (&account, "service_account_not_found"),
             () if path.contains("/fraud-rules/") => (&rule, "fraud_rule_not_found"),
+            () if path.contains("/payment-types/") => (&kind, "payment_type_not_found"),
+            () if path.contains("/gateway-accounts/") => (&gateway, "gateway_account_not_found"),
+            () if path.contains("/quotes/") => (&quote, "quote_not_found"),
             () if path.contains("/users/") => (&user, "user_not_found"),
             () => (&key, "api_key_not_found"),
         };
