@@ -6,7 +6,7 @@ use caudal_domain::{AccountId, Fingerprint, IdSource, ReceiptKey, Refusal, Times
 use caudal_ledger::{Book, Movement, Outcome};
 use caudal_store::{Answer, AttachedRow, Locked, Locks, Receipt, Writes};
 
-use crate::{Command, Given, Job, JobReply, Reply, events, job::ReceiptOf};
+use crate::{Command, Given, Job, JobReply, Otherwise, Reply, events, job::ReceiptOf};
 
 /// What the jobs need locked and read, sorted in the one locking order.
 pub(crate) fn locks(jobs: &[Job], at: Timestamp) -> Locks {
@@ -29,8 +29,8 @@ pub(crate) fn locks(jobs: &[Job], at: Timestamp) -> Locks {
 }
 
 fn add_locks(locks: &mut Locks, command: &Command) {
-    locks.accounts.extend(command.movement.accounts());
-    locks.transfers.extend(command.movement.transfers());
+    locks.accounts.extend(command.movement.iter().flat_map(Movement::accounts));
+    locks.transfers.extend(command.movement.iter().flat_map(Movement::transfers));
     locks.accounts.extend_from_slice(&command.accounts);
     locks.rows.extend(command.attachments.iter().map(|attachment| attachment.row));
     locks.receipts.extend(command.receipt.map(|receipt| receipt.key));
@@ -151,7 +151,7 @@ impl Decision<'_> {
         // What is stale is decided again by the caller, under the same key.
         let is_stale = matches!(reply.refused_at, Some((_, Refusal::Conflict)));
         if let (Some(receipt), false) = (job.receipt, job.dry_run || is_stale) {
-            self.keep_receipt(receipt, answer_of_job(&reply));
+            self.keep_receipt(receipt, answer_of_job(job, &reply));
         }
         reply
     }
@@ -191,20 +191,29 @@ impl Decision<'_> {
                 false => fresh(Given::Refused(Refusal::IdempotencyMismatch)),
             };
         }
-        let given = match self.movement(job, command) {
-            Ok(outcome) => given_of(outcome, command),
+        let given = match self.accept(job, command) {
+            Ok(given) => given,
             Err(refusal) => Given::Refused(refusal),
         };
+        let instead = command.otherwise.as_ref().filter(|_| is_want_of_money(&given));
+        if let Some(Otherwise { steps, telling }) = instead.map(Box::as_ref) {
+            self.made.writes.events.push(events::told(job.tenant, telling, &self.book, self.ids));
+            self.made.writes.steps.extend_from_slice(steps);
+        }
         // A stale attachment is decided again by the caller, under the same key.
         if let (Some(receipt), false) =
             (command.receipt, matches!(given, Given::Refused(Refusal::Conflict)))
         {
-            self.keep_receipt(receipt, answer_of(&given, &command.movement));
+            let answer = match (&given, instead) {
+                (Given::Refused(_), None) => answer_of(&given, command),
+                _ => kept(command).unwrap_or_else(|| answer_of(&given, command)),
+            };
+            self.keep_receipt(receipt, answer);
         }
         fresh(given)
     }
 
-    fn movement(&mut self, job: &Job, command: &Command) -> Result<Outcome, Refusal> {
+    fn accept(&mut self, job: &Job, command: &Command) -> Result<Given, Refusal> {
         for attachment in &command.attachments {
             let version = self.rows.get(&attachment.row);
             let stale = version != Some(&attachment.expected_version);
@@ -212,10 +221,33 @@ impl Decision<'_> {
                 return Err(Refusal::Conflict);
             }
         }
-        let outcome = self.book.decide(job.tenant, &command.movement, self.ids)?;
-        let event = events::of(&command.movement, &outcome, self.ids);
-        self.made.writes.events.push(event);
-        match &outcome {
+        let outcome = match &command.movement {
+            Some(movement) => Some(self.book.decide(job.tenant, movement, self.ids)?),
+            None => None,
+        };
+        let event = match (&command.movement, &outcome, &command.telling) {
+            (_, Some(Outcome::Posting(posting)), Some(telling)) => {
+                Some(events::told_of(telling, posting, self.ids))
+            }
+            (_, _, Some(telling)) => {
+                Some(events::told(job.tenant, telling, &self.book, self.ids))
+            }
+            (Some(movement), Some(outcome), None) => {
+                Some(events::of(movement, outcome, self.ids))
+            }
+            _ => None,
+        };
+        self.made.writes.events.extend(event);
+        if let Some(outcome) = &outcome {
+            self.note(outcome);
+        }
+        self.write_steps(command, outcome.as_ref());
+        Ok(outcome.map_or(Given::Done, |outcome| given_of(outcome, command)))
+    }
+
+    /// What the movement changed.
+    fn note(&mut self, outcome: &Outcome) {
+        match outcome {
             Outcome::Posting(posting) => {
                 let transfer = (posting.transfer.id, posting.created);
                 self.made.transfers.push(transfer);
@@ -225,14 +257,16 @@ impl Decision<'_> {
             }
             Outcome::Account(account) => self.made.accounts.push(account.id),
         }
+    }
+
+    fn write_steps(&mut self, command: &Command, outcome: Option<&Outcome>) {
         self.made.rows.extend(command.attachments.iter().map(|attachment| attachment.row));
         let writes = command.attachments.iter().map(|attachment| &attachment.write);
-        let steps = writes.chain(&command.steps).map(|step| match &outcome {
-            Outcome::Posting(posting) => step.of_transfer(posting.transfer.id),
-            Outcome::Account(_) => step.clone(),
+        let steps = writes.chain(&command.steps).map(|step| match outcome {
+            Some(Outcome::Posting(posting)) => step.of_transfer(posting.transfer.id),
+            Some(Outcome::Account(_)) | None => step.clone(),
         });
         self.made.writes.steps.extend(steps);
-        Ok(outcome)
     }
 
     fn keep_receipt(&mut self, receipt: ReceiptOf, answer: Answer) {
@@ -285,15 +319,30 @@ fn given_of(outcome: Outcome, command: &Command) -> Given {
     }
 }
 
+fn is_want_of_money(given: &Given) -> bool {
+    matches!(given, Given::Refused(Refusal::InsufficientFunds { .. }))
+}
+
+/// What the caller wants kept instead of the answer.
+fn kept(command: &Command) -> Option<Answer> {
+    let is_of_account = matches!(
+        command.movement,
+        Some(Movement::SetStatus { .. } | Movement::SetFloor { .. })
+    );
+    command.context.clone().filter(|_| !is_of_account).map(Answer::Said)
+}
+
 /// The shortest answer from which the same can be said again.
-fn answer_of(given: &Given, movement: &Movement) -> Answer {
+fn answer_of(given: &Given, command: &Command) -> Answer {
     match given {
-        Given::Transfer(transfer) => match movement {
-            Movement::Post(_) | Movement::Reverse { .. } | Movement::Return(_) => {
+        Given::Transfer(transfer) => match command.movement {
+            Some(Movement::Post(_) | Movement::Reverse { .. } | Movement::Return(_)) => {
                 Answer::Created(transfer.id)
             }
             _ => Answer::Changed(transfer.clone()),
         },
+        Given::Done => Answer::Said(String::new()),
+        Given::Kept(text) => Answer::Said(text.clone()),
         Given::Created(id) => Answer::Created(*id),
         Given::Account { account, context } => {
             Answer::Account { account: *account, context: context.clone() }
@@ -302,20 +351,17 @@ fn answer_of(given: &Given, movement: &Movement) -> Answer {
     }
 }
 
-/// Groups hold creations only, so each item is an id or a refusal.
-fn answer_of_job(reply: &JobReply) -> Answer {
+/// Groups hold creations only, so each item is an id or a refusal; or the caller has said on the
+/// first of them what is to be kept.
+fn answer_of_job(job: &Job, reply: &JobReply) -> Answer {
     if let Some((index, refusal)) = &reply.refused_at {
         return Answer::RefusedAt { index: *index, refusal: refusal.clone() };
     }
-    let item = |reply: &Reply| match &reply.given {
-        Given::Transfer(transfer) => Answer::Created(transfer.id),
-        Given::Created(id) => Answer::Created(*id),
-        Given::Account { account, context } => {
-            Answer::Account { account: *account, context: context.clone() }
-        }
-        Given::Refused(refusal) => Answer::Refused(refusal.clone()),
-    };
-    Answer::Group(reply.replies.iter().map(item).collect())
+    if let Some(kept) = job.commands.first().and_then(kept) {
+        return kept;
+    }
+    let items = reply.replies.iter().zip(&job.commands);
+    Answer::Group(items.map(|(reply, command)| answer_of(&reply.given, command)).collect())
 }
 
 fn replay(answer: &Answer) -> Reply {
@@ -329,7 +375,8 @@ fn replay(answer: &Answer) -> Reply {
             Given::Refused(refusal.clone())
         }
         // The fingerprint holds the path, so an answer of another kind can't be met.
-        Answer::Group(_) | Answer::Said(_) => Given::Refused(Refusal::IdempotencyMismatch),
+        Answer::Group(_) => Given::Refused(Refusal::IdempotencyMismatch),
+        Answer::Said(text) => Given::Kept(text.clone()),
     };
     Reply { replayed: true, given }
 }

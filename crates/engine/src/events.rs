@@ -1,11 +1,13 @@
 //! What an accepted movement tells the world: ids and amounts, enough to rebuild balances.
 
 use caudal_domain::{
-    Account, AccountId, AccountStatus, Currency, Entry, Event, EventId, IdSource, Transfer,
-    TransferId, TransferKind, TransferStatus, event::kinds,
+    Account, AccountId, AccountStatus, Currency, Entry, Event, EventId, IdSource, TenantId,
+    Timestamp, Transfer, TransferId, TransferKind, TransferStatus, event::kinds,
 };
-use caudal_ledger::{Movement, Outcome, Posting};
+use caudal_ledger::{Book, Movement, Outcome, Posting};
 use serde::Serialize;
+
+use crate::Telling;
 
 /// What the event of a posting holds.
 #[derive(Serialize)]
@@ -88,6 +90,51 @@ fn of_posting(movement: &Movement, posting: &Posting, ids: &mut dyn IdSource) ->
         kind: kind_of(movement, transfer),
         subject: transfer.id.to_string(),
         data: json(&data),
+        occurred_at: at,
+    }
+}
+
+/// The caller's own words, and what the movement entered.
+pub(crate) fn told_of(telling: &Telling, posting: &Posting, ids: &mut dyn IdSource) -> Event {
+    let transfer = &posting.transfer;
+    let at = posting.entries.last().map_or(transfer.created_at, |entry| entry.created_at);
+    let entered = Entered {
+        transfer_id: transfer.id,
+        entries: posting.entries.iter().map(EntryData::from).collect(),
+    };
+    let own = telling.data.strip_suffix('}').unwrap_or(&telling.data);
+    let data = format!("{own},{}", &json(&entered)[1..]);
+    event_of((transfer.tenant, at), telling, data, ids)
+}
+
+#[derive(Serialize)]
+struct Entered {
+    transfer_id: TransferId,
+    entries: Vec<EntryData>,
+}
+
+/// The caller's own words alone.
+pub(crate) fn told(
+    tenant: TenantId,
+    telling: &Telling,
+    book: &Book,
+    ids: &mut dyn IdSource,
+) -> Event {
+    event_of((tenant, book.now()), telling, telling.data.clone(), ids)
+}
+
+fn event_of(
+    (tenant, at): (TenantId, Timestamp),
+    telling: &Telling,
+    data: String,
+    ids: &mut dyn IdSource,
+) -> Event {
+    Event {
+        id: EventId(ids.next(at, telling.bucket)),
+        tenant,
+        kind: telling.kind,
+        subject: telling.subject.clone(),
+        data,
         occurred_at: at,
     }
 }

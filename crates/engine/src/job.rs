@@ -9,7 +9,8 @@ use caudal_store::{Attachment, Position, Step};
 /// One movement, with what belongs to it.
 #[derive(Clone, Debug)]
 pub struct Command {
-    pub movement: Movement,
+    /// `None` moves no money: only what goes with it is written.
+    pub movement: Option<Movement>,
     /// Accounts to lock besides those that the movement names: the legs of the transfer that is
     /// captured, voided or given back. Legs never change, so the caller can read them beforehand.
     pub accounts: Vec<AccountId>,
@@ -17,21 +18,52 @@ pub struct Command {
     pub attachments: Vec<Attachment>,
     /// Written in the same commit if the command is accepted, and only then: its audit.
     pub steps: Vec<Step>,
-    /// Kept with the receipt of an account's change and given back with it.
+    /// Told instead of what the ledger would tell.
+    pub telling: Option<Telling>,
+    /// What is done where the payer has too little. The command is refused all the same.
+    pub otherwise: Option<Box<Otherwise>>,
+    /// Kept with the receipt and given back with it: of an account's change beside the account,
+    /// else alone ([`Given::Kept`]).
     pub context: Option<String>,
 }
 
 impl Command {
     pub fn new(movement: Movement) -> Self {
+        Self { movement: Some(movement), ..Self::writing() }
+    }
+
+    /// Moves nothing; to be filled.
+    pub fn writing() -> Self {
         Self {
-            movement,
+            movement: None,
             accounts: Vec::new(),
             receipt: None,
             attachments: Vec::new(),
             steps: Vec::new(),
+            telling: None,
+            otherwise: None,
             context: None,
         }
     }
+}
+
+/// An event in a caller's own words. The movement's entries are added to them, with the id of its
+/// transfer, so that balances can be told from events whoever tells them.
+#[derive(Clone, Debug)]
+pub struct Telling {
+    pub kind: &'static str,
+    /// What it is about, as an id in text, and that thing's bucket.
+    pub subject: String,
+    pub bucket: Bucket,
+    /// A JSON object with a member at least, of ids and amounts; not `transfer_id`, not `entries`.
+    pub data: String,
+}
+
+/// Rows and an event for a command that is refused for want of money.
+#[derive(Clone, Debug)]
+pub struct Otherwise {
+    pub steps: Vec<Step>,
+    pub telling: Telling,
 }
 
 /// Under which key the answer is kept, and for which request.
@@ -69,7 +101,8 @@ impl Job {
     pub(crate) fn rows(&self) -> Vec<u128> {
         let mut rows = Vec::with_capacity(2 * self.commands.len());
         for command in &self.commands {
-            rows.extend(command.movement.accounts().map(|account| account.0));
+            let named = command.movement.iter().flat_map(Movement::accounts);
+            rows.extend(named.map(|account| account.0));
             rows.extend(command.accounts.iter().map(|account| account.0));
             rows.extend(command.attachments.iter().map(|attachment| attachment.row.id));
         }
@@ -104,11 +137,13 @@ impl JobReply {
     }
 
     /// The part of a batch's position that concerns this job: its events' streams.
-    pub(crate) fn own(&self, position: &Position) -> Position {
-        let streams = self.replies.iter().fold(0u16, |streams, reply| match reply.given.bucket() {
-            Some(bucket) => streams | 1 << bucket.stream(),
-            None => streams,
-        });
+    pub(crate) fn own(&self, job: &Job, position: &Position) -> Position {
+        let told = |(reply, command): (&Reply, &Command)| match (&reply.given, &command.telling) {
+            (Given::Transfer(_) | Given::Done, Some(telling)) => Some(telling.bucket),
+            (given, _) => given.bucket(),
+        };
+        let buckets = self.replies.iter().zip(&job.commands).filter_map(told);
+        let streams = buckets.fold(0u16, |streams, bucket| streams | 1 << bucket.stream());
         position.iter().filter(|(stream, _)| streams & (1 << stream) != 0).copied().collect()
     }
 
@@ -140,6 +175,10 @@ pub enum Given {
         account: Account,
         context: Option<String>,
     },
+    /// Written, and no money moved.
+    Done,
+    /// What was kept with the receipt of a command that was accepted, or done otherwise.
+    Kept(String),
     Refused(Refusal),
 }
 
@@ -150,7 +189,7 @@ impl Given {
             Self::Transfer(transfer) => Some(transfer.id.bucket()),
             Self::Created(id) => Some(id.bucket()),
             Self::Account { account, .. } => Some(account.id.bucket()),
-            Self::Refused(_) => None,
+            Self::Done | Self::Kept(_) | Self::Refused(_) => None,
         }
     }
 }

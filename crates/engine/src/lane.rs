@@ -260,8 +260,10 @@ impl LaneTask {
         histogram!("engine_batch_commands").record(commands as f64);
         histogram!("engine_commit_seconds").record(started.elapsed().as_secs_f64());
         counter!("database_transactions_total").increment(1);
-        for reply in decided.replies.iter_mut().flatten() {
-            reply.position = reply.own(&position);
+        for (job, reply) in jobs.iter().zip(&mut decided.replies) {
+            if let Some(reply) = reply {
+                reply.position = reply.own(job, &position);
+            }
         }
         Ok(decided)
     }

@@ -258,7 +258,10 @@ impl Service {
                 found.map(Transfer::as_created).ok_or_else(lost)
             }
             Given::Refused(refusal) => Err(refusal.into()),
-            Given::Account { .. } => Err(ServiceError::Broken("a transfer gave an account".into())),
+            // Another use case's key: paths are in the fingerprint, so it can't be met.
+            Given::Account { .. } | Given::Done | Given::Kept(_) => {
+                Err(ServiceError::Broken("a transfer gave something else".into()))
+            }
         }
     }
 

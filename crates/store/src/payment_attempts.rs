@@ -49,6 +49,12 @@ pub fn start(attempt: &AttemptRow) -> Step {
             attempt.started_at.into(),
         ],
     )
+    .of_lists(
+        "insert into payment_attempts (bucket, payment_id, number, tenant_id, gateway_account_id,
+         operation, key, started_at)
+         select * from unnest($1::int2[], $2::uuid[], $3::int8[], $4::uuid[], $5::uuid[],
+         $6::text[], $7::text[], $8::timestamptz[])",
+    )
 }
 
 /// Misses when it has ended before.

@@ -20,6 +20,10 @@ const COLUMNS: &str = "id, tenant_id, status, type, amount, currency, amount_aut
      reference, description, metadata, data, available_at, created_at, updated_at, version \
      from payments";
 
+/// Where [`insert`] and [`update`] name the transfer: `$20` and `$12`, counted from 0.
+const TRANSFER_PLACE: usize = 19;
+const CHANGED_TRANSFER_PLACE: usize = 11;
+
 /// Said as the partial index says it, so that it is used.
 const UNFINISHED: &str = "status not in ('succeeded', 'failed', 'canceled', 'blocked')";
 
@@ -120,6 +124,23 @@ pub fn insert(payment: &PaymentRow) -> Step {
             payment.version.into(),
         ],
     )
+    .of_lists(
+        "insert into payments (bucket, id, tenant_id, status, type, amount, currency,
+         amount_authorized, amount_captured, amount_refunded, amount_disputed, fee, wallet_id,
+         from_id, user_id, payment_method, manual_capture, gateway_account_id, gateway_reference,
+         transfer_id, failure, reference, description, metadata, data, available_at, created_at,
+         updated_at, version)
+         select * from unnest($1::int2[], $2::uuid[], $3::uuid[], $4::text[], $5::text[],
+         $6::int8[], $7::text[], $8::int8[], $9::int8[], $10::int8[], $11::int8[], $12::int8[],
+         $13::uuid[], $14::uuid[], $15::uuid[], $16::text[], $17::int2[], $18::uuid[],
+         $19::text[], $20::uuid[], $21::text[], $22::text[], $23::text[], $24::json[],
+         $25::json[], $26::timestamptz[], $27::timestamptz[], $28::timestamptz[], $29::int8[])",
+    )
+}
+
+/// The insert, of a payment that the transfer of the same command moves or holds money for.
+pub fn insert_with_transfer(payment: &PaymentRow) -> Step {
+    Step { transfer_at: Some(TRANSFER_PLACE), ..insert(payment) }
 }
 
 /// Writes what changes in a payment's life, if the row still has the version before
@@ -152,6 +173,13 @@ pub fn update(payment: &PaymentRow) -> Step {
             payment.version.into(),
         ],
     )
+}
+
+/// The same, where the transfer of the same command is the payment's from now on.
+pub fn attachment_with_transfer(payment: &PaymentRow) -> Attachment {
+    let mut attachment = attachment(payment);
+    attachment.write.transfer_at = Some(CHANGED_TRANSFER_PLACE);
+    attachment
 }
 
 /// The payment as it is to be after a movement: [`update`], decided on the version before.
@@ -194,6 +222,8 @@ pub struct Filter {
     pub kind: Option<String>,
     /// The wallet credited.
     pub wallet: Option<AccountId>,
+    /// The wallet that pays.
+    pub payer: Option<AccountId>,
     pub user: Option<UserId>,
     pub reference: Option<String>,
     /// Ids below this one.
@@ -213,6 +243,7 @@ pub async fn list(db: &dyn Backend, filter: &Filter) -> Result<Vec<PaymentRow>, 
         .and_when(not_succeeded, "status <> 'succeeded'")
         .and("type =", filter.kind.clone())
         .and("wallet_id =", filter.wallet.map(|id| id.0))
+        .and("from_id =", filter.payer.map(|id| id.0))
         .and("user_id =", filter.user.map(|id| id.0))
         .and("reference =", filter.reference.clone())
         .rows(db, "id desc", filter.limit)

@@ -59,6 +59,13 @@ pub fn insert(saga: &SagaRow) -> Step {
             saga.version.into(),
         ],
     )
+    .of_lists(
+        "insert into sagas (bucket, id, tenant_id, kind, subject, step, data, attempts, next_at,
+         lease_until, holder, token, created_at, version)
+         select * from unnest($1::int2[], $2::uuid[], $3::uuid[], $4::text[], $5::uuid[],
+         $6::text[], $7::json[], $8::int8[], $9::timestamptz[], $10::timestamptz[], $11::uuid[],
+         $12::int8[], $13::timestamptz[], $14::int8[])",
+    )
 }
 
 /// Who takes what is due, from when until when.

@@ -12,6 +12,8 @@ pub struct Step {
     pub expect: Expect,
     /// See [`Step::with_transfer`].
     pub transfer_at: Option<usize>,
+    /// The same insert of lists, a column each, for a batch that makes many rows at once.
+    pub of_lists: Option<&'static str>,
 }
 
 /// How many rows the statement must touch.
@@ -24,7 +26,7 @@ pub enum Expect {
 
 impl Step {
     pub fn new(sql: &'static str, params: Vec<Value>) -> Self {
-        Self { sql, params, expect: Expect::Any, transfer_at: None }
+        Self { sql, params, expect: Expect::Any, transfer_at: None, of_lists: None }
     }
 
     /// Adds a last parameter: the id of the transfer that the step's command makes. Only the engine
@@ -52,6 +54,19 @@ impl Step {
 
     pub fn one(sql: &'static str, params: Vec<Value>) -> Self {
         Self { expect: Expect::One, ..Self::new(sql, params) }
+    }
+
+    /// `sql` inserts what this step does, of lists (`unnest`), and nothing that could leave a row
+    /// out: its rows are new, or the statement fails. Such steps are written in no order.
+    pub fn of_lists(mut self, sql: &'static str) -> Self {
+        self.of_lists = Some(sql);
+        self
+    }
+
+    /// Whether it touches a row or none is the same to the caller.
+    pub fn or_none(mut self) -> Self {
+        self.expect = Expect::Any;
+        self
     }
 }
 

@@ -206,7 +206,7 @@ pub fn transfer(from: u128, to: u128, amount: i64) -> Command {
 }
 
 pub fn with_reference(mut command: Command, reference: &str) -> Command {
-    if let Movement::Post(new) = &mut command.movement {
+    if let Some(Movement::Post(new)) = &mut command.movement {
         new.reference = Some(reference.into());
     }
     command

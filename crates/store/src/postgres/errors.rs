@@ -2,7 +2,7 @@
 
 use tokio_postgres::Error;
 
-use crate::StoreError;
+use crate::{StoreError, postgres::attached::MISSED};
 
 /// Sorts an error of a statement. A lost connection is [`StoreError::Contention`]: nothing of an
 /// unfinished transaction stays, and running it again on a new connection is safe. (Whether a
@@ -21,6 +21,7 @@ pub(super) fn classify(error: Error) -> StoreError {
         "23514" if db.constraint().is_none() => {
             StoreError::Unavailable(format!("{text}; create it with `caudal partitions`"))
         }
+        MISSED => StoreError::Rejected("a row that goes with a batch was not written".into()),
         code if code.starts_with("22") || code.starts_with("23") => StoreError::Rejected(text),
         _ => StoreError::Unavailable(text),
     }

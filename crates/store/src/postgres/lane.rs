@@ -9,8 +9,9 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::{Client, Error, types::ToSql};
 
 use crate::{
-    AttachedRow, Decide, Expect, Lane, Locked, Locks, Position, StoreError, Writes,
+    AttachedRow, Decide, Lane, Locked, Locks, Position, StoreError, Writes,
     postgres::{
+        attached::{self, Prepared, RowLocks},
         connect::Connector,
         errors, events,
         statements::Statements,
@@ -38,6 +39,7 @@ pub(super) struct PostgresLane {
 struct Session {
     client: Client,
     statements: Statements,
+    prepared: Prepared,
 }
 
 /// Why a batch did not answer with its position.
@@ -67,7 +69,7 @@ impl PostgresLane {
             self.has_begun = false;
             let client = self.connector.connect_lane().await?;
             let statements = Statements::prepare(&client).await.map_err(errors::classify)?;
-            self.session = Some(Session { client, statements });
+            self.session = Some(Session { client, statements, prepared: Prepared::default() });
         }
         self.session.as_ref().ok_or_else(|| StoreError::Unavailable("no connection".into()))
     }
@@ -198,11 +200,7 @@ impl Session {
         let lost = |why| Failure::Lost(Lost { xid, transfer, why });
         match timeout(BATCH_TIMEOUT, self.write_and_commit(locks, &writes)).await {
             Ok(Ok(position)) => Ok(position),
-            Ok(Err(PipelineError::Missed)) => {
-                let why = "an attached row was not written".to_owned();
-                Err(Failure::Clean(StoreError::Rejected(why)))
-            }
-            Ok(Err(PipelineError::Database(error))) => match error.as_db_error() {
+            Ok(Err(error)) => match error.as_db_error() {
                 // An error of a statement: the COMMIT behind it was a rollback.
                 Some(_) if !self.client.is_closed() => Err(Failure::Clean(errors::classify(error))),
                 _ => Err(lost(error.to_string())),
@@ -211,18 +209,20 @@ impl Session {
         }
     }
 
-    /// First round trip (attached rows add one each). Everything after the locks is read in
+    /// First round trip. Everything after the locks is read in
     /// statements of its own, so that it is seen as the last holder of the locks left it.
     async fn lock_and_read(
         &self,
         begin: &str,
         locks: &Locks,
     ) -> Result<(Locked, String), StoreError> {
+        let rows = self.prepared.locks(&self.client, &locks.rows).await;
+        let rows = rows.map_err(errors::classify)?;
         let (begin, xid, accounts, rows, receipts, transfers) = join!(
             self.client.batch_execute(begin),
             self.client.query_one(&self.statements.xid, &[]),
             self.lock_accounts(locks),
-            self.lock_rows(locks),
+            self.lock_rows(&rows),
             self.read_receipts(locks),
             self.read_transfers(locks),
         );
@@ -264,19 +264,10 @@ impl Session {
         self.client.query(statement, &[&buckets, &ids]).await
     }
 
-    async fn lock_rows(&self, locks: &Locks) -> Result<Vec<(AttachedRow, i64)>, Error> {
-        let mut found = Vec::with_capacity(locks.rows.len());
-        for row in &locks.rows {
-            let sql = format!(
-                "select version from {} where bucket = $1 and id = $2 for update",
-                row.table
-            );
-            let bucket = i16::from(row.bucket.0);
-            if let Some(version) = self.client.query_opt(&sql, &[&bucket, &Id(row.id)]).await? {
-                found.push((*row, version.try_get(0)?));
-            }
-        }
-        Ok(found)
+    async fn lock_rows(&self, locks: &[RowLocks<'_>]) -> Result<Vec<(AttachedRow, i64)>, Error> {
+        let found = join_all(locks.iter().map(|rows| rows.run(&self.client))).await;
+        let found: Vec<_> = found.into_iter().collect::<Result<_, _>>()?;
+        Ok(found.concat())
     }
 
     async fn read_receipts(&self, locks: &Locks) -> Result<Vec<tokio_postgres::Row>, Error> {
@@ -304,12 +295,11 @@ impl Session {
         &self,
         locks: &Locks,
         writes: &Writes,
-    ) -> Result<Position, PipelineError> {
-        if !writes.steps.is_empty() {
-            self.run_steps(writes).await?;
-        }
+    ) -> Result<Position, Error> {
+        let runs = self.prepared.runs(&self.client, &writes.steps).await?;
         let target = Target { client: &self.client, statements: &self.statements };
-        let (accounts, new, changed, entries, receipts, events, commit) = join!(
+        let (steps, accounts, new, changed, entries, receipts, events, commit) = join!(
+            attached::run_all(&self.client, &runs),
             target.update_accounts(writes),
             target.insert_transfers(writes),
             target.update_transfers(writes),
@@ -322,25 +312,10 @@ impl Session {
             Ok(position) => (Ok(()), position),
             Err(error) => (Err(error), Position::new()),
         };
-        let results = vec![accounts, new, changed, entries, receipts, events, commit];
-        errors::first(results).map_err(PipelineError::Database)?;
+        let mut results = steps;
+        results.extend([accounts, new, changed, entries, receipts, events, commit]);
+        errors::first(results)?;
         Ok(position)
-    }
-
-    /// Attachments' writes; their own round trip, since a missed row must stop the commit.
-    async fn run_steps(&self, writes: &Writes) -> Result<(), PipelineError> {
-        let runs = writes.steps.iter().map(|step| async move {
-            let touched = self.client.execute(step.sql, &values::params(&step.params)).await?;
-            Ok::<_, Error>((step.expect, touched))
-        });
-        for run in join_all(runs).await {
-            if let (Expect::One, touched) = run.map_err(PipelineError::Database)?
-                && touched != 1
-            {
-                return Err(PipelineError::Missed);
-            }
-        }
-        Ok(())
     }
 }
 
@@ -351,10 +326,4 @@ fn passed(locks: &Locks, found: &[Account]) -> Vec<AccountId> {
     }
     let mut found = found.iter().map(|account| account.id).peekable();
     locks.accounts.iter().copied().filter(|id| found.next_if_eq(id).is_none()).collect()
-}
-
-enum PipelineError {
-    Database(Error),
-    /// An attachment's write did not touch its row.
-    Missed,
 }

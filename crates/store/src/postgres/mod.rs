@@ -1,5 +1,6 @@
 //! PostgreSQL: connections, batches by pipelining, partitions by month and by hash of the bucket.
 
+mod attached;
 mod connect;
 mod errors;
 mod events;

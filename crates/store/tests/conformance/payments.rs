@@ -123,6 +123,7 @@ fn all(tenant: TenantId) -> Filter {
         status: None,
         kind: None,
         wallet: None,
+        payer: None,
         user: None,
         reference: None,
         before: u128::MAX,

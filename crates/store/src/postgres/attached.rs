@@ -1,0 +1,155 @@
+//! What goes with a batch besides its money: callers' rows are locked and read, steps written.
+//!
+//! Statements are prepared once a connection, as those of the batch itself. Steps that insert rows
+//! of one kind become one statement; a step that had to touch a row and did not is an error of the
+//! statement, so all of it goes with the batch's other writes and the COMMIT behind them.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
+
+use futures::{future::maybe_done, poll};
+use tokio_postgres::{Client, Error, Statement, types::ToSql};
+
+use crate::{
+    AttachedRow, Expect, Step, Value,
+    postgres::values::{self, Id},
+};
+
+/// Division by zero: the step's row was not touched.
+pub(super) const MISSED: &str = "22012";
+
+/// Statements of a connection, by their text.
+#[derive(Default)]
+pub(super) struct Prepared(Mutex<HashMap<String, Statement>>);
+
+impl Prepared {
+    async fn statement(&self, client: &Client, sql: &str) -> Result<Statement, Error> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(sql).cloned();
+        if let Some(statement) = known {
+            return Ok(statement);
+        }
+        let statement = client.prepare(sql).await?;
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(sql.to_owned(), statement.clone());
+        Ok(statement)
+    }
+
+    /// The rows, a statement for each table; they are sorted by table, bucket and id.
+    pub async fn locks<'r>(
+        &self,
+        client: &Client,
+        rows: &'r [AttachedRow],
+    ) -> Result<Vec<RowLocks<'r>>, Error> {
+        let mut locks = Vec::new();
+        for rows in rows.chunk_by(|one, next| one.table == next.table) {
+            let sql = format!(
+                "select k.at - 1, r.version
+                 from unnest($1::int2[], $2::uuid[]) with ordinality k (bucket, id, at)
+                 join {} r on r.bucket = k.bucket and r.id = k.id
+                 order by r.bucket, r.id for update of r",
+                rows[0].table
+            );
+            let statement = self.statement(client, &sql).await?;
+            let buckets = rows.iter().map(|row| row.bucket.0.into()).collect();
+            let ids = rows.iter().map(|row| Id(row.id)).collect();
+            locks.push(RowLocks { rows, statement, buckets, ids });
+        }
+        Ok(locks)
+    }
+
+    /// The steps, ready to be sent without another round trip.
+    pub async fn runs<'s>(
+        &self,
+        client: &Client,
+        steps: &'s [Step],
+    ) -> Result<Vec<StepRun<'s>>, Error> {
+        let mut runs: Vec<StepRun<'s>> = Vec::new();
+        let mut lists: HashMap<&str, usize> = HashMap::new();
+        for step in steps {
+            let Some(sql) = step.of_lists else {
+                let statement = self.statement(client, &checked(step)).await?;
+                runs.push(StepRun::One(statement, &step.params));
+                continue;
+            };
+            if !lists.contains_key(sql) {
+                lists.insert(sql, runs.len());
+                let columns = vec![Vec::new(); step.params.len()];
+                runs.push(StepRun::Lists(self.statement(client, sql).await?, columns));
+            }
+            if let Some(StepRun::Lists(_, columns)) = runs.get_mut(lists[sql]) {
+                columns.iter_mut().zip(&step.params).for_each(|(list, value)| list.push(value));
+            }
+        }
+        Ok(runs)
+    }
+}
+
+/// The step's statement; where it has to touch a row, it fails if it does not.
+fn checked(step: &Step) -> String {
+    match step.expect {
+        Expect::Any => step.sql.to_owned(),
+        Expect::One => {
+            let sql = step.sql;
+            format!("with t as ({sql} returning 1) select 1 / (count(*) = 1)::int from t")
+        }
+    }
+}
+
+/// Rows of one table, to be locked.
+pub(super) struct RowLocks<'r> {
+    rows: &'r [AttachedRow],
+    statement: Statement,
+    buckets: Vec<i16>,
+    ids: Vec<Id>,
+}
+
+impl RowLocks<'_> {
+    /// The versions of those that are there.
+    pub async fn run(&self, client: &Client) -> Result<Vec<(AttachedRow, i64)>, Error> {
+        let found = client.query(&self.statement, &[&self.buckets, &self.ids]).await?;
+        let mut versions = Vec::with_capacity(found.len());
+        for row in found {
+            let place = usize::try_from(row.try_get::<_, i64>(0)?).unwrap_or_default();
+            versions.push((self.rows[place], row.try_get(1)?));
+        }
+        Ok(versions)
+    }
+}
+
+/// One statement of a batch's steps.
+pub(super) enum StepRun<'s> {
+    One(Statement, &'s [Value]),
+    /// Columns of rows.
+    Lists(Statement, Vec<Vec<&'s Value>>),
+}
+
+impl StepRun<'_> {
+    async fn run(&self, client: &Client) -> Result<(), Error> {
+        match self {
+            Self::One(statement, params) => {
+                client.execute(statement, &values::params(params)).await.map(drop)
+            }
+            Self::Lists(statement, columns) => {
+                let params: Vec<_> = columns.iter().map(|c| c as &(dyn ToSql + Sync)).collect();
+                client.execute(statement, &params).await.map(drop)
+            }
+        }
+    }
+}
+
+/// Sends all in order the first time it is polled: what is sent behind it comes behind it.
+pub(super) async fn run_all(client: &Client, runs: &[StepRun<'_>]) -> Vec<Result<(), Error>> {
+    let mut sent: Vec<_> = runs.iter().map(|run| Box::pin(maybe_done(run.run(client)))).collect();
+    for run in &mut sent {
+        // Ready or not, its statement is on its way.
+        let _ = poll!(run.as_mut());
+    }
+    let mut results = Vec::with_capacity(sent.len());
+    for mut run in sent {
+        run.as_mut().await;
+        results.extend(run.as_mut().take_output());
+    }
+    results
+}
