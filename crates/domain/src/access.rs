@@ -47,6 +47,8 @@ scopes! {
     TreasuryFund = "treasury:fund",
     TransfersRead = "transfers:read",
     TransfersWrite = "transfers:write",
+    PaymentsRead = "payments:read",
+    PaymentsWrite = "payments:write",
     EventsRead = "events:read",
     UsersRead = "users:read",
     UsersWrite = "users:write",

@@ -23,6 +23,8 @@ pub enum Refusal {
     IdempotencyMismatch,
     #[error("no such transfer")]
     TransferNotFound,
+    #[error("no such payment")]
+    PaymentNotFound,
     #[error("no wallet {account}")]
     WalletNotFound { account: AccountId },
     #[error("no such quote")]
@@ -97,6 +99,7 @@ impl Refusal {
         match self {
             Self::IdempotencyMismatch => "idempotency_mismatch",
             Self::TransferNotFound => "transfer_not_found",
+            Self::PaymentNotFound => "payment_not_found",
             Self::WalletNotFound { .. } => "wallet_not_found",
             Self::QuoteNotFound => "quote_not_found",
             Self::RateNotFound => "rate_not_found",

@@ -66,7 +66,7 @@ fn granted_to(scope: Scope) -> &'static [SystemRole] {
         | S::LimitsWrite
         | S::FraudRulesWrite => &[Owner, Admin],
         S::WalletsControl => &[Owner, Admin, Operator],
-        S::TransfersWrite | S::WalletsWrite => &[Owner, Admin, Operator, WalletHolder],
+        S::TransfersWrite | S::WalletsWrite | S::PaymentsWrite => &[Owner, Admin, Operator, WalletHolder],
         S::TenantRead
         | S::ApiKeysRead
         | S::UsersRead
@@ -76,7 +76,7 @@ fn granted_to(scope: Scope) -> &'static [SystemRole] {
         | S::GatewayAccountsRead
         | S::AuditRead
         | S::FraudRulesRead => &[Owner, Admin, Operator, Support],
-        S::WalletsRead | S::TransfersRead | S::EventsRead => SystemRole::ALL,
+        S::WalletsRead | S::TransfersRead | S::PaymentsRead | S::EventsRead => SystemRole::ALL,
     }
 }
 

@@ -20,7 +20,9 @@ pub(crate) fn class_of(endpoint: &Endpoint) -> LimitClass {
         (HttpMethod::Get, _) => LimitClass::View,
         (HttpMethod::Post, Access::Scope(Scope::WalletsWrite)) => LimitClass::CreateWallet,
         (HttpMethod::Post, Access::Scope(Scope::TreasuryFund)) => LimitClass::Fund,
-        (HttpMethod::Post, Access::Scope(Scope::TransfersWrite)) => LimitClass::Transfer,
+        (HttpMethod::Post, Access::Scope(Scope::TransfersWrite | Scope::PaymentsWrite)) => {
+            LimitClass::Transfer
+        }
         _ => LimitClass::Other,
     }
 }

@@ -7,8 +7,8 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use caudal_domain::{AccountId, Refusal};
-use caudal_service::{ServiceError, limits::Verdict};
+use caudal_domain::{AccountId, PaymentId, Refusal, payment::PaymentStatus};
+use caudal_service::{ServiceError, limits::Verdict, payments::Declined};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -26,6 +26,8 @@ pub struct Problem {
     pub retryable: bool,
     /// The item of a batch for which all of it was refused.
     pub index: Option<usize>,
+    /// A payment that was made and came to nothing.
+    pub declined: Option<Box<Declined>>,
     /// The limit that was reached.
     pub limit: Option<Box<Verdict>>,
     /// Said before, under the same key.
@@ -55,6 +57,21 @@ pub(crate) struct ProblemShape<'a> {
     retryable: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     index: Option<usize>,
+    /// The gateway's reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decline_code: Option<&'a str>,
+    /// The payment that came to nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment: Option<DeclinedShape>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeclinedPayment)]
+pub(crate) struct DeclinedShape {
+    #[schema(value_type = String)]
+    id: PaymentId,
+    #[schema(value_type = String)]
+    status: PaymentStatus,
 }
 
 impl Problem {
@@ -70,6 +87,7 @@ impl Problem {
             param: None,
             retryable: status == StatusCode::SERVICE_UNAVAILABLE,
             index: None,
+            declined: None,
             limit: None,
             is_replay: false,
             is_bad_token: false,
@@ -104,6 +122,11 @@ impl Problem {
             request_id: id.text(),
             retryable: self.retryable,
             index: self.index,
+            decline_code: self.declined.as_ref().and_then(|it| it.decline_code.as_deref()),
+            payment: self
+                .declined
+                .as_ref()
+                .map(|it| DeclinedShape { id: it.payment, status: it.status }),
         }
     }
 
@@ -173,7 +196,8 @@ fn status_of(refusal: &Refusal) -> StatusCode {
         Refusal::WalletNotFound { .. }
         | Refusal::TransferNotFound
         | Refusal::QuoteNotFound
-        | Refusal::RateNotFound => StatusCode::NOT_FOUND,
+        | Refusal::RateNotFound
+        | Refusal::PaymentNotFound => StatusCode::NOT_FOUND,
         Refusal::WalletFrozen { .. }
         | Refusal::WalletClosed { .. }
         | Refusal::WalletState { .. }
@@ -226,6 +250,15 @@ impl From<ServiceError> for Problem {
         match error {
             ServiceError::Refused(refusal) => refusal.into(),
             ServiceError::RefusedBefore(refusal) => Self { is_replay: true, ..refusal.into() },
+            ServiceError::Declined(declined) => {
+                let refused = Self::new(
+                    StatusCode::PAYMENT_REQUIRED,
+                    declined.code.clone(),
+                    detail.clone(),
+                );
+                let is_replay = declined.replayed;
+                Self { is_replay, declined: Some(declined), ..refused }
+            }
             ServiceError::Invalid { param, detail } => Self::invalid(param, detail),
             ServiceError::NotFound(noun) => Self::not_found(noun),
             ServiceError::BadSignature(_) => problem(StatusCode::UNAUTHORIZED, "bad_signature"),

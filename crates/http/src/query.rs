@@ -41,7 +41,8 @@ impl Params {
                 let detail = format!("unknown query parameter; known here: {known}");
                 return Err(Problem::invalid(name.replace('\0', "?"), detail));
             }
-            if given[..place].iter().any(|(earlier, _)| earlier == name) {
+            let is_list = name.ends_with("[]");
+            if !is_list && given[..place].iter().any(|(earlier, _)| earlier == name) {
                 return Err(Problem::invalid(name, "given more than once"));
             }
             if value.contains('\0') {
@@ -53,6 +54,11 @@ impl Params {
 
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Every value of a parameter that may be given more than once.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(given, _)| given == name).map(|(_, value)| value.as_str())
     }
 
     /// A value of a list of words.
@@ -133,6 +139,8 @@ pub(crate) enum List {
     PaymentTypes = 12,
     GatewayAccounts = 13,
     Quotes = 14,
+    Payments = 17,
+    Refunds = 18,
     FraudRules = 40,
 }
 
@@ -180,6 +188,15 @@ pub(crate) fn list_body<T: Shown>(
             let data = items.iter().map(|item| pick(item, fields)).collect::<Result<_, _>>()?;
             serde_json::to_vec(&ListShape { data, has_more, next_cursor })
         }
+    };
+    body.map_err(|_| internal())
+}
+
+/// The body of one; `fields` chooses what is said of it.
+pub(crate) fn one_body<T: Shown>(item: &T, fields: Option<&[String]>) -> Result<Vec<u8>, Problem> {
+    let body = match fields {
+        None => serde_json::to_vec(item),
+        Some(fields) => serde_json::to_vec(&pick(item, fields)?),
     };
     body.map_err(|_| internal())
 }

@@ -8,6 +8,7 @@ mod administration;
 mod exchanges;
 mod fraud;
 mod payment_setup;
+mod payments;
 mod second_factor;
 mod users;
 
@@ -90,6 +91,7 @@ fn public_routes(routes: Routes) -> Routes {
     let routes = second_factor_routes(token_routes(session_routes(routes)));
     let routes = user_routes(administration_routes(routes));
     let routes = fraud_routes(exchange_routes(payment_setup_routes(routes)));
+    let routes = payments::payment_routes(routes);
     transfer_routes(wallets(tenant_routes(event_routes(routes))))
 }
 

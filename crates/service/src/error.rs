@@ -5,6 +5,8 @@ use caudal_domain::{Refusal, access::Scope};
 use caudal_engine::EngineError;
 use caudal_store::StoreError;
 
+use crate::payments::Declined;
+
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ServiceError {
     /// Decided against; stored with the idempotency key.
@@ -13,6 +15,9 @@ pub enum ServiceError {
     /// Decided against before, under the same idempotency key; said again.
     #[error(transparent)]
     RefusedBefore(Refusal),
+    /// A payment was made and came to nothing.
+    #[error("the payment was declined: {}", .0.decline_code.as_ref().unwrap_or(&.0.code))]
+    Declined(Box<Declined>),
     /// The request can't mean anything.
     #[error("{param}: {detail}")]
     Invalid { param: String, detail: String },

@@ -30,6 +30,8 @@ pub mod logins;
 pub mod mails;
 mod ownership;
 pub mod passwords;
+mod payment_saga;
+pub mod payments;
 pub mod payment_types;
 pub mod people;
 mod personal;

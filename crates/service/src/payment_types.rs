@@ -109,7 +109,6 @@ impl KnownTypes {
 
 impl Service {
     /// The type of that name, whether or not it is active.
-    #[expect(dead_code, reason = "payments ask for it")]
     pub(crate) async fn payment_type(
         &self,
         tenant: TenantId,

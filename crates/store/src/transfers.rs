@@ -179,14 +179,15 @@ pub async fn list_of_wallet(
     rows.iter().map(part).collect()
 }
 
-/// Open holds whose time has come, oldest first.
+/// Open holds whose time has come, oldest first; not those of payments (4), which end with their
+/// payment.
 pub async fn expired(
     db: &dyn Backend,
     now: Timestamp,
     limit: i64,
 ) -> Result<Vec<Transfer>, StoreError> {
     let sql = format!(
-        "select {COLUMNS} from transfers t where t.status = 1 and t.expires_at <= $1
+        "select {COLUMNS} from transfers t where t.status = 1 and t.expires_at <= $1 and t.kind <> 4
          order by t.expires_at limit $2"
     );
     db.query("transfers", &sql, &[now.into(), limit.into()]).await?.iter().map(read).collect()

@@ -20,6 +20,7 @@ mod api {
     mod money_at_once;
     mod passwords;
     mod payment_types;
+    mod payments;
     mod people;
     mod second_factor;
     mod sessions;

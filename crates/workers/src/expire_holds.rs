@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use caudal_service::{Service, sweep::SWEEP_MOST};
+use caudal_service::{Service, ServiceError, sweep::SWEEP_MOST};
 
 use crate::Rounds;
 
@@ -11,7 +11,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub(crate) async fn run(service: Service, rounds: Rounds) {
     let mut pause = PAUSE;
     while rounds.next(pause).await {
-        pause = match service.expire_holds().await {
+        pause = match ended(&service).await {
             Ok(ended) if ended as i64 >= SWEEP_MOST => Duration::ZERO,
             Ok(_) => PAUSE,
             Err(error) => {
@@ -20,4 +20,10 @@ pub(crate) async fn run(service: Service, rounds: Rounds) {
             }
         };
     }
+}
+
+/// Of transfers and of payments; the larger number tells whether there is more to do.
+async fn ended(service: &Service) -> Result<usize, ServiceError> {
+    let holds = service.expire_holds().await?;
+    Ok(holds.max(service.expire_promises().await?))
 }

@@ -15,6 +15,7 @@ pub(crate) mod passwords;
 pub(crate) mod payment_types;
 pub(crate) mod quotes;
 pub(crate) mod rates;
+pub(crate) mod payments;
 pub(crate) mod roles;
 pub(crate) mod second_factor;
 pub(crate) mod service_accounts;
@@ -32,7 +33,7 @@ use axum::{
     http::{HeaderMap, header, request::Parts},
 };
 use caudal_domain::{
-    AccountId, ApiKeyId, FraudRuleId, GatewayAccountId, PaymentTypeId, QuoteId, RoleRef,
+    AccountId, ApiKeyId, FraudRuleId, GatewayAccountId, PaymentId, PaymentTypeId, QuoteId, RoleRef,
     ServiceAccountId, SessionId, TransferId, UserId,
 };
 use caudal_service::Caller;
@@ -76,6 +77,10 @@ impl Named for AccountId {
 
 impl Named for TransferId {
     const NOUN: &'static str = "transfer";
+}
+
+impl Named for PaymentId {
+    const NOUN: &'static str = "payment";
 }
 
 impl Named for SessionId {

@@ -12,6 +12,8 @@ pub(crate) mod mails;
 pub(crate) mod payment_types;
 pub(crate) mod quotes;
 pub(crate) mod rates;
+pub(crate) mod payments;
+pub(crate) mod refunds;
 pub(crate) mod roles;
 pub(crate) mod second_factor;
 pub(crate) mod service_accounts;
@@ -96,7 +98,7 @@ pub(crate) fn check_name(param: &str, text: &str) -> Result<(), Problem> {
 }
 
 /// Card numbers are kept nowhere: whoever writes one into free text is told.
-fn refuse_card_number(param: &str, text: &str) -> Result<(), Problem> {
+pub(crate) fn refuse_card_number(param: &str, text: &str) -> Result<(), Problem> {
     if !holds_card_number(text) {
         return Ok(());
     }

@@ -1,0 +1,455 @@
+//! Payments: the customer's business, for which money is moved. A payment's row goes with the money
+//! in one commit; what it may become next is the table of `caudal_domain::payment`.
+//!
+//! Reading order: this file (what a payment is, how it is asked for and read), [`wallet`] (from a
+//! wallet: one commit), `payment_saga` (through a gateway: steps outside), [`follow`] (captures and
+//! calls off), `refunds`. [`said`] keeps what was answered, [`telling`] says what happened.
+
+mod expire;
+mod follow;
+mod said;
+mod telling;
+mod wallet;
+
+use caudal_domain::{
+    AccountId, Amount, Currency, GatewayAccountId, PaymentId, PaymentType, Refusal, Timestamp,
+    UserId,
+    fee::{FeeBearer, FeeRate, FeeReturn},
+    payment::{PaymentAmounts, PaymentEvent, PaymentStatus},
+    payment_type::{CaptureMode, PaymentTerms, PaymentVia},
+    text::Metadata,
+};
+pub use caudal_store::{
+    payment_attempts::AttemptRow, payments::PaymentRow, refunds::RefundRow,
+};
+use caudal_store::{payment_attempts, payments, refunds};
+pub use follow::PaymentFollow;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Asked, Caller, Done, Page, Reach, Service, ServiceError, asked::Window, id_range, unit::broken,
+};
+
+pub(crate) use said::Snapshot;
+
+/// An authorization holds so long: seven days, as gateways keep theirs.
+pub(crate) const AUTHORIZED_FOR_S: i64 = 7 * 86_400;
+/// Refunds and attempts shown with a payment.
+const SHOWN_MOST: i64 = 100;
+
+/// A payment as it is asked for.
+#[derive(Clone, Debug)]
+pub struct NewPayment {
+    /// The name of its type.
+    pub kind: String,
+    pub amount: Amount,
+    pub currency: Currency,
+    /// The wallet credited.
+    pub to: AccountId,
+    /// The payer's wallet, where the type is one of wallets.
+    pub from: Option<AccountId>,
+    /// A gateway's token, where the type is one of gateways.
+    pub payment_method: Option<String>,
+    /// As the type says, if not given.
+    pub capture: Option<CaptureMode>,
+    /// Where the payer comes back to from what the gateway asked of them.
+    pub return_url: Option<String>,
+    pub reference: Option<String>,
+    pub description: Option<String>,
+    pub metadata: Metadata,
+}
+
+/// A payment as it stands.
+#[derive(Clone, Debug)]
+pub struct Payment {
+    pub row: PaymentRow,
+    pub data: PaymentData,
+}
+
+/// What belongs to a payment and is not searched; kept as JSON.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PaymentData {
+    /// What the payer must do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_action_url: Option<String>,
+    /// The gateway's reason, in our words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decline_code: Option<String>,
+    /// When a promise ends that was not captured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capture_until: Option<Timestamp>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub fee_bearer: FeeBearer,
+    #[serde(skip_serializing_if = "is_default")]
+    pub fee_return: FeeReturn,
+    /// Of what is captured later, whose amount is not known yet.
+    #[serde(skip_serializing_if = "is_default")]
+    pub fee_rate: FeeRate,
+    /// Seconds from the capture.
+    #[serde(skip_serializing_if = "is_default")]
+    pub available_after_s: i64,
+    /// Calls to gateways so far.
+    #[serde(skip_serializing_if = "is_default")]
+    pub attempts: i64,
+    /// Somebody is calling it off at the gateway.
+    #[serde(skip_serializing_if = "is_default")]
+    pub is_canceling: bool,
+    /// Nobody knows for so long what became of it that a person has to find out.
+    #[serde(skip_serializing_if = "is_default")]
+    pub needs_person: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub return_url: Option<String>,
+    /// What was answered first, where the row does not tell it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answered: Option<Snapshot>,
+    /// What happened to it after it was made, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<Happened>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// A step of a payment's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Happened {
+    #[serde(rename = "event")]
+    pub what: PaymentEvent,
+    pub status: PaymentStatus,
+    pub at: Timestamp,
+}
+
+/// Why a payment did not come about, though it was made: it is there to be looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Declined {
+    pub payment: PaymentId,
+    pub status: PaymentStatus,
+    /// `insufficient_funds`, `card_declined`, `blocked` …
+    pub code: String,
+    /// The gateway's reason, in our words.
+    pub decline_code: Option<String>,
+    /// Said before, under the same key.
+    pub replayed: bool,
+}
+
+/// Which payments to list.
+#[derive(Clone, Debug, Default)]
+pub struct PaymentFilter {
+    pub status: Option<PaymentStatus>,
+    pub kind: Option<String>,
+    /// The wallet credited.
+    pub wallet: Option<AccountId>,
+    /// The wallet that pays.
+    pub payer: Option<AccountId>,
+    pub user: Option<UserId>,
+    pub reference: Option<String>,
+}
+
+/// What may be shown with a payment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Expand {
+    pub refunds: bool,
+    pub attempts: bool,
+}
+
+/// A payment with what was asked for besides.
+#[derive(Clone, Debug)]
+pub struct Expanded {
+    pub payment: Payment,
+    pub refunds: Option<Vec<RefundRow>>,
+    pub attempts: Option<Vec<AttemptRow>>,
+}
+
+impl Payment {
+    pub(crate) fn read(row: PaymentRow) -> Result<Self, ServiceError> {
+        let data = match row.data.as_str() {
+            "{}" => PaymentData::default(),
+            text => serde_json::from_str(text).map_err(broken)?,
+        };
+        Ok(Self { row, data })
+    }
+
+    /// The row with its data, to be written.
+    pub(crate) fn to_row(&self) -> Result<PaymentRow, ServiceError> {
+        let data = match is_default(&self.data) {
+            true => "{}".to_owned(),
+            false => serde_json::to_string(&self.data).map_err(broken)?,
+        };
+        Ok(PaymentRow { data, ..self.row.clone() })
+    }
+
+    /// The next version of it.
+    pub(crate) fn next(&self, at: Timestamp) -> Self {
+        let mut next = self.clone();
+        next.row.version += 1;
+        next.row.updated_at = at;
+        next
+    }
+
+    /// The next version, after this has happened. What the table does not know is refused.
+    pub(crate) fn on(&self, what: PaymentEvent, at: Timestamp) -> Result<Self, Refusal> {
+        let mut next = self.next(at);
+        next.row.status = self.row.status.next(what)?;
+        next.data.history.push(Happened { what, status: next.row.status, at });
+        next.data.next_action_url = None;
+        Ok(next)
+    }
+
+    /// What has happened to it, oldest first: it was made, and then.
+    pub fn history(&self) -> Vec<Happened> {
+        let first = match self.row.status {
+            PaymentStatus::Blocked => PaymentEvent::Refused,
+            _ => PaymentEvent::Accepted,
+        };
+        let made = Happened {
+            what: first,
+            status: PaymentStatus::first(first).unwrap_or(self.row.status),
+            at: self.row.created_at,
+        };
+        std::iter::once(made).chain(self.data.history.iter().copied()).collect()
+    }
+
+    /// Why it failed, as its maker is told.
+    pub(crate) fn declined(&self, replayed: bool) -> Option<Declined> {
+        let status = self.row.status;
+        if !matches!(status, PaymentStatus::Failed | PaymentStatus::Blocked) {
+            return None;
+        }
+        Some(Declined {
+            payment: self.row.id,
+            status,
+            code: self.row.failure.clone().unwrap_or_else(|| status.name().to_owned()),
+            decline_code: self.data.decline_code.clone(),
+            replayed,
+        })
+    }
+}
+
+/// A payment that is being made, and on which terms.
+pub(crate) struct Making {
+    pub payment: Payment,
+    /// Accounts at gateways, in the order in which they are tried; none for wallets.
+    pub route: Vec<GatewayAccountId>,
+}
+
+impl Service {
+    /// Makes a payment, and waits a while for what becomes of it. What was declined is an error
+    /// that names the payment.
+    pub async fn pay(
+        &self,
+        asked: Asked<'_>,
+        new: NewPayment,
+    ) -> Result<Done<Payment>, ServiceError> {
+        self.require_step_up_for(asked.caller, new.amount.minor())?;
+        let making = self.prepare(asked.caller, new).await?;
+        match making.payment.row.from {
+            Some(_) => self.pay_from_wallet(asked, making.payment).await,
+            None => self.pay_through_gateway(asked, making).await,
+        }
+    }
+
+    /// Holds what is asked for against the payment's type.
+    async fn prepare(&self, caller: &Caller, new: NewPayment) -> Result<Making, ServiceError> {
+        let kind = self.payment_type(caller.tenant, &new.kind).await?.filter(|kind| kind.active);
+        let kind = kind
+            .ok_or_else(|| ServiceError::invalid("type", "no active payment type has this name"))?;
+        let terms = terms_of(&kind, &new)?;
+        check_sides(&kind, &new)?;
+        let from = self.own_payer(caller, new.from).await?;
+        let user = match (caller.reach, from) {
+            (Reach::Own(user), _) => Some(user),
+            (Reach::Tenant, Some(from)) => {
+                self.inner.owners.read(self.store(), caller.tenant, from).await?
+            }
+            (Reach::Tenant, None) => None,
+        };
+        let route = terms.gateway_accounts.clone();
+        let payment = self.new_payment(caller, (&kind, terms), (from, user), new);
+        Ok(Making { payment, route })
+    }
+
+    /// A payer that is not the caller's is as good as unknown; a tenant's own account, too.
+    async fn own_payer(
+        &self,
+        caller: &Caller,
+        from: Option<AccountId>,
+    ) -> Result<Option<AccountId>, ServiceError> {
+        let Some(from) = from else { return Ok(None) };
+        let is_theirs = match caller.reach {
+            Reach::Tenant => !from.is_system(),
+            Reach::Own(own) => {
+                let owner = self.inner.owners.read(self.store(), caller.tenant, from).await?;
+                owner == Some(own)
+            }
+        };
+        Ok(Some(if is_theirs { from } else { AccountId(0) }))
+    }
+
+    fn new_payment(
+        &self,
+        caller: &Caller,
+        (kind, terms): (&PaymentType, &PaymentTerms),
+        (from, user): (Option<AccountId>, Option<UserId>),
+        new: NewPayment,
+    ) -> Payment {
+        let at = self.now();
+        let settings = &kind.settings;
+        let manual = new.capture.unwrap_or(settings.capture) == CaptureMode::Manual;
+        let to = if new.to.is_system() { AccountId(0) } else { new.to };
+        let row = PaymentRow {
+            id: PaymentId(self.next_id(at, to.bucket())),
+            tenant: caller.tenant,
+            status: PaymentStatus::Processing,
+            kind: new.kind,
+            amount: new.amount.minor(),
+            currency: new.currency,
+            amounts: PaymentAmounts::default(),
+            fee: terms.fee.of(new.amount.minor()),
+            wallet: to,
+            from,
+            user,
+            payment_method: new.payment_method,
+            manual_capture: manual,
+            gateway_account: None,
+            gateway_reference: None,
+            transfer: None,
+            failure: None,
+            reference: new.reference,
+            description: new.description,
+            metadata: new.metadata,
+            data: String::new(),
+            available_at: None,
+            created_at: at,
+            updated_at: at,
+            version: 1,
+        };
+        let data = PaymentData {
+            fee_bearer: settings.fee_bearer,
+            fee_return: settings.fee_return,
+            fee_rate: if manual { terms.fee } else { FeeRate::default() },
+            available_after_s: settings.available_after_s,
+            return_url: new.return_url,
+            ..PaymentData::default()
+        };
+        Payment { row, data }
+    }
+
+    pub async fn payment(&self, caller: &Caller, id: PaymentId) -> Result<Payment, ServiceError> {
+        let found = self.find_payment(caller, id).await?;
+        found.ok_or(ServiceError::NotFound("payment"))
+    }
+
+    /// `None`, too, when it is not the caller's.
+    pub(crate) async fn find_payment(
+        &self,
+        caller: &Caller,
+        id: PaymentId,
+    ) -> Result<Option<Payment>, ServiceError> {
+        let Some(row) = payments::find(self.store(), caller.tenant, id).await? else {
+            return Ok(None);
+        };
+        let is_theirs = self.holds_payment(caller, &row).await?;
+        if is_theirs { Payment::read(row).map(Some) } else { Ok(None) }
+    }
+
+    /// Whether the caller made it, pays it or is paid.
+    async fn holds_payment(
+        &self,
+        caller: &Caller,
+        row: &PaymentRow,
+    ) -> Result<bool, ServiceError> {
+        let Reach::Own(own) = caller.reach else { return Ok(true) };
+        if row.user == Some(own) {
+            return Ok(true);
+        }
+        for wallet in std::iter::once(row.wallet).chain(row.from) {
+            let owner = self.inner.owners.read(self.store(), row.tenant, wallet).await?;
+            if owner == Some(own) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// A payment with what is asked for besides.
+    pub async fn expanded_payment(
+        &self,
+        caller: &Caller,
+        id: PaymentId,
+        expand: Expand,
+    ) -> Result<Expanded, ServiceError> {
+        let payment = self.payment(caller, id).await?;
+        let (tenant, db) = (caller.tenant, self.store());
+        let refunds = match expand.refunds {
+            true => Some(refunds::of_payment(db, tenant, id, SHOWN_MOST).await?),
+            false => None,
+        };
+        let attempts = match expand.attempts {
+            true => Some(payment_attempts::of_payment(db, tenant, id, SHOWN_MOST).await?),
+            false => None,
+        };
+        Ok(Expanded { payment, refunds, attempts })
+    }
+
+    /// A wallet holder's list holds what they pay, or what one of their wallets gets.
+    pub async fn list_payments(
+        &self,
+        caller: &Caller,
+        filter: PaymentFilter,
+        window: &Window,
+    ) -> Result<Page<Payment>, ServiceError> {
+        let PaymentFilter { status, kind, wallet, payer, user, reference } = filter;
+        for wallet in wallet.iter().chain(&payer) {
+            self.wallet(caller, *wallet).await?;
+        }
+        let user = match (caller.reach, user, wallet.or(payer)) {
+            (Reach::Own(own), Some(user), _) if user != own => {
+                return Ok(Page { items: Vec::new(), next: None });
+            }
+            (Reach::Own(own), _, None) => Some(own),
+            (_, user, _) => user,
+        };
+        let (from, before) = id_range(&window.created);
+        let filter = payments::Filter {
+            tenant: caller.tenant,
+            status,
+            kind,
+            wallet,
+            payer,
+            user,
+            reference,
+            before: window.cursor.map_or(before, |cursor| cursor.min(before)),
+            from,
+            limit: window.rows(),
+        };
+        let rows = payments::list(self.store(), &filter).await?;
+        let items = rows.into_iter().map(Payment::read).collect::<Result<_, _>>()?;
+        Ok(window.page(items, |payment: &Payment| (payment.row.id.0, payment.row.created_at)))
+    }
+}
+
+/// What the type takes in this currency.
+fn terms_of<'k>(kind: &'k PaymentType, new: &NewPayment) -> Result<&'k PaymentTerms, ServiceError> {
+    let terms = kind.settings.terms(new.currency).ok_or_else(|| {
+        ServiceError::invalid("currency", "payments of this type are not in this currency")
+    })?;
+    match terms.takes(new.amount) {
+        true => Ok(terms),
+        false => Err(ServiceError::invalid("amount", "is outside the limits of this type")),
+    }
+}
+
+/// Whether the payment says what its type needs, and nothing else.
+fn check_sides(kind: &PaymentType, new: &NewPayment) -> Result<(), ServiceError> {
+    let (has_from, has_method) = (new.from.is_some(), new.payment_method.is_some());
+    let (param, detail) = match (kind.settings.via, has_from, has_method) {
+        (PaymentVia::Wallet, true, false) | (PaymentVia::Gateway, false, true) => return Ok(()),
+        (PaymentVia::Wallet, false, _) => ("from", "is needed: payments of this type come from it"),
+        (PaymentVia::Wallet, true, true) => ("payment_method", "belongs to types of gateways"),
+        (PaymentVia::Gateway, true, _) => ("from", "belongs to types of wallets"),
+        (PaymentVia::Gateway, false, false) => ("payment_method", "is needed for this type"),
+    };
+    Err(ServiceError::invalid(param, detail))
+}

@@ -1,0 +1,215 @@
+//! What is done to a payment that is there: its promise is captured, or it is called off. For
+//! staff, as it decides over the money of both sides.
+
+use caudal_domain::{
+    AccountKind, Chart, PaymentId, Refusal, Timestamp, TransferId,
+    payment::{PaymentEvent, PaymentStatus},
+};
+use caudal_engine::{Command, Given, Job};
+use caudal_ledger::{Movement, movements::{Force, Terms}};
+use caudal_store::{Answer, Receipt, UnitOfWork, UnitOutcome, payments};
+
+use super::{Payment, said, telling, wallet};
+use crate::{Asked, Caller, Done, ReceiptOf, Service, ServiceError};
+
+/// How often it is decided again when something else came between.
+const ATTEMPTS: u32 = 4;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PaymentFollow {
+    /// `None` takes all that was authorized; what is not taken is let go.
+    Capture { amount: Option<i64> },
+    Cancel,
+}
+
+impl Service {
+    pub async fn follow_payment(
+        &self,
+        asked: Asked<'_>,
+        id: PaymentId,
+        follow: PaymentFollow,
+    ) -> Result<Done<Payment>, ServiceError> {
+        asked.caller.reach.require_tenant()?;
+        for _ in 0..ATTEMPTS {
+            let Some(payment) = self.find_payment(asked.caller, id).await? else {
+                return self.refuse_payment(asked, Refusal::PaymentNotFound).await;
+            };
+            let done = match payment.row.from {
+                Some(_) => self.follow_in_wallets(asked, &payment, follow).await,
+                None => self.follow_at_gateway(asked, &payment, follow).await,
+            };
+            match done {
+                Err(ServiceError::Refused(Refusal::Conflict)) => {}
+                Err(ServiceError::Refused(refusal)) => {
+                    return self.refuse_payment(asked, refusal).await;
+                }
+                done => return done,
+            }
+        }
+        Err(Refusal::Conflict.into())
+    }
+
+    async fn follow_in_wallets(
+        &self,
+        asked: Asked<'_>,
+        payment: &Payment,
+        follow: PaymentFollow,
+    ) -> Result<Done<Payment>, ServiceError> {
+        let at = self.now();
+        let job = match follow {
+            PaymentFollow::Capture { amount } => capture_of_hold(asked, payment, (amount, at))?,
+            PaymentFollow::Cancel => release_of_hold(asked, payment, at)?,
+        };
+        let (next, job) = job;
+        let tenant = asked.caller.tenant;
+        let mut reply = self.run(job).await?;
+        if let Some((_, refusal)) = reply.refused_at.take() {
+            return Err(match reply.replayed {
+                true => ServiceError::RefusedBefore(refusal),
+                false => refusal.into(),
+            });
+        }
+        let position = std::mem::take(&mut reply.position);
+        match reply.replies.pop().map(|reply| reply.given) {
+            Some(Given::Kept(kept)) => {
+                self.said_of(tenant, &kept).await
+            }
+            Some(Given::Refused(refusal)) => Err(refusal.into()),
+            Some(Given::Transfer(transfer)) => {
+                let mut value = next;
+                if value.row.status == PaymentStatus::Succeeded {
+                    value.row.transfer = Some(transfer.id);
+                }
+                Ok(Done { value, replayed: false, position })
+            }
+            _ => Err(ServiceError::Broken("a payment gave something else".into())),
+        }
+    }
+
+    /// Refuses, and keeps that with the key; what the key was told before goes first.
+    pub(crate) async fn refuse_payment(
+        &self,
+        asked: Asked<'_>,
+        refusal: Refusal,
+    ) -> Result<Done<Payment>, ServiceError> {
+        match self.first_told(asked, &refusal).await? {
+            Some(kept) => said::unless_declined(self.said_of(asked.caller.tenant, &kept).await?),
+            None => Err(refusal.into()),
+        }
+    }
+
+    /// What was kept under the key before, if it was met; else the refusal is kept.
+    pub(crate) async fn first_told(
+        &self,
+        Asked { receipt, .. }: Asked<'_>,
+        refusal: &Refusal,
+    ) -> Result<Option<String>, ServiceError> {
+        let ReceiptOf { key, fingerprint } = receipt;
+        let answer = Answer::Refused(refusal.clone());
+        let kept = Some(Receipt { key, fingerprint, answer });
+        let unit = UnitOfWork { at: self.now(), receipt: kept, ..UnitOfWork::default() };
+        let first = match self.commit(unit).await?.0 {
+            UnitOutcome::Replayed(first) => first,
+            UnitOutcome::Done | UnitOutcome::Missed(_) => return Ok(None),
+        };
+        match first.answer {
+            _ if first.fingerprint != fingerprint => Err(Refusal::IdempotencyMismatch.into()),
+            Answer::Said(kept) => Ok(Some(kept)),
+            Answer::Refused(refusal) | Answer::RefusedAt { refusal, .. } => {
+                Err(ServiceError::RefusedBefore(refusal))
+            }
+            _ => Err(Refusal::IdempotencyMismatch.into()),
+        }
+    }
+}
+
+/// The promise as it may be captured, and how much of it is to be.
+pub(super) fn capturable(
+    payment: &Payment,
+    (amount, at): (Option<i64>, Timestamp),
+) -> Result<i64, Refusal> {
+    let status = payment.row.status;
+    status.next(PaymentEvent::CaptureAsked)?;
+    if payment.data.is_canceling {
+        return Err(Refusal::PaymentState { status });
+    }
+    if payment.data.capture_until.is_some_and(|until| until <= at) {
+        // It is as good as let go: whoever sweeps comes in a second.
+        return Err(Refusal::PaymentState { status: PaymentStatus::Canceled });
+    }
+    let amount = amount.unwrap_or_else(|| payment.row.amounts.capturable());
+    payment.row.amounts.capture(amount)?;
+    Ok(amount)
+}
+
+/// Lets the hold go and moves the money with its fee, all or none: a refund can then give back
+/// either. The money was promised, so neither floor nor freeze of the payer stops it.
+fn capture_of_hold(
+    asked: Asked<'_>,
+    payment: &Payment,
+    (amount, at): (Option<i64>, Timestamp),
+) -> Result<(Payment, Job), ServiceError> {
+    let amount = capturable(payment, (amount, at))?;
+    let mut next = payment.on(PaymentEvent::CaptureAsked, at)?.on(PaymentEvent::Captured, at)?;
+    next.row.version = payment.row.version + 1;
+    next.row.amounts = payment.row.amounts.capture(amount)?;
+    next.row.fee = payment.data.fee_rate.of(amount);
+    next.data.capture_until = None;
+    let mut let_go = void_of_hold(payment)?;
+    let_go.context = Some(said::kept(&next)?);
+    let mut movement = wallet::paid(&next, amount);
+    let terms = movement.terms.take().map_or_else(Terms::default, |terms| *terms);
+    let mut paid = Command::new(Movement::Post(movement.on(Terms { force: Force::All, ..terms })));
+    paid.attachments.push(payments::attachment_with_transfer(&next.to_row()?));
+    paid.telling = Some(telling::of(&next)?);
+    Ok((next, job(asked, vec![let_go, paid])))
+}
+
+fn release_of_hold(
+    asked: Asked<'_>,
+    payment: &Payment,
+    at: Timestamp,
+) -> Result<(Payment, Job), ServiceError> {
+    let next = called_off(payment, PaymentEvent::CalledOff, at)?;
+    let mut command = release_command(payment, &next)?;
+    command.context = Some(said::kept(&next)?);
+    Ok((next, job(asked, vec![command])))
+}
+
+/// The payment without its promise.
+pub(crate) fn called_off(
+    payment: &Payment,
+    what: PaymentEvent,
+    at: Timestamp,
+) -> Result<Payment, Refusal> {
+    let mut next = payment.on(what, at)?;
+    next.row.amounts.authorized = 0;
+    next.data.capture_until = None;
+    next.data.is_canceling = false;
+    Ok(next)
+}
+
+/// Lets go what is held for the payment, which becomes `next`.
+pub(crate) fn release_command(payment: &Payment, next: &Payment) -> Result<Command, ServiceError> {
+    let mut command = void_of_hold(payment)?;
+    command.attachments.push(payments::attachment(&next.to_row()?));
+    command.telling = Some(telling::of(next)?);
+    Ok(command)
+}
+
+fn void_of_hold(payment: &Payment) -> Result<Command, ServiceError> {
+    let row = &payment.row;
+    let transfer: Option<TransferId> = row.transfer;
+    let status = row.status;
+    let transfer = transfer.ok_or(Refusal::PaymentState { status })?;
+    let fees = Chart { tenant: row.tenant, currency: row.currency }.of(AccountKind::Fees);
+    let mut command = Command::new(Movement::Void { transfer });
+    command.accounts = row.from.into_iter().chain([row.wallet, fees]).collect();
+    Ok(command)
+}
+
+fn job(asked: Asked<'_>, commands: Vec<Command>) -> Job {
+    let caller: &Caller = asked.caller;
+    let receipt = Some(asked.receipt);
+    Job { tenant: caller.tenant, commands, atomic: true, dry_run: false, receipt }
+}
