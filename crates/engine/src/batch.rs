@@ -229,12 +229,8 @@ impl Decision<'_> {
             (_, Some(Outcome::Posting(posting)), Some(telling)) => {
                 Some(events::told_of(telling, posting, self.ids))
             }
-            (_, _, Some(telling)) => {
-                Some(events::told(job.tenant, telling, &self.book, self.ids))
-            }
-            (Some(movement), Some(outcome), None) => {
-                Some(events::of(movement, outcome, self.ids))
-            }
+            (_, _, Some(telling)) => Some(events::told(job.tenant, telling, &self.book, self.ids)),
+            (Some(movement), Some(outcome), None) => Some(events::of(movement, outcome, self.ids)),
             _ => None,
         };
         self.made.writes.events.extend(event);
@@ -325,10 +321,8 @@ fn is_want_of_money(given: &Given) -> bool {
 
 /// What the caller wants kept instead of the answer.
 fn kept(command: &Command) -> Option<Answer> {
-    let is_of_account = matches!(
-        command.movement,
-        Some(Movement::SetStatus { .. } | Movement::SetFloor { .. })
-    );
+    let is_of_account =
+        matches!(command.movement, Some(Movement::SetStatus { .. } | Movement::SetFloor { .. }));
     command.context.clone().filter(|_| !is_of_account).map(Answer::Said)
 }
 

@@ -251,11 +251,8 @@ impl From<ServiceError> for Problem {
             ServiceError::Refused(refusal) => refusal.into(),
             ServiceError::RefusedBefore(refusal) => Self { is_replay: true, ..refusal.into() },
             ServiceError::Declined(declined) => {
-                let refused = Self::new(
-                    StatusCode::PAYMENT_REQUIRED,
-                    declined.code.clone(),
-                    detail.clone(),
-                );
+                let refused =
+                    Self::new(StatusCode::PAYMENT_REQUIRED, declined.code.clone(), detail.clone());
                 let is_replay = declined.replayed;
                 Self { is_replay, declined: Some(declined), ..refused }
             }

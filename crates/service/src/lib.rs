@@ -31,8 +31,8 @@ pub mod mails;
 mod ownership;
 pub mod passwords;
 mod payment_saga;
-pub mod payments;
 pub mod payment_types;
+pub mod payments;
 pub mod people;
 mod personal;
 pub mod profiles;
@@ -112,6 +112,7 @@ struct Inner {
     recovery_key: tokio::sync::OnceCell<caudal_identity::LookupKey>,
     hub: Arc<events::Hub>,
     owners: ownership::Owners,
+    opened_accounts: payments::OpenedAccounts,
     charts: chart::Charts,
     gateways: gateway_accounts::Gateways,
     payment_types: payment_types::KnownTypes,
@@ -140,6 +141,7 @@ impl Service {
             recovery_key: tokio::sync::OnceCell::new(),
             hub,
             owners,
+            opened_accounts: moka::sync::Cache::new(payments::OPENED_MOST),
             charts: chart::Charts::new(),
             gateways: gateway_accounts::Gateways::new(gateways, webhooks_url),
             payment_types: payment_types::KnownTypes::new(),

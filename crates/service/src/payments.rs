@@ -12,18 +12,17 @@ mod telling;
 mod wallet;
 
 use caudal_domain::{
-    AccountId, Amount, Currency, GatewayAccountId, PaymentId, PaymentType, Refusal, Timestamp,
-    UserId,
+    AccountId, Amount, Chart, Currency, GatewayAccountId, Mode, PaymentId, PaymentType, Refusal,
+    TenantId, Timestamp, UserId,
     fee::{FeeBearer, FeeRate, FeeReturn},
     payment::{PaymentAmounts, PaymentEvent, PaymentStatus},
     payment_type::{CaptureMode, PaymentTerms, PaymentVia},
     text::Metadata,
 };
-pub use caudal_store::{
-    payment_attempts::AttemptRow, payments::PaymentRow, refunds::RefundRow,
-};
-use caudal_store::{payment_attempts, payments, refunds};
+use caudal_store::{UnitOfWork, payment_attempts, payments, refunds, wallets};
+pub use caudal_store::{payment_attempts::AttemptRow, payments::PaymentRow, refunds::RefundRow};
 pub use follow::PaymentFollow;
+use moka::sync::Cache;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -227,6 +226,11 @@ impl Payment {
     }
 }
 
+/// Whose own accounts are known to be there: of a currency, and what a gateway owes in it.
+pub(crate) type OpenedAccounts = Cache<(TenantId, Currency, Option<GatewayAccountId>), ()>;
+/// Of which so many are remembered; looking again costs a statement.
+pub(crate) const OPENED_MOST: u64 = 100_000;
+
 /// A payment that is being made, and on which terms.
 pub(crate) struct Making {
     pub payment: Payment,
@@ -266,8 +270,35 @@ impl Service {
             (Reach::Tenant, None) => None,
         };
         let route = terms.gateway_accounts.clone();
+        if !route.is_empty() || terms.fee.of(new.amount.minor()) > 0 {
+            self.open_accounts(caller, new.currency, &route).await?;
+        }
         let payment = self.new_payment(caller, (&kind, terms), (from, user), new);
         Ok(Making { payment, route })
+    }
+
+    /// The tenant's own accounts of payments in this currency, where they are not there yet.
+    async fn open_accounts(
+        &self,
+        caller: &Caller,
+        currency: Currency,
+        route: &[GatewayAccountId],
+    ) -> Result<(), ServiceError> {
+        let opened = &self.inner.opened_accounts;
+        let key = |gateway| (caller.tenant, currency, gateway);
+        let is_new = |gateway: &&GatewayAccountId| !opened.contains_key(&key(Some(**gateway)));
+        let new: Vec<GatewayAccountId> = route.iter().filter(is_new).copied().collect();
+        if new.is_empty() && opened.contains_key(&key(None)) {
+            return Ok(());
+        }
+        let (at, chart) = (self.now(), Chart { tenant: caller.tenant, currency });
+        let is_test = caller.mode == Mode::Test;
+        let steps = wallets::insert_payment_accounts(chart, &new, is_test, at);
+        self.commit(UnitOfWork { at, steps, ..UnitOfWork::default() }).await?;
+        for gateway in std::iter::once(None).chain(new.into_iter().map(Some)) {
+            opened.insert(key(gateway), ());
+        }
+        Ok(())
     }
 
     /// A payer that is not the caller's is as good as unknown; a tenant's own account, too.
@@ -355,11 +386,7 @@ impl Service {
     }
 
     /// Whether the caller made it, pays it or is paid.
-    async fn holds_payment(
-        &self,
-        caller: &Caller,
-        row: &PaymentRow,
-    ) -> Result<bool, ServiceError> {
+    async fn holds_payment(&self, caller: &Caller, row: &PaymentRow) -> Result<bool, ServiceError> {
         let Reach::Own(own) = caller.reach else { return Ok(true) };
         if row.user == Some(own) {
             return Ok(true);

@@ -11,13 +11,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    WalletId, check_metadata, check_name, refuse_card_number,
+    WalletId, check_metadata, check_name,
     refunds::{AttemptShape, RefundShape},
+    refuse_card_number,
 };
-use crate::{
-    problem::Problem,
-    query::Shown,
-};
+use crate::{problem::Problem, query::Shown};
 
 /// Characters of a description, of a gateway's token and of a URL at most.
 const TEXT_CHARS: usize = 500;
@@ -80,7 +78,10 @@ impl PaymentRequest {
     pub fn into_new(self, at: &str) -> Result<NewPayment, Problem> {
         let param = |name: &str| format!("{at}{name}");
         if self.from == Some(self.to) && self.to != WalletId::UNKNOWN {
-            return Err(Problem::invalid(param("to"), "money moves from one wallet to another one"));
+            return Err(Problem::invalid(
+                param("to"),
+                "money moves from one wallet to another one",
+            ));
         }
         check_name(&param("type"), &self.kind)?;
         self.reference.iter().try_for_each(|text| check_name(&param("reference"), text))?;

@@ -7,7 +7,10 @@ use caudal_domain::{
 use caudal_engine::Job;
 use caudal_store::payments;
 
-use super::{AUTHORIZED_FOR_S, Payment, follow::{called_off, release_command}};
+use super::{
+    AUTHORIZED_FOR_S, Payment,
+    follow::{called_off, release_command},
+};
 use crate::{Service, ServiceError, sweep::SWEEP_MOST};
 
 impl Service {

@@ -6,7 +6,10 @@ use caudal_domain::{
     payment::{PaymentEvent, PaymentStatus},
 };
 use caudal_engine::{Command, Given, Job};
-use caudal_ledger::{Movement, movements::{Force, Terms}};
+use caudal_ledger::{
+    Movement,
+    movements::{Force, Terms},
+};
 use caudal_store::{Answer, Receipt, UnitOfWork, UnitOutcome, payments};
 
 use super::{Payment, said, telling, wallet};
@@ -18,7 +21,9 @@ const ATTEMPTS: u32 = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PaymentFollow {
     /// `None` takes all that was authorized; what is not taken is let go.
-    Capture { amount: Option<i64> },
+    Capture {
+        amount: Option<i64>,
+    },
     Cancel,
 }
 
@@ -71,9 +76,7 @@ impl Service {
         }
         let position = std::mem::take(&mut reply.position);
         match reply.replies.pop().map(|reply| reply.given) {
-            Some(Given::Kept(kept)) => {
-                self.said_of(tenant, &kept).await
-            }
+            Some(Given::Kept(kept)) => self.said_of(tenant, &kept).await,
             Some(Given::Refused(refusal)) => Err(refusal.into()),
             Some(Given::Transfer(transfer)) => {
                 let mut value = next;

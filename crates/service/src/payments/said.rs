@@ -79,6 +79,7 @@ impl Payment {
         };
         if row.manual_capture {
             row.transfer = None;
+            row.fee = self.data.fee_rate.of(row.amount);
             self.data.capture_until = Some(row.created_at.plus_seconds(AUTHORIZED_FOR_S));
         }
         self

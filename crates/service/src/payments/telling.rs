@@ -2,8 +2,7 @@
 //! moved, the movement's entries go along.
 
 use caudal_domain::{
-    AccountId, Currency, GatewayAccountId, PaymentId, UserId, event::kinds,
-    payment::PaymentStatus,
+    AccountId, Currency, GatewayAccountId, PaymentId, UserId, event::kinds, payment::PaymentStatus,
 };
 use caudal_engine::Telling;
 use serde::Serialize;

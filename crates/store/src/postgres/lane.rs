@@ -291,11 +291,7 @@ impl Session {
     }
 
     /// Second round trip: all writes, the stream heads last, and COMMIT at once behind them.
-    async fn write_and_commit(
-        &self,
-        locks: &Locks,
-        writes: &Writes,
-    ) -> Result<Position, Error> {
+    async fn write_and_commit(&self, locks: &Locks, writes: &Writes) -> Result<Position, Error> {
         let runs = self.prepared.runs(&self.client, &writes.steps).await?;
         let target = Target { client: &self.client, statements: &self.statements };
         let (steps, accounts, new, changed, entries, receipts, events, commit) = join!(

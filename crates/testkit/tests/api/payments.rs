@@ -76,7 +76,10 @@ async fn what_the_payer_has_not_got_is_declined(app: &TestApp) {
         let payment = first.json["payment"]["id"].as_str().expect("a payment").to_owned();
         assert_eq!(first.json["payment"]["status"], "failed");
         let kept = read(client, &payment).await;
-        assert_eq!((&kept["status"], &kept["failure"]), (&json!("failed"), &json!("insufficient_funds")));
+        assert_eq!(
+            (&kept["status"], &kept["failure"]),
+            (&json!("failed"), &json!("insufficient_funds"))
+        );
         let again = client.post_as(capture, "/payments", asked).await;
         again.refused(402, "insufficient_funds");
         assert!(again.is_replay());
@@ -160,7 +163,10 @@ async fn promises_are_captured_wholly_or_in_part(app: &TestApp) {
     let pair = client.pair(5000).await;
     let asked = with(body(&pair, 1000), "type", "payer");
     let held = client.post("/payments", asked).await.expect(201);
-    assert_eq!((&held["status"], &held["amount_captured"]), (&json!("requires_capture"), &json!(0)));
+    assert_eq!(
+        (&held["status"], &held["amount_captured"]),
+        (&json!("requires_capture"), &json!(0))
+    );
     let capture = format!("/payments/{}/capture", id(&held));
     let much = client.post(&capture, json!({"amount": 1001})).await;
     much.refused(422, "amount_exceeds_authorized");
@@ -235,7 +241,11 @@ async fn bad_payments_say_what_is_wrong(app: &TestApp) {
         (with(good(), "return_url", "javascript:x"), "return_url", "invalid_request"),
         (with(good(), "description", "4242 4242 4242 4242"), "description", "card_number_in_text"),
         (with(good(), "reference", "4242424242424242"), "reference", "card_number_in_text"),
-        (with(good(), "metadata", json!({"a": "4242424242424242"})), "metadata", "card_number_in_text"),
+        (
+            with(good(), "metadata", json!({"a": "4242424242424242"})),
+            "metadata",
+            "card_number_in_text",
+        ),
         (with(small(15), "currency", "EUR"), "currency", "invalid_request"),
         (small(9), "amount", "invalid_request"),
         (small(21), "amount", "invalid_request"),
