@@ -237,6 +237,7 @@ impl Service {
             status: None,
             kind: None,
             wallet: None,
+            payer: None,
             user: None,
             reference: None,
             before,
