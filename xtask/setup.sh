@@ -39,6 +39,10 @@ if ! has cc || [ ! -e /usr/include/stdio.h ]; then need gcc libc6-dev; fi
 if [ "$purpose" != run ] && ! has git; then need git; fi
 # The walks of the documentation are typed with it.
 if [ "$purpose" = test ] && ! has curl; then need curl ca-certificates; fi
+# What asks Stripe is tested against Stripe's own stand-in, a Go program.
+stripe_mock=${CAUDAL_STRIPE_MOCK:-}
+lacks_stripe_mock() { [ -n "$stripe_mock" ] && [ ! -x "$stripe_mock" ]; }
+if [ "$purpose" = test ] && lacks_stripe_mock && ! has go; then need golang-go; fi
 # The testbed's own server; pgbench comes with it. CAUDAL_POSTGRES_BIN names another one.
 if [ "$purpose" != run ] && [ -z "${CAUDAL_POSTGRES_BIN:-}" ] && ! postgres_installed; then
     need postgresql
@@ -69,4 +73,11 @@ fi
 if [ "$purpose" = test ] && has rustup; then
     cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
     cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
+fi
+
+if [ "$purpose" = test ] && lacks_stripe_mock; then
+    say "installing stripe-mock"
+    # Without it one suite is skipped and says so: no reason to run none.
+    GOBIN=${stripe_mock%/*} go install github.com/stripe/stripe-mock@v0.203.0 ||
+        say "stripe-mock could not be installed; the shapes of Stripe are not tested"
 fi
