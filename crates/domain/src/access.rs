@@ -45,6 +45,12 @@ scopes! {
     /// Freezes, unfreezes and closes.
     WalletsControl = "wallets:control",
     TreasuryFund = "treasury:fund",
+    /// Tells of money between the bank and the treasury.
+    TreasuryBank = "treasury:bank",
+    /// Gives money that came too late for a closed wallet to whom it belongs.
+    TreasuryApply = "treasury:apply",
+    /// Lets the tenant bear what a wallet owes.
+    WalletsWriteOff = "wallets:write_off",
     TransfersRead = "transfers:read",
     TransfersWrite = "transfers:write",
     PaymentsRead = "payments:read",

@@ -54,7 +54,11 @@ fn granted_to(scope: Scope) -> &'static [SystemRole] {
     use SystemRole::{Admin, Operator, Owner, Support, WalletHolder};
     match scope {
         S::Platform | S::SigningKeysWrite | S::RatesWrite => &[],
-        S::TreasuryFund | S::WalletsCredit => &[Owner],
+        S::TreasuryFund
+        | S::TreasuryBank
+        | S::TreasuryApply
+        | S::WalletsWriteOff
+        | S::WalletsCredit => &[Owner],
         S::TenantWrite
         | S::ApiKeysWrite
         | S::UsersWrite

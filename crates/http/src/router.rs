@@ -10,6 +10,7 @@ mod fraud;
 mod payment_setup;
 mod payments;
 mod second_factor;
+mod treasury;
 mod users;
 
 use std::sync::Arc;
@@ -23,7 +24,8 @@ use caudal_domain::access::Scope::{
 
 use self::{
     administration::administration_routes, exchanges::exchange_routes, fraud::fraud_routes,
-    payment_setup::payment_setup_routes, second_factor::second_factor_routes, users::user_routes,
+    payment_setup::payment_setup_routes, second_factor::second_factor_routes,
+    treasury::treasury_routes, users::user_routes,
 };
 use crate::{
     api::Api,
@@ -48,8 +50,8 @@ use crate::{
             TransferShape,
         },
         wallets::{
-            EntryShape, FundRequest, WalletBalanceShape, WalletPatch, WalletRequest, WalletShape,
-            WithdrawRequest,
+            EntryShape, FundRequest, WalletBalanceShape, WalletMoneyRequest, WalletPatch,
+            WalletRequest, WalletShape,
         },
     },
 };
@@ -92,6 +94,7 @@ fn public_routes(routes: Routes) -> Routes {
     let routes = user_routes(administration_routes(routes));
     let routes = fraud_routes(exchange_routes(payment_setup_routes(routes)));
     let routes = payments::payment_routes(routes);
+    let routes = treasury_routes(routes);
     transfer_routes(wallets(tenant_routes(event_routes(routes))))
 }
 
@@ -324,7 +327,7 @@ fn wallet_money_routes(routes: Routes) -> Routes {
         .add(
             post("/api/v1/wallets/{id}/withdraw", TransfersWrite)
                 .summary("Move a wallet's money to the world outside")
-                .takes::<WithdrawRequest>()
+                .takes::<WalletMoneyRequest>()
                 .gives::<TransferShape<'_>>(CREATED)
                 .errors(MONEY)
                 .once()

@@ -23,7 +23,6 @@ impl Charts {
 
 impl Service {
     /// The tenant's accounts in this currency, with what the gateway account owes in it.
-    #[expect(dead_code, reason = "payments ask for it")]
     pub(crate) async fn chart(
         &self,
         tenant: TenantId,

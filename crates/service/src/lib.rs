@@ -12,6 +12,7 @@ pub mod access;
 pub mod api_keys;
 pub mod asked;
 pub mod audit;
+pub mod bank_movements;
 mod bootstrap;
 mod chart;
 mod codes;

@@ -20,6 +20,10 @@ const READS_AT_ONCE: usize = 8;
 /// How often an empty part of a wallet's history is skipped before the page is given as it is.
 const PARTS: usize = 10;
 
+/// As the audit names them.
+const WRITTEN_OFF: &str = "wallet.arrears_written_off";
+const APPLIED: &str = "wallet.unapplied_applied";
+
 /// Which transfers to list.
 #[derive(Clone, Debug, Default)]
 pub struct TransferFilter {
@@ -179,6 +183,28 @@ impl Service {
         self.move_wallet_money(asked, TransferKind::Withdrawal, money).await
     }
 
+    /// The tenant bears what a wallet owes, up to all of it.
+    pub async fn write_off(
+        &self,
+        asked: Asked<'_>,
+        money: WalletMoney,
+    ) -> Result<Done<Transfer>, ServiceError> {
+        asked.caller.reach.require_tenant()?;
+        self.require_step_up(asked.caller)?;
+        self.move_wallet_money(asked, TransferKind::WriteOff, money).await
+    }
+
+    /// From what came too late for a closed wallet to whom it belongs.
+    pub async fn apply_unapplied(
+        &self,
+        asked: Asked<'_>,
+        money: WalletMoney,
+    ) -> Result<Done<Transfer>, ServiceError> {
+        asked.caller.reach.require_tenant()?;
+        self.require_step_up(asked.caller)?;
+        self.move_wallet_money(asked, TransferKind::Applied, money).await
+    }
+
     /// The system account is that of the wallet's currency, so that another currency is refused
     /// for what it is. An unknown wallet is refused by the engine, and that is kept with the key.
     async fn move_wallet_money(
@@ -197,6 +223,11 @@ impl Service {
         let system = |kind| system_account(caller.tenant, kind, currency);
         let leg = match kind {
             TransferKind::Fund => Leg::new(system(AccountKind::Treasury), wallet, money.amount),
+            TransferKind::WriteOff => {
+                self.chart(caller.tenant, currency, None).await?;
+                Leg::new(system(AccountKind::DisputeLoss), wallet, money.amount)
+            }
+            TransferKind::Applied => Leg::new(system(AccountKind::Unapplied), wallet, money.amount),
             _ => Leg::new(wallet, system(AccountKind::External), money.amount),
         };
         let mut command = Command::new(Movement::Post(NewTransfer {
@@ -209,9 +240,14 @@ impl Service {
             terms: None,
         }));
         command.receipt = Some(receipt);
-        if kind == TransferKind::Fund {
-            let did = (kinds::WALLET_FUNDED, &["balance"][..]);
-            command.steps.push(self.audit_wallet(caller, wallet, did));
+        let privileged = match kind {
+            TransferKind::Fund => Some(kinds::WALLET_FUNDED),
+            TransferKind::WriteOff => Some(WRITTEN_OFF),
+            TransferKind::Applied => Some(APPLIED),
+            _ => None,
+        };
+        if let Some(act) = privileged {
+            command.steps.push(self.audit_wallet(caller, wallet, (act, &["balance"])));
         }
         self.submit_transfer(caller, command).await
     }
@@ -234,7 +270,7 @@ impl Service {
         self.submit_transfer(caller, command).await
     }
 
-    async fn submit_transfer(
+    pub(crate) async fn submit_transfer(
         &self,
         caller: &Caller,
         command: Command,

@@ -25,6 +25,7 @@ mod api {
     mod second_factor;
     mod sessions;
     mod tokens;
+    mod treasury;
     mod users;
     mod wallets;
 }

@@ -5,6 +5,7 @@
 mod expire_holds;
 mod forget_changes;
 mod incoming_webhooks;
+mod make_available;
 mod partitions;
 mod relay;
 mod rotate_signing_keys;
@@ -40,6 +41,7 @@ pub fn start(parts: &Parts, stop: &CancellationToken) -> JoinSet<()> {
     let mut workers = JoinSet::new();
     workers.spawn(expire_holds::run(parts.service.clone(), Rounds::new(stop)));
     workers.spawn(incoming_webhooks::run(parts.service.clone(), Rounds::new(stop)));
+    workers.spawn(make_available::run(parts.service.clone(), Rounds::new(stop)));
     workers.spawn(partitions::run(parts.store.clone(), parts.clock.clone(), Rounds::new(stop)));
     workers.spawn(rotate_signing_keys::run(parts.service.clone(), Rounds::new(stop)));
     workers.spawn(relay::run(parts.store.clone(), parts.bus.clone(), Rounds::new(stop)));

@@ -2,6 +2,7 @@
 
 pub(crate) mod api_keys;
 pub(crate) mod audit;
+pub(crate) mod bank_movements;
 pub(crate) mod console;
 pub(crate) mod events;
 pub(crate) mod exchanges;

@@ -22,8 +22,8 @@ use crate::{
     shapes::{
         NoFields,
         wallets::{
-            EntryShape, FundRequest, WalletBalanceShape, WalletPatch, WalletRequest, WalletShape,
-            WithdrawRequest, version_of,
+            EntryShape, FundRequest, WalletBalanceShape, WalletMoneyRequest, WalletPatch,
+            WalletRequest, WalletShape, version_of,
         },
     },
 };
@@ -130,12 +130,38 @@ pub(crate) async fn withdraw(
     State(api): State<Api>,
     InPath(wallet, _): Id,
     write: Write,
-    Json(request): Json<WithdrawRequest>,
+    Json(request): Json<WalletMoneyRequest>,
 ) -> Answer {
     let asked = write.asked(&request)?;
-    let WithdrawRequest { amount, currency } = request;
+    let WalletMoneyRequest { amount, currency } = request;
     let money = WalletMoney { wallet, amount: amount.minor(), currency };
     let made = api.service.withdraw(asked, money).await?;
+    moved(&api, StatusCode::CREATED, &made)
+}
+
+pub(crate) async fn write_off(
+    State(api): State<Api>,
+    InPath(wallet, _): Id,
+    write: Write,
+    Json(request): Json<WalletMoneyRequest>,
+) -> Answer {
+    let asked = write.asked(&request)?;
+    let WalletMoneyRequest { amount, currency } = request;
+    let money = WalletMoney { wallet, amount: amount.minor(), currency };
+    let made = api.service.write_off(asked, money).await?;
+    moved(&api, StatusCode::CREATED, &made)
+}
+
+pub(crate) async fn apply(
+    State(api): State<Api>,
+    InPath(wallet, _): Id,
+    write: Write,
+    Json(request): Json<WalletMoneyRequest>,
+) -> Answer {
+    let asked = write.asked(&request)?;
+    let WalletMoneyRequest { amount, currency } = request;
+    let money = WalletMoney { wallet, amount: amount.minor(), currency };
+    let made = api.service.apply_unapplied(asked, money).await?;
     moved(&api, StatusCode::CREATED, &made)
 }
 

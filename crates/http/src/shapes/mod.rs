@@ -4,6 +4,7 @@
 
 pub(crate) mod api_keys;
 pub(crate) mod audit;
+pub(crate) mod bank_movements;
 pub(crate) mod events;
 pub(crate) mod exchanges;
 pub(crate) mod fraud_rules;

@@ -93,10 +93,11 @@ pub(crate) struct FundRequest {
     pub source: Source,
 }
 
+/// For what moves between a wallet and one of the tenant's own accounts.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = Withdraw, example = json!({"amount": 2500, "currency": "USD"}))]
-pub(crate) struct WithdrawRequest {
+#[schema(as = WalletMoney, example = json!({"amount": 2500, "currency": "USD"}))]
+pub(crate) struct WalletMoneyRequest {
     #[schema(value_type = i64, minimum = 1, maximum = 9007199254740991i64)]
     pub amount: Amount,
     /// The wallet's, if not given.

@@ -1,0 +1,193 @@
+//! The tenant's own money: what comes from the bank and goes there, what is pending until its
+//! time, what is owed and written off, what came too late.
+
+use caudal_domain::{
+    AccountId, Chart, Clock, Currency, GatewayAccountId, Refusal, TransferId, fee::FeeBearer,
+};
+use caudal_engine::{Command, Given, Job};
+use caudal_ledger::{
+    Movement,
+    movements::{
+        HoldUntil,
+        card::{self, CardCapture},
+        dispute,
+    },
+};
+use caudal_store::{UnitOfWork, wallets};
+use caudal_testkit::{Answer, Client, TestApp, both_databases};
+use serde_json::json;
+
+both_databases! {
+    a_live_treasury_spends_what_came_from_the_bank what_is_pending_becomes_available_by_itself
+    what_a_wallet_owes_is_written_off what_came_too_late_is_applied privileged_acts_refuse_nonsense
+}
+
+const GATEWAY: GatewayAccountId = GatewayAccountId(7);
+
+async fn bank(client: &Client, direction: &str, amount: i64) -> Answer {
+    let body = json!({"direction": direction, "amount": amount, "currency": "USD",
+        "reference": "statement 1"});
+    client.post("/bank-movements", body).await
+}
+
+async fn a_live_treasury_spends_what_came_from_the_bank(app: &TestApp) {
+    let live = app.tenant("live").await;
+    let wallet = live.wallet("USD").await;
+    live.fund(&wallet, 1).await.refused(402, "insufficient_funds");
+    let came = bank(&live, "in", 500).await.expect(201);
+    let said = (&came["amount"], &came["status"], &came["reference"]);
+    assert_eq!(said, (&json!(500), &json!("posted"), &json!("statement 1")));
+    bank(&live, "out", 501).await.refused(402, "insufficient_funds");
+    live.fund(&wallet, 400).await.expect(201);
+    bank(&live, "out", 101).await.refused(402, "insufficient_funds");
+    bank(&live, "out", 100).await.expect(201);
+    assert_eq!(live.balance(&wallet).await, (400, 0, 400));
+    let found = live.all("/transfers?reference=statement%201").await;
+    assert_eq!(found.len(), 2);
+    let acts = live.all("/audit").await;
+    let acts = acts.iter().map(|it| it["action"].as_str().expect("a word"));
+    let acts: Vec<_> = acts.filter(|act| act.starts_with("bank.")).collect();
+    assert_eq!(acts, ["bank.money_out", "bank.money_in"]);
+    // Again under the same key moves nothing again.
+    let body = json!({"direction": "in", "amount": 5, "currency": "USD"});
+    live.post_as("once", "/bank-movements", body.clone()).await.expect(201);
+    assert!(live.post_as("once", "/bank-movements", body).await.is_replay());
+}
+
+/// The demo tenant's accounts for payments in USD.
+async fn chart(app: &TestApp) -> Chart {
+    let chart = Chart { tenant: app.tenant_id().await, currency: Currency::USD };
+    let at = app.clock.now();
+    let steps = wallets::insert_payment_accounts(chart, &[GATEWAY], true, at);
+    let unit = UnitOfWork { at, steps, ..UnitOfWork::default() };
+    app.instance.store.commit(unit).await.expect("the accounts");
+    chart
+}
+
+async fn moved(app: &TestApp, movement: Movement, accounts: &[AccountId]) -> TransferId {
+    let mut command = Command::new(movement);
+    command.accounts = accounts.to_vec();
+    let job = Job::one(app.tenant_id().await, command);
+    let mut reply = app.instance.engine.submit(job).await.expect("a reply");
+    match reply.replies.pop().map(|reply| reply.given) {
+        Some(Given::Transfer(transfer)) => transfer.id,
+        other => panic!("no transfer: {other:?} {:?}", reply.refused_at),
+    }
+}
+
+/// Money that a gateway has taken for the wallet.
+async fn taken(
+    app: &TestApp,
+    wallet: &str,
+    amount: i64,
+    available: Option<HoldUntil>,
+) -> TransferId {
+    let wallet = wallet.parse().expect("a wallet");
+    let bearer = FeeBearer::Payee;
+    let card = CardCapture { gateway: GATEWAY, wallet, amount, fee: 0, bearer, available };
+    moved(app, Movement::Post(card::capture(chart(app).await, &card)), &[]).await
+}
+
+async fn charge_back(app: &TestApp, wallet: &str, payment: TransferId) {
+    let chart = chart(app).await;
+    let accounts = [wallet.parse().expect("a wallet"), chart.receivable(GATEWAY)];
+    moved(app, dispute::chargeback(chart, payment, None), &accounts).await;
+}
+
+async fn what_is_pending_becomes_available_by_itself(app: &TestApp) {
+    let wallet = app.client.wallet("USD").await;
+    taken(app, &wallet, 300, Some(HoldUntil::Seconds(3600))).await;
+    assert_eq!(app.client.balance(&wallet).await, (0, 0, 300));
+    let mut heard = app.client.events(None).await;
+    app.clock.advance(3599);
+    app.client.fund(&wallet, 1).await.expect(201);
+    assert_eq!(heard.next().await.event, "wallet.funded");
+    assert_eq!(app.client.balance(&wallet).await, (1, 0, 301));
+    app.clock.advance(2);
+    assert_eq!(heard.next().await.event, "transfer.available");
+    assert_eq!(app.client.balance(&wallet).await, (301, 0, 301));
+}
+
+async fn act(client: &Client, wallet: &str, verb: &str, amount: i64) -> Answer {
+    client.post(format!("/wallets/{wallet}/{verb}"), json!({"amount": amount})).await
+}
+
+async fn what_a_wallet_owes_is_written_off(app: &TestApp) {
+    let (client, wallet) = (&app.client, app.client.wallet("USD").await);
+    let payment = taken(app, &wallet, 300, None).await;
+    let elsewhere = client.wallet("USD").await;
+    client.transfer(&wallet, &elsewhere, 250).await.expect(201);
+    act(client, &wallet, "write-off", 1).await.refused(422, "amount_exceeds_arrears");
+    charge_back(app, &wallet, payment).await;
+    assert_eq!(client.balance(&wallet).await, (-250, 0, -250));
+    // In arrears, nothing is taken, and what comes in repays first.
+    client.transfer(&wallet, &elsewhere, 1).await.refused(402, "insufficient_funds");
+    client.transfer(&elsewhere, &wallet, 50).await.expect(201);
+    act(client, &wallet, "write-off", 201).await.refused(422, "amount_exceeds_arrears");
+    act(client, &wallet, "write-off", 150).await.expect(201);
+    act(client, &wallet, "write-off", 50).await.expect(201);
+    assert_eq!(client.balance(&wallet).await, (0, 0, 0));
+    let acts = client.all(&format!("/audit?object={wallet}")).await;
+    let acts: Vec<_> = acts.iter().map(|it| &it["action"]).collect();
+    assert_eq!(acts, [&json!("wallet.arrears_written_off"); 2]);
+}
+
+async fn what_came_too_late_is_applied(app: &TestApp) {
+    let client = &app.client;
+    let (closed, other) = (client.wallet("USD").await, client.wallet("USD").await);
+    client.act(&closed, "close", json!({})).await.expect(200);
+    act(client, &other, "apply", 1).await.refused(402, "insufficient_funds");
+    taken(app, &closed, 300, None).await;
+    assert_eq!(client.balance(&closed).await, (0, 0, 0));
+    act(client, &closed, "apply", 300).await.refused(409, "wallet_closed");
+    act(client, &other, "apply", 301).await.refused(402, "insufficient_funds");
+    act(client, &other, "apply", 200).await.expect(201);
+    act(client, &other, "apply", 101).await.refused(402, "insufficient_funds");
+    assert_eq!(client.balance(&other).await, (200, 0, 200));
+    let acts = client.all(&format!("/audit?object={other}")).await;
+    assert_eq!(acts[0]["action"], "wallet.unapplied_applied");
+}
+
+async fn privileged_acts_refuse_nonsense(app: &TestApp) {
+    let (client, wallet) = (&app.client, app.client.wallet("USD").await);
+    let foreign = app.tenant("test").await.wallet("USD").await;
+    for (path, body, param) in [
+        ("/bank-movements".to_owned(), json!({"amount": 5, "currency": "USD"}), "direction"),
+        (
+            "/bank-movements".to_owned(),
+            json!({"direction": "up", "amount": 5, "currency": "USD"}),
+            "direction",
+        ),
+        (
+            "/bank-movements".to_owned(),
+            json!({"direction": "in", "amount": 0, "currency": "USD"}),
+            "amount",
+        ),
+        (
+            "/bank-movements".to_owned(),
+            json!({"direction": "in", "amount": 5, "currency": "XXY"}),
+            "currency",
+        ),
+        (
+            "/bank-movements".to_owned(),
+            json!({"direction": "in", "amount": 5, "currency": "USD", "reference": ""}),
+            "reference",
+        ),
+        (format!("/wallets/{wallet}/write-off"), json!({}), "amount"),
+        (format!("/wallets/{wallet}/apply"), json!({"amount": -5}), "amount"),
+    ] {
+        let answer = client.post(&path, body.clone()).await;
+        answer.refused_as(&format!("{path} {body}"), 400, "invalid_request");
+        assert_eq!(answer.json["param"], param, "{path} {body}");
+    }
+    for verb in ["write-off", "apply"] {
+        act(client, &foreign, verb, 5).await.refused(404, "wallet_not_found");
+        let euros = json!({"amount": 5, "currency": "EUR"});
+        let refused = client.post(format!("/wallets/{wallet}/{verb}"), euros).await;
+        refused.refused(422, Refusal::CurrencyMismatch { account: AccountId(0) }.code());
+    }
+    let narrow = app.client_with(&["treasury:fund", "wallets:write", "transfers:write"]).await;
+    bank(&narrow, "in", 5).await.refused(403, "forbidden");
+    act(&narrow, &wallet, "write-off", 5).await.refused(403, "forbidden");
+    act(&narrow, &wallet, "apply", 5).await.refused(403, "forbidden");
+}
