@@ -77,6 +77,9 @@ scopes! {
     LimitsWrite = "limits:write",
     FraudRulesRead = "fraud_rules:read",
     FraudRulesWrite = "fraud_rules:write",
+    ReviewsRead = "reviews:read",
+    /// Decides on payments that a fraud rule set aside.
+    ReviewsWrite = "reviews:write",
 }
 
 impl Scope {

@@ -81,6 +81,7 @@ kinds! {
     pub const FRAUD_RULE_CREATED: &str = "fraud_rule.created";
     pub const FRAUD_RULE_UPDATED: &str = "fraud_rule.updated";
     pub const FRAUD_RULE_DELETED: &str = "fraud_rule.deleted";
+    pub const WALLET_TIER_CHANGED: &str = "wallet_tier.changed";
     pub const ACTIVITY_SUSPICIOUS: &str = "activity.suspicious";
     pub const GATEWAY_WEBHOOK_UNCLAIMED: &str = "gateway_webhook.unclaimed";
     pub const SIGNING_KEY_ROTATED: &str = "signing_key.rotated";

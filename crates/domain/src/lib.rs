@@ -54,7 +54,10 @@ pub use refusal::Refusal;
 pub use role::{Role, RoleRef, SystemRole};
 pub use service_account::ServiceAccount;
 pub use session::Session;
-pub use tenant::{Mode, Placement, RateLimits, Tenant, TenantConfig};
+pub use tenant::{
+    FraudConfig, LimitsConfig, Mode, OnFailure, Placement, RateLimits, Tenant, TenantConfig,
+    TierLimits,
+};
 pub use time::{Clock, Timestamp};
 pub use transfer::{Entry, Leg, Transfer, TransferKind, TransferStatus};
 pub use user::{User, UserStatus};

@@ -69,8 +69,10 @@ fn granted_to(scope: Scope) -> &'static [SystemRole] {
         | S::GatewayAccountsWrite
         | S::LimitsWrite
         | S::FraudRulesWrite => &[Owner, Admin],
-        S::WalletsControl => &[Owner, Admin, Operator],
-        S::TransfersWrite | S::WalletsWrite | S::PaymentsWrite => &[Owner, Admin, Operator, WalletHolder],
+        S::WalletsControl | S::ReviewsWrite => &[Owner, Admin, Operator],
+        S::TransfersWrite | S::WalletsWrite | S::PaymentsWrite => {
+            &[Owner, Admin, Operator, WalletHolder]
+        }
         S::TenantRead
         | S::ApiKeysRead
         | S::UsersRead
@@ -79,7 +81,8 @@ fn granted_to(scope: Scope) -> &'static [SystemRole] {
         | S::PaymentTypesRead
         | S::GatewayAccountsRead
         | S::AuditRead
-        | S::FraudRulesRead => &[Owner, Admin, Operator, Support],
+        | S::FraudRulesRead
+        | S::ReviewsRead => &[Owner, Admin, Operator, Support],
         S::WalletsRead | S::TransfersRead | S::PaymentsRead | S::EventsRead => SystemRole::ALL,
     }
 }

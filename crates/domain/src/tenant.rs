@@ -1,8 +1,10 @@
 //! A tenant: one customer of the platform, for tests or for real money.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{id::TenantId, time::Timestamp};
+use crate::{id::TenantId, money::Currency, time::Timestamp};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -64,6 +66,48 @@ pub struct Tenant {
 pub struct TenantConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate_limits: Option<RateLimits>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<LimitsConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fraud: Option<FraudConfig>,
+}
+
+/// Tiers of wallets by name, and what wallets of them may, by currency. A currency that is not
+/// there has no limits.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LimitsConfig {
+    pub tiers: BTreeMap<String, BTreeMap<Currency, TierLimits>>,
+}
+
+/// In minor units; `None` is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TierLimits {
+    /// The most that may lie in the wallet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub balance: Option<i64>,
+    /// What may be taken from it in a day of UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub day: Option<i64>,
+    /// What may be taken from it in a month of UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub month: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FraudConfig {
+    pub on_failure: OnFailure,
+}
+
+/// What becomes of a payment whose rules can't be evaluated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    #[default]
+    Review,
+    Block,
 }
 
 /// Requests let through in a sliding window; `None` is the instance's default.

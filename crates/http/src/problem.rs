@@ -267,9 +267,10 @@ impl From<ServiceError> for Problem {
                 problem(StatusCode::CONFLICT, "second_factor_state")
             }
             ServiceError::StepUpRequired => problem(StatusCode::FORBIDDEN, STEP_UP_REQUIRED),
-            ServiceError::Forbidden(_) | ServiceError::BeyondReach | ServiceError::SystemRole => {
-                problem(StatusCode::FORBIDDEN, "forbidden")
-            }
+            ServiceError::Forbidden(_)
+            | ServiceError::BeyondReach
+            | ServiceError::OwnPayment
+            | ServiceError::SystemRole => problem(StatusCode::FORBIDDEN, "forbidden"),
             ServiceError::Unauthorized => {
                 let refused = problem(StatusCode::UNAUTHORIZED, "unauthorized");
                 Self { is_bad_token: true, ..refused }

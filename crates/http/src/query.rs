@@ -142,6 +142,7 @@ pub(crate) enum List {
     Payments = 17,
     Refunds = 18,
     FraudRules = 40,
+    Reviews = 41,
 }
 
 impl List {

@@ -32,6 +32,9 @@ pub enum ServiceError {
     /// A wallet holder asked for more than what is their own.
     #[error("this reaches past what is your own")]
     BeyondReach,
+    /// Whoever pays does not decide on the review of it.
+    #[error("nobody decides on a payment of their own")]
+    OwnPayment,
     /// What comes with Caudal is the same for all.
     #[error("system roles can't be changed")]
     SystemRole,

@@ -118,6 +118,7 @@ struct Inner {
     gateways: gateway_accounts::Gateways,
     payment_types: payment_types::KnownTypes,
     rules: screening::KnownRules,
+    configs: tenants::KnownConfigs,
     key_uses: KeyUses,
 }
 
@@ -147,6 +148,7 @@ impl Service {
             gateways: gateway_accounts::Gateways::new(gateways, webhooks_url),
             payment_types: payment_types::KnownTypes::new(),
             rules: screening::KnownRules::new(),
+            configs: tenants::KnownConfigs::new(),
             key_uses,
         };
         Self { inner: Arc::new(inner) }

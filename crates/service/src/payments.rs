@@ -7,6 +7,7 @@
 
 mod expire;
 mod follow;
+mod review;
 mod said;
 mod telling;
 mod wallet;
@@ -19,14 +20,17 @@ use caudal_domain::{
     payment_type::{CaptureMode, PaymentTerms, PaymentVia},
     text::Metadata,
 };
+use caudal_rules::Verdict;
 use caudal_store::{UnitOfWork, payment_attempts, payments, refunds, wallets};
 pub use caudal_store::{payment_attempts::AttemptRow, payments::PaymentRow, refunds::RefundRow};
 pub use follow::PaymentFollow;
 use moka::sync::Cache;
+pub use review::Review;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Asked, Caller, Done, Page, Reach, Service, ServiceError, asked::Window, id_range, unit::broken,
+    Asked, Caller, Done, Page, Reach, Service, ServiceError, asked::Window, id_range,
+    screening::Screening, unit::broken,
 };
 
 pub(crate) use said::Snapshot;
@@ -99,6 +103,9 @@ pub struct PaymentData {
     pub needs_person: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub return_url: Option<String>,
+    /// Why a rule set it aside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub review: Option<Review>,
     /// What was answered first, where the row does not tell it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answered: Option<Snapshot>,
@@ -198,8 +205,9 @@ impl Payment {
 
     /// What has happened to it, oldest first: it was made, and then.
     pub fn history(&self) -> Vec<Happened> {
-        let first = match self.row.status {
-            PaymentStatus::Blocked => PaymentEvent::Refused,
+        let first = match (self.row.status, &self.data.review) {
+            (PaymentStatus::Blocked, _) if self.data.history.is_empty() => PaymentEvent::Refused,
+            (_, Some(_)) => PaymentEvent::SentToReview,
             _ => PaymentEvent::Accepted,
         };
         let made = Happened {
@@ -248,9 +256,11 @@ impl Service {
     ) -> Result<Done<Payment>, ServiceError> {
         self.require_step_up_for(asked.caller, new.amount.minor())?;
         let making = self.prepare(asked.caller, new).await?;
-        match making.payment.row.from {
-            Some(_) => self.pay_from_wallet(asked, making.payment).await,
-            None => self.pay_through_gateway(asked, making).await,
+        let row = &making.payment.row;
+        match (self.screen(&Screening::new(row, row.created_at)).await?, row.from) {
+            (Verdict::Allow, Some(_)) => self.pay_from_wallet(asked, making.payment).await,
+            (Verdict::Allow, None) => self.pay_through_gateway(asked, making).await,
+            (verdict, _) => self.set_aside(asked, making, verdict).await,
         }
     }
 

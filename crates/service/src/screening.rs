@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use caudal_domain::{
-    AccountId, Currency, Event, FraudRule, FraudRuleId, PaymentId, TenantId, Timestamp,
+    AccountId, Currency, Event, FraudRule, FraudRuleId, OnFailure, PaymentId, TenantId, Timestamp,
     event::kinds, id::lowest_at,
 };
 use caudal_rules::{
@@ -48,7 +48,6 @@ pub(crate) struct Screening<'a> {
 
 impl<'a> Screening<'a> {
     /// Of a payment that is being made.
-    #[expect(dead_code, reason = "payments ask for it")]
     pub fn new(payment: &'a PaymentRow, at: Timestamp) -> Self {
         Self { payment, at, before: u128::MAX }
     }
@@ -93,8 +92,8 @@ struct SuspicionData {
 }
 
 impl Service {
-    /// What the tenant's rules say of the payment. What can't be judged goes to review.
-    #[expect(dead_code, reason = "payments ask for it")]
+    /// What the tenant's rules say of the payment. What can't be judged goes to review, or is
+    /// blocked if the tenant says so.
     pub(crate) async fn screen(&self, screening: &Screening<'_>) -> Result<Verdict, ServiceError> {
         let tenant = screening.payment.tenant;
         let rules = self.rule_set(tenant).await?;
@@ -102,13 +101,22 @@ impl Service {
             return Ok(Verdict::Allow);
         }
         let facts = self.facts(screening, rules.mentions()).await?;
-        Ok(rules.judge(&facts, |rule, why| {
-            tracing::warn!(%tenant, %rule, why, "a fraud rule failed: its payment goes to review");
-        }))
+        let verdict = rules.judge(&facts, |rule, why| {
+            tracing::warn!(%tenant, %rule, why, "a fraud rule failed: its payment does not go on");
+        });
+        match verdict {
+            Verdict::Review(finding) if finding.has_failed => {
+                let config = self.tenant_config(tenant).await?;
+                Ok(match config.fraud.unwrap_or_default().on_failure {
+                    OnFailure::Review => verdict,
+                    OnFailure::Block => Verdict::Block(finding),
+                })
+            }
+            verdict => Ok(verdict),
+        }
     }
 
     /// What is told in the commit of a payment that is not let through.
-    #[expect(dead_code, reason = "payments ask for it")]
     pub(crate) fn suspicion(
         &self,
         screening: &Screening<'_>,

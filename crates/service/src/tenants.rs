@@ -1,12 +1,16 @@
 //! Tenants: made from above, seen and configured by themselves.
 
+use std::{sync::Arc, time::Duration};
+
 use caudal_domain::{
-    Mode, Placement, RateLimits, SystemRole, Tenant, TenantConfig, TenantId, Timestamp,
+    FraudConfig, LimitsConfig, Mode, Placement, RateLimits, SystemRole, Tenant, TenantConfig,
+    TenantId, Timestamp,
     access::{ApiKey, Scope},
     event::kinds,
     payment_type::{PaymentTypeSettings, PaymentVia},
 };
-use caudal_store::{UnitOfWork, UnitOutcome, api_keys, tenants};
+use caudal_store::{UnitOfWork, UnitOutcome, api_keys, tenants, wallet_tiers};
+use moka::future::Cache;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -18,6 +22,11 @@ use crate::{
     payment_types::NewPaymentType,
     unit::{Creation, Subject},
 };
+
+/// How long a configuration is believed when no event tells otherwise.
+const KNOWN_FOR: Duration = Duration::from_secs(10 * 60);
+/// Configurations remembered at once.
+const REMEMBERED: u64 = 10_000;
 
 /// What a new tenant is made of.
 #[derive(Clone, Debug)]
@@ -36,16 +45,36 @@ pub struct TenantChange {
     pub timezone: Option<String>,
     /// `Some(None)`: those of the instance again. Needs the scope `limits:write`.
     pub rate_limits: Option<Option<RateLimits>>,
+    /// Tiers of wallets. Needs the scope `limits:write`.
+    pub limits: Option<Option<LimitsConfig>>,
+    /// Needs the scope `fraud_rules:write`.
+    pub fraud: Option<Option<FraudConfig>>,
+}
+
+/// Configurations by tenant, as far as they are asked for on every payment.
+pub(crate) struct KnownConfigs(Cache<TenantId, Arc<TenantConfig>>);
+
+impl KnownConfigs {
+    pub fn new() -> Self {
+        Self(Cache::builder().max_capacity(REMEMBERED).time_to_live(KNOWN_FOR).build())
+    }
+
+    /// It has changed.
+    pub async fn forget(&self, tenant: TenantId) {
+        self.0.invalidate(&tenant).await;
+    }
 }
 
 impl TenantChange {
     /// The names of what it changes.
     fn fields(&self) -> Vec<&'static str> {
-        let Self { name, timezone, rate_limits } = self;
+        let Self { name, timezone, rate_limits, limits, fraud } = self;
         let given = [
             ("name", name.is_some()),
             ("timezone", timezone.is_some()),
             ("config.rate_limits", rate_limits.is_some()),
+            ("config.limits", limits.is_some()),
+            ("config.fraud", fraud.is_some()),
         ];
         given.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name).collect()
     }
@@ -154,14 +183,22 @@ impl Service {
         caller.reach.require_tenant()?;
         let mut tenant = self.tenant(caller).await?;
         let Edit { change, is_met } = edit;
-        if change.rate_limits.is_some() {
+        if change.rate_limits.is_some() || change.limits.is_some() {
             caller.require(Scope::LimitsWrite)?;
+        }
+        if change.fraud.is_some() {
+            caller.require(Scope::FraudRulesWrite)?;
         }
         if is_met.is_some_and(|is_met| !is_met(&tenant)) {
             return Err(ServiceError::Stale);
         }
         let (at, fields) = (self.now(), change.fields());
+        if let Some(limits) = &change.limits {
+            self.check_tiers_stay(&tenant, limits.as_ref()).await?;
+        }
         tenant.config.rate_limits = change.rate_limits.unwrap_or(tenant.config.rate_limits);
+        tenant.config.limits = change.limits.unwrap_or(tenant.config.limits);
+        tenant.config.fraud = change.fraud.unwrap_or(tenant.config.fraud);
         tenant.name = change.name.unwrap_or(tenant.name);
         tenant.timezone = change.timezone.unwrap_or(tenant.timezone);
         tenant.version += 1;
@@ -179,6 +216,48 @@ impl Service {
             _ if is_met.is_some() => Err(ServiceError::Stale),
             _ => Err(caudal_domain::Refusal::Conflict.into()),
         }
+    }
+
+    /// A tier that wallets are of has to stay: without it they would have no limits.
+    async fn check_tiers_stay(
+        &self,
+        tenant: &Tenant,
+        wanted: Option<&LimitsConfig>,
+    ) -> Result<(), ServiceError> {
+        let had = tenant.config.limits.iter().flat_map(|limits| limits.tiers.keys());
+        for tier in had {
+            let stays = wanted.is_some_and(|limits| limits.tiers.contains_key(tier));
+            if !stays && wallet_tiers::is_used(self.store(), tenant.id, tier).await? {
+                let detail = format!("wallets are of the tier {tier:?}: it has to stay");
+                return Err(ServiceError::invalid("config.limits.tiers", detail));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the tenant has set of its own, as remembered.
+    pub(crate) async fn tenant_config(
+        &self,
+        tenant: TenantId,
+    ) -> Result<Arc<TenantConfig>, ServiceError> {
+        let known = &self.inner.configs.0;
+        if let Some(found) = known.get(&tenant).await {
+            return Ok(found);
+        }
+        let before = self.changes();
+        let read = async {
+            let found = tenants::find(self.store(), tenant).await?;
+            let config = found.map(|tenant| tenant.config).unwrap_or_default();
+            Ok::<_, ServiceError>(Arc::new(config))
+        };
+        // Many at once ask the database once.
+        let found = known.try_get_with(tenant, read).await;
+        let found = found.map_err(|error| ServiceError::clone(&error))?;
+        if self.changes() != before {
+            // What was read may be what has just changed.
+            known.invalidate(&tenant).await;
+        }
+        Ok(found)
     }
 
     fn tenant_event(

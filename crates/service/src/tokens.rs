@@ -176,6 +176,9 @@ impl Service {
         }
         let remembered = &self.inner.tokens;
         remembered.changes.fetch_add(1, Ordering::SeqCst);
+        if kind == kinds::TENANT_UPDATED {
+            self.inner.configs.forget(tenant).await;
+        }
         if CHANGE_KEYS.contains(&kind) {
             self.inner.known_keys.forget();
         }

@@ -22,6 +22,8 @@ mod api {
     mod payment_types;
     mod payments;
     mod people;
+    mod reviews;
+    mod screening;
     mod second_factor;
     mod sessions;
     mod tokens;

@@ -1,18 +1,48 @@
 //! The routes of fraud rules and reviews.
 
 use axum::http::StatusCode;
-use caudal_domain::access::Scope::{FraudRulesRead, FraudRulesWrite};
+use caudal_domain::access::Scope::{FraudRulesRead, FraudRulesWrite, ReviewsRead, ReviewsWrite};
 
 use super::{CREATED, OK};
 use crate::{
     endpoint::{Routes, delete, get, patch, post},
-    routes::fraud_rules,
-    shapes::fraud_rules::{
-        FraudRulePatch, FraudRuleRequest, FraudRuleShape, TrialRequest, TrialShape,
+    routes::{fraud_rules, reviews},
+    shapes::{
+        NoFields,
+        fraud_rules::{FraudRulePatch, FraudRuleRequest, FraudRuleShape, TrialRequest, TrialShape},
+        payments::PaymentShape,
+        reviews::ReviewShape,
     },
 };
 
 pub(super) fn fraud_routes(routes: Routes) -> Routes {
+    review_routes(rule_routes(routes))
+}
+
+fn review_routes(routes: Routes) -> Routes {
+    let decide = |path, summary| {
+        post(path, ReviewsWrite)
+            .summary(summary)
+            .takes::<NoFields>()
+            .gives::<PaymentShape<'static>>(OK)
+            .errors(&[402, 404, 409, 422])
+            .once()
+    };
+    routes
+        .add(
+            get("/api/v1/reviews", ReviewsRead)
+                .summary("List payments that wait for a person, newest first")
+                .lists::<ReviewShape<'_>>(),
+            reviews::list,
+        )
+        .add(
+            decide("/api/v1/reviews/{id}/approve", "Let a payment in review go on").money(),
+            reviews::approve,
+        )
+        .add(decide("/api/v1/reviews/{id}/reject", "Block a payment in review"), reviews::reject)
+}
+
+fn rule_routes(routes: Routes) -> Routes {
     routes
         .add(
             post("/api/v1/fraud-rules", FraudRulesWrite)

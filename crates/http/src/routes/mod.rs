@@ -17,6 +17,7 @@ pub(crate) mod payment_types;
 pub(crate) mod payments;
 pub(crate) mod quotes;
 pub(crate) mod rates;
+pub(crate) mod reviews;
 pub(crate) mod roles;
 pub(crate) mod second_factor;
 pub(crate) mod service_accounts;

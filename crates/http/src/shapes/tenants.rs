@@ -1,6 +1,11 @@
 //! Tenants as they are asked for and shown.
 
-use caudal_domain::{Mode, Placement, RateLimits, Tenant, TenantId, Timestamp};
+use std::collections::BTreeMap;
+
+use caudal_domain::{
+    Currency, FraudConfig, LimitsConfig, MAX_AMOUNT, Mode, OnFailure, Placement, RateLimits,
+    Tenant, TenantConfig, TenantId, TierLimits, Timestamp,
+};
 use caudal_service::tenants::{NewTenant, TenantChange};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -10,6 +15,8 @@ use crate::{problem::Problem, query::Shown};
 
 /// Characters of a region and of a time zone's name at most.
 const WORD_CHARS: usize = 64;
+/// Tiers that wallets may be of.
+const TIERS_MOST: usize = 50;
 
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -65,6 +72,90 @@ pub(crate) struct TenantConfigPatch {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<RateLimitsShape>)]
     rate_limits: Option<Option<RateLimitsShape>>,
+    /// Tiers of wallets. Needs the scope `limits:write`. All of them are set; a tier that wallets
+    /// are of has to stay.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<LimitsShape>)]
+    limits: Option<Option<LimitsShape>>,
+    /// Needs the scope `fraud_rules:write`.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<FraudShape>)]
+    fraud: Option<Option<FraudShape>>,
+}
+
+/// Tiers by name, then by currency; a currency that is not there has no limits.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = WalletLimits, example = json!({
+    "tiers": {"basic": {"USD": {"balance": 100000, "day": 20000, "month": 50000}}}
+}))]
+pub(crate) struct LimitsShape {
+    #[schema(value_type = BTreeMap<String, BTreeMap<String, TierLimitsShape>>)]
+    tiers: BTreeMap<String, BTreeMap<Currency, TierLimitsShape>>,
+}
+
+/// In minor units; null is no limit. Days and months are those of UTC.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = TierLimits)]
+pub(crate) struct TierLimitsShape {
+    /// The most that may lie in the wallet.
+    #[schema(minimum = 0, maximum = 9007199254740991i64)]
+    balance: Option<i64>,
+    /// What may be taken from it in a day, and in a month.
+    #[schema(minimum = 0, maximum = 9007199254740991i64)]
+    day: Option<i64>,
+    #[schema(minimum = 0, maximum = 9007199254740991i64)]
+    month: Option<i64>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = FraudConfig, example = json!({"on_failure": "block"}))]
+pub(crate) struct FraudShape {
+    /// What becomes of a payment whose rules can't be evaluated: `review` or `block`.
+    #[schema(value_type = String)]
+    on_failure: OnFailure,
+}
+
+impl LimitsShape {
+    fn into_limits(self) -> Result<LimitsConfig, Problem> {
+        const PARAM: &str = "config.limits.tiers";
+        let invalid = |param: String, detail: String| Err(Problem::invalid(param, detail));
+        if self.tiers.len() > TIERS_MOST {
+            return invalid(PARAM.into(), format!("at most {TIERS_MOST} tiers"));
+        }
+        let mut tiers = BTreeMap::new();
+        for (name, by_currency) in self.tiers {
+            check_word(PARAM, &name)?;
+            let mut limits = BTreeMap::new();
+            for (currency, TierLimitsShape { balance, day, month }) in by_currency {
+                for (what, most) in [("balance", balance), ("day", day), ("month", month)] {
+                    if most.is_some_and(|most| !(0..=MAX_AMOUNT).contains(&most)) {
+                        let param = format!("{PARAM}.{name}.{}.{what}", currency.code());
+                        return invalid(param, format!("a number from 0 to {MAX_AMOUNT}"));
+                    }
+                }
+                limits.insert(currency, TierLimits { balance, day, month });
+            }
+            tiers.insert(name, limits);
+        }
+        Ok(LimitsConfig { tiers })
+    }
+}
+
+impl From<&LimitsConfig> for LimitsShape {
+    fn from(limits: &LimitsConfig) -> Self {
+        let shape = |limits: &TierLimits| {
+            let TierLimits { balance, day, month } = *limits;
+            TierLimitsShape { balance, day, month }
+        };
+        let of = |by_currency: &BTreeMap<Currency, TierLimits>| {
+            by_currency.iter().map(|(currency, limits)| (*currency, shape(limits))).collect()
+        };
+        let tiers = limits.tiers.iter().map(|(name, tier)| (name.clone(), of(tier))).collect();
+        Self { tiers }
+    }
 }
 
 /// Requests let through in a sliding window, each 1 to 1,000,000.
@@ -136,6 +227,18 @@ impl From<RateLimits> for RateLimitsShape {
 #[schema(as = TenantConfig)]
 pub(crate) struct TenantConfigShape {
     rate_limits: Option<RateLimitsShape>,
+    limits: Option<LimitsShape>,
+    fraud: Option<FraudShape>,
+}
+
+impl From<&TenantConfig> for TenantConfigShape {
+    fn from(config: &TenantConfig) -> Self {
+        Self {
+            rate_limits: config.rate_limits.map(RateLimitsShape::from),
+            limits: config.limits.as_ref().map(LimitsShape::from),
+            fraud: config.fraud.map(|FraudConfig { on_failure }| FraudShape { on_failure }),
+        }
+    }
 }
 
 impl TenantPatch {
@@ -147,9 +250,14 @@ impl TenantPatch {
         if let Some(timezone) = &timezone {
             check_word("timezone", timezone)?;
         }
-        let limits = config.and_then(|config| config.rate_limits);
-        let limits = limits.map(|limits| limits.map(RateLimitsShape::into_limits).transpose());
-        Ok(TenantChange { name, timezone, rate_limits: limits.transpose()? })
+        let Some(TenantConfigPatch { rate_limits, limits, fraud }) = config else {
+            return Ok(TenantChange { name, timezone, ..TenantChange::default() });
+        };
+        let rate_limits = rate_limits.map(|it| it.map(RateLimitsShape::into_limits).transpose());
+        let limits = limits.map(|it| it.map(LimitsShape::into_limits).transpose());
+        let fraud = fraud.map(|it| it.map(|FraudShape { on_failure }| FraudConfig { on_failure }));
+        let (rate_limits, limits) = (rate_limits.transpose()?, limits.transpose()?);
+        Ok(TenantChange { name, timezone, rate_limits, limits, fraud })
     }
 }
 
@@ -168,7 +276,8 @@ fn check_word(param: &str, text: &str) -> Result<(), Problem> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Tenant, example = json!({
     "id": "ten_01h455vb4pex5vsknk084sn02q", "object": "tenant", "name": "Acme", "mode": "test",
-    "placement": "user", "region": null, "timezone": "UTC", "config": {"rate_limits": null},
+    "placement": "user", "region": null, "timezone": "UTC",
+    "config": {"rate_limits": null, "limits": null, "fraud": null},
     "created_at": "2026-01-31T09:30:00.000000Z"
 }))]
 pub(crate) struct TenantShape<'a> {
@@ -201,9 +310,7 @@ impl<'a> From<&'a Tenant> for TenantShape<'a> {
             placement,
             region: tenant.region.as_deref(),
             timezone: &tenant.timezone,
-            config: TenantConfigShape {
-                rate_limits: tenant.config.rate_limits.map(RateLimitsShape::from),
-            },
+            config: TenantConfigShape::from(&tenant.config),
             created_at,
             api_key: None,
         }

@@ -61,6 +61,9 @@ impl Service {
         follow: PaymentFollow,
     ) -> Result<Done<Payment>, ServiceError> {
         let at = self.now();
+        if follow == PaymentFollow::Cancel && payment.row.status == PaymentStatus::InReview {
+            return self.cancel_review(asked, payment).await;
+        }
         let job = match follow {
             PaymentFollow::Capture { amount } => capture_of_hold(asked, payment, (amount, at))?,
             PaymentFollow::Cancel => release_of_hold(asked, payment, at)?,

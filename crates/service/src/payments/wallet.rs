@@ -2,7 +2,7 @@
 //! payer has not got makes a payment that failed, in the same commit that refuses it.
 
 use caudal_domain::{
-    AccountId, Chart, Leg, Refusal, TransferKind,
+    AccountId, Chart, Leg, Refusal, Timestamp, TransferKind,
     payment::{PaymentAmounts, PaymentEvent, PaymentStatus},
 };
 use caudal_engine::{Command, Given, Otherwise};
@@ -15,7 +15,7 @@ use caudal_ledger::{
 };
 use caudal_store::payments;
 
-use super::{AUTHORIZED_FOR_S, Payment, PaymentData, said, telling};
+use super::{AUTHORIZED_FOR_S, Happened, Payment, PaymentData, said, telling};
 use crate::{Asked, Caller, Done, ReceiptOf, Service, ServiceError};
 
 impl Service {
@@ -58,6 +58,20 @@ impl Service {
     }
 }
 
+/// The same of one that was made before and goes on now.
+pub(super) fn accepted_at(payment: Payment, at: Timestamp) -> Result<Payment, Refusal> {
+    let mut accepted = accepted(payment)?;
+    let what = match accepted.row.manual_capture {
+        true => PaymentEvent::Authorized,
+        false => PaymentEvent::Captured,
+    };
+    if accepted.row.manual_capture {
+        accepted.data.capture_until = Some(at.plus_seconds(AUTHORIZED_FOR_S));
+    }
+    accepted.data.history.push(Happened { what, status: accepted.row.status, at });
+    Ok(accepted)
+}
+
 /// The payment as it is when its money has moved, or is held.
 pub(super) fn accepted(mut payment: Payment) -> Result<Payment, Refusal> {
     let row = &mut payment.row;
@@ -74,7 +88,7 @@ pub(super) fn accepted(mut payment: Payment) -> Result<Payment, Refusal> {
 }
 
 /// The payment as it is when its payer has not got the money.
-fn refused(mut payment: Payment) -> Payment {
+pub(super) fn refused(mut payment: Payment) -> Payment {
     payment.row.status = PaymentStatus::Failed;
     payment.row.amounts = PaymentAmounts::default();
     payment.row.failure = Some("insufficient_funds".into());
@@ -97,7 +111,7 @@ pub(super) fn pay_command(payment: &Payment, receipt: ReceiptOf) -> Result<Comma
 }
 
 /// The money at once, or held with the fee that its payer bears.
-fn movement_of(payment: &Payment) -> NewTransfer {
+pub(super) fn movement_of(payment: &Payment) -> NewTransfer {
     if !payment.row.manual_capture {
         return paid(payment, payment.row.amount);
     }

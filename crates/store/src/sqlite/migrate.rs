@@ -15,6 +15,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0006_exchanges", include_str!("../../migrations/sqlite/0006_exchanges.sql")),
     ("0007_deleted_accounts", include_str!("../../migrations/sqlite/0007_deleted_accounts.sql")),
     ("0008_velocity", include_str!("../../migrations/sqlite/0008_velocity.sql")),
+    ("0009_wallet_tiers", include_str!("../../migrations/sqlite/0009_wallet_tiers.sql")),
 ];
 
 /// Runs what has not run yet, each in a transaction of its own.
