@@ -6,6 +6,7 @@ use anyhow::Context;
 use caudal_bus::Bus;
 use caudal_domain::Clock;
 use caudal_engine::Engine;
+use caudal_outbound::Webhooks;
 use caudal_service::{Parts, Service};
 use caudal_store::Store;
 use tokio::task::JoinSet;
@@ -50,6 +51,7 @@ impl Instance {
             service: instance.service.clone(),
             bus: instance.bus.clone(),
             clock,
+            notifications: settings.notifications(),
         };
         if settings.roles.contains(&Role::Workers) {
             instance.workers = caudal_workers::start(&parts, &instance.stop);
@@ -82,6 +84,7 @@ impl Instance {
             people,
             gateways,
             webhooks_url,
+            webhooks: Webhooks::new(settings.webhooks()).context("the client of webhooks")?,
         });
         let stop = CancellationToken::new();
         let (bus, workers) = (Bus::default(), JoinSet::new());

@@ -56,6 +56,15 @@ pub struct Settings {
     pub issuers: Vec<TrustedIssuer>,
     /// Transfers from this amount on (minor units) ask users for a second factor.
     pub step_up_amount_minor: Option<i64>,
+    /// What an attempt to deliver a webhook may take.
+    pub webhooks_timeout_ms: u64,
+    /// Whether webhooks may go to private addresses: in development only.
+    pub webhooks_allow_private: bool,
+    /// Workers that deliver notifications: so many at least, more while the queue is full.
+    pub notifications_workers_min: usize,
+    pub notifications_workers_max: usize,
+    /// What waits for them in this process; the rest waits in the database.
+    pub notifications_queue: usize,
     /// `off` in development only.
     pub rate_limits: Switch,
     /// Addresses or networks (CIDR) whose `X-Forwarded-For` is believed, comma-separated.
@@ -139,6 +148,7 @@ fn roles_from_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Rol
 impl Default for Settings {
     fn default() -> Self {
         let engine = caudal_engine::Settings::default();
+        let notifications = caudal_workers::PoolSettings::default();
         Self {
             env: Env::Development,
             roles: vec![Role::Users, Role::Wallets, Role::Workers],
@@ -168,6 +178,11 @@ impl Default for Settings {
             simulator_url: None,
             issuers: Vec::new(),
             step_up_amount_minor: None,
+            webhooks_timeout_ms: 10_000,
+            webhooks_allow_private: false,
+            notifications_workers_min: notifications.workers_min,
+            notifications_workers_max: notifications.workers_max,
+            notifications_queue: notifications.queue,
             rate_limits: Switch::On,
             trusted_proxies: String::new(),
             log: "info".into(),
@@ -178,13 +193,8 @@ impl Default for Settings {
 
 /// Settings that belong to parts this build does not have yet; accepted, so that one environment
 /// serves every version, and named in the log.
-const WITHOUT_EFFECT: &[&str] = &[
-    "database_replica_urls",
-    "kafka_brokers",
-    "redis_cluster_urls",
-    "redis_url",
-    "webhooks_allow_private",
-];
+const WITHOUT_EFFECT: &[&str] =
+    &["database_replica_urls", "kafka_brokers", "redis_cluster_urls", "redis_url"];
 
 /// Variables with our prefix that are not settings of the platform.
 const NOT_SETTINGS: &[&str] = &["CAUDAL_TEST", "CAUDAL_CONFIG"];
@@ -236,6 +246,19 @@ impl Settings {
             (1..=365).contains(&self.signing_key_lifetime_days),
             "signing_key_lifetime_days: 1 to 365"
         );
+        ensure!(
+            (100..=30_000).contains(&self.webhooks_timeout_ms),
+            "webhooks_timeout_ms must be 100 to 30000: half of a worker's lease"
+        );
+        ensure!(
+            (1..=self.notifications_workers_max).contains(&self.notifications_workers_min)
+                && self.notifications_workers_max <= 1000,
+            "notifications_workers_min: 1 to notifications_workers_max, and that 1000 at most"
+        );
+        ensure!(
+            (1..=100_000).contains(&self.notifications_queue),
+            "notifications_queue must be 1 to 100000"
+        );
         self.http()?;
         if let Some(keys) = &self.master_keys {
             caudal_identity::Vault::from_setting(keys).context("CAUDAL_MASTER_KEYS")?;
@@ -264,6 +287,10 @@ impl Settings {
             self.rate_limits == Switch::On,
             "CAUDAL_RATE_LIMITS=off is for development: production keeps its limits"
         );
+        ensure!(
+            !self.webhooks_allow_private,
+            "CAUDAL_WEBHOOKS_ALLOW_PRIVATE=true is for development: production keeps to itself"
+        );
         let url = &self.database_url;
         let local = ["localhost", "127.0.0.1", "[::1]", "%2F", "host=/"];
         let is_local = url.starts_with("sqlite://") || local.iter().any(|name| url.contains(name));
@@ -289,6 +316,21 @@ impl Settings {
     pub fn http(&self) -> anyhow::Result<caudal_http::Settings> {
         let trusted_proxies = self.trusted_proxies.parse().context("CAUDAL_TRUSTED_PROXIES")?;
         Ok(caudal_http::Settings { trusted_proxies, ..caudal_http::Settings::default() })
+    }
+
+    pub fn webhooks(&self) -> caudal_outbound::WebhookOptions {
+        caudal_outbound::WebhookOptions {
+            limit: Duration::from_millis(self.webhooks_timeout_ms),
+            allow_private: self.webhooks_allow_private,
+        }
+    }
+
+    pub fn notifications(&self) -> caudal_workers::PoolSettings {
+        caudal_workers::PoolSettings {
+            workers_min: self.notifications_workers_min,
+            workers_max: self.notifications_workers_max,
+            queue: self.notifications_queue,
+        }
     }
 
     pub fn engine(&self) -> caudal_engine::Settings {
@@ -335,6 +377,11 @@ impl fmt::Display for Settings {
         let issuers: Vec<&str> = self.issuers.iter().map(|known| known.issuer.as_str()).collect();
         writeln!(f, "issuers = {issuers:?}")?;
         writeln!(f, "step_up_amount_minor = {:?}", self.step_up_amount_minor)?;
+        writeln!(f, "webhooks_timeout_ms = {}", self.webhooks_timeout_ms)?;
+        writeln!(f, "webhooks_allow_private = {}", self.webhooks_allow_private)?;
+        writeln!(f, "notifications_workers_min = {}", self.notifications_workers_min)?;
+        writeln!(f, "notifications_workers_max = {}", self.notifications_workers_max)?;
+        writeln!(f, "notifications_queue = {}", self.notifications_queue)?;
         writeln!(f, "rate_limits = {:?}", self.rate_limits)?;
         writeln!(f, "trusted_proxies = {}", self.trusted_proxies)?;
         writeln!(f, "log = {}", self.log)?;

@@ -73,6 +73,8 @@ scopes! {
     SigningKeysWrite = "signing_keys:write",
     /// Writes rates of exchange down, for every tenant; above every tenant.
     RatesWrite = "rates:write",
+    WebhooksRead = "webhooks:read",
+    WebhooksWrite = "webhooks:write",
     /// Changes rate limits and quotas.
     LimitsWrite = "limits:write",
     FraudRulesRead = "fraud_rules:read",

@@ -1,5 +1,8 @@
 //! An event: something that happened, written in the commit that made it so.
 
+use serde::Serialize;
+use serde_json::value::RawValue;
+
 use crate::{
     id::{EventId, TenantId},
     time::Timestamp,
@@ -85,6 +88,13 @@ kinds! {
     pub const ACTIVITY_SUSPICIOUS: &str = "activity.suspicious";
     pub const GATEWAY_WEBHOOK_UNCLAIMED: &str = "gateway_webhook.unclaimed";
     pub const SIGNING_KEY_ROTATED: &str = "signing_key.rotated";
+    pub const WEBHOOK_ENDPOINT_CREATED: &str = "webhook_endpoint.created";
+    pub const WEBHOOK_ENDPOINT_UPDATED: &str = "webhook_endpoint.updated";
+    pub const WEBHOOK_ENDPOINT_ROTATED: &str = "webhook_endpoint.rotated";
+    pub const WEBHOOK_ENDPOINT_PINGED: &str = "webhook_endpoint.pinged";
+    pub const WEBHOOK_ENDPOINT_DISABLED: &str = "webhook_endpoint.disabled";
+    pub const WEBHOOK_ENDPOINT_DELETED: &str = "webhook_endpoint.deleted";
+    pub const WEBHOOK_DELIVERY_REPLAYED: &str = "webhook_delivery.replayed";
 }
 
 /// An event to be written. Its place in its stream is given in the last step before COMMIT.
@@ -113,4 +123,55 @@ pub struct StoredEvent {
     pub subject: String,
     pub data: String,
     pub occurred_at: Timestamp,
+}
+
+/// An event as it leaves: CloudEvents 1.0 in JSON.
+#[derive(Serialize)]
+pub struct CloudEvent<'a> {
+    specversion: &'static str,
+    id: EventId,
+    source: String,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    subject: &'a str,
+    time: Timestamp,
+    datacontenttype: &'static str,
+    data: Option<&'a RawValue>,
+}
+
+impl<'a> From<&'a StoredEvent> for CloudEvent<'a> {
+    fn from(event: &'a StoredEvent) -> Self {
+        let StoredEvent { id, tenant, occurred_at, .. } = *event;
+        Self::of((id, tenant, occurred_at), &event.kind, (&event.subject, &event.data))
+    }
+}
+
+impl<'a> From<&'a Event> for CloudEvent<'a> {
+    fn from(event: &'a Event) -> Self {
+        let Event { id, tenant, occurred_at, .. } = *event;
+        Self::of((id, tenant, occurred_at), event.kind, (&event.subject, &event.data))
+    }
+}
+
+impl<'a> CloudEvent<'a> {
+    fn of(
+        (id, tenant, time): (EventId, TenantId, Timestamp),
+        kind: &'a str,
+        (subject, data): (&'a str, &'a str),
+    ) -> Self {
+        Self {
+            specversion: "1.0",
+            id,
+            source: format!("/tenants/{tenant}"),
+            kind,
+            subject,
+            time,
+            datacontenttype: "application/json",
+            data: serde_json::from_str(data).ok(),
+        }
+    }
+
+    pub fn json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_else(|error| unreachable!("plain data: {error}"))
+    }
 }

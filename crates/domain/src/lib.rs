@@ -5,7 +5,7 @@
 //! list of reasons for which Caudal says no. The customer's business: [`payment`],
 //! [`payment_type`], [`fee`], [`rate`], [`quote`], [`fraud_rule`]. People: [`user`], [`session`],
 //! [`role`], [`service_account`], [`access`] (what they may), [`code`],
-//! [`audit`] (what they did), [`mail`].
+//! [`audit`] (what they did), [`mail`]. What the tenant is told: [`webhook_endpoint`].
 
 pub mod access;
 pub mod account;
@@ -32,6 +32,7 @@ pub mod time;
 pub mod transfer;
 pub mod user;
 pub mod wallet;
+pub mod webhook_endpoint;
 
 pub use account::{Account, AccountKind, AccountStatus, Chart};
 pub use audit::{Actor, AuditRecord};
@@ -62,3 +63,4 @@ pub use time::{Clock, Timestamp};
 pub use transfer::{Entry, Leg, Transfer, TransferKind, TransferStatus};
 pub use user::{User, UserStatus};
 pub use wallet::Wallet;
+pub use webhook_endpoint::WebhookEndpoint;

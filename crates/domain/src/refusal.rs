@@ -89,6 +89,10 @@ pub enum Refusal {
     NameTaken,
     #[error("the key was revoked, has ended or was rotated already")]
     KeyState,
+    #[error("the tenant has {most} webhook endpoints, which is all it can have")]
+    WebhookEndpointsFull { most: i64 },
+    #[error("the webhook endpoint is disabled; enable it first")]
+    WebhookEndpointState,
     #[error("the database refused this request's values")]
     Rejected,
 }
@@ -132,6 +136,8 @@ impl Refusal {
             Self::LastOwner => "last_owner",
             Self::NameTaken => "name_taken",
             Self::KeyState => "api_key_state",
+            Self::WebhookEndpointsFull { .. } => "webhook_endpoints_full",
+            Self::WebhookEndpointState => "webhook_endpoint_state",
             Self::Rejected => "rejected",
         }
     }

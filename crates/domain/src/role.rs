@@ -67,6 +67,7 @@ fn granted_to(scope: Scope) -> &'static [SystemRole] {
         | S::ServiceAccountsWrite
         | S::PaymentTypesWrite
         | S::GatewayAccountsWrite
+        | S::WebhooksWrite
         | S::LimitsWrite
         | S::FraudRulesWrite => &[Owner, Admin],
         S::WalletsControl | S::ReviewsWrite => &[Owner, Admin, Operator],
@@ -80,6 +81,7 @@ fn granted_to(scope: Scope) -> &'static [SystemRole] {
         | S::ServiceAccountsRead
         | S::PaymentTypesRead
         | S::GatewayAccountsRead
+        | S::WebhooksRead
         | S::AuditRead
         | S::FraudRulesRead
         | S::ReviewsRead => &[Owner, Admin, Operator, Support],

@@ -133,8 +133,10 @@ fn tag(path: &str) -> String {
 
 fn parameters(endpoint: &Endpoint) -> Vec<Parameter> {
     let mut parameters = Vec::new();
-    if endpoint.path.contains("{id}") {
-        parameters.push(parameter("id", ParameterIn::Path, Required::True));
+    for part in endpoint.path.split('/') {
+        if let Some(name) = part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
+            parameters.push(parameter(name, ParameterIn::Path, Required::True));
+        }
     }
     for name in &endpoint.query {
         parameters.push(parameter(name, ParameterIn::Query, Required::False));

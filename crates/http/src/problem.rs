@@ -214,6 +214,7 @@ fn status_of(refusal: &Refusal) -> StatusCode {
         | Refusal::LastOwner
         | Refusal::NameTaken
         | Refusal::KeyState
+        | Refusal::WebhookEndpointState
         | Refusal::Conflict => StatusCode::CONFLICT,
         Refusal::CurrencyMismatch { .. }
         | Refusal::IdempotencyMismatch
@@ -227,6 +228,7 @@ fn status_of(refusal: &Refusal) -> StatusCode {
         | Refusal::LimitReached { .. }
         | Refusal::BalanceLimit { .. }
         | Refusal::PasswordCompromised
+        | Refusal::WebhookEndpointsFull { .. }
         | Refusal::Rejected => StatusCode::UNPROCESSABLE_ENTITY,
     }
 }
@@ -343,6 +345,8 @@ mod tests {
             (Refusal::LastOwner, 409, "last_owner"),
             (Refusal::NameTaken, 409, "name_taken"),
             (Refusal::KeyState, 409, "api_key_state"),
+            (Refusal::WebhookEndpointsFull { most: 20 }, 422, "webhook_endpoints_full"),
+            (Refusal::WebhookEndpointState, 409, "webhook_endpoint_state"),
             (Refusal::Rejected, 422, "rejected"),
         ];
         for (refusal, status, code) in table {

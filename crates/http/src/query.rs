@@ -143,6 +143,9 @@ pub(crate) enum List {
     Refunds = 18,
     FraudRules = 40,
     Reviews = 41,
+    WebhookEndpoints = 30,
+    Deliveries = 31,
+    Notifications = 32,
 }
 
 impl List {

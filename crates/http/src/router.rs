@@ -7,6 +7,7 @@
 mod administration;
 mod exchanges;
 mod fraud;
+mod notifications;
 mod payment_setup;
 mod payments;
 mod second_factor;
@@ -24,8 +25,8 @@ use caudal_domain::access::Scope::{
 
 use self::{
     administration::administration_routes, exchanges::exchange_routes, fraud::fraud_routes,
-    payment_setup::payment_setup_routes, second_factor::second_factor_routes,
-    treasury::treasury_routes, users::user_routes,
+    notifications::notification_routes, payment_setup::payment_setup_routes,
+    second_factor::second_factor_routes, treasury::treasury_routes, users::user_routes,
 };
 use crate::{
     api::Api,
@@ -95,6 +96,7 @@ fn public_routes(routes: Routes) -> Routes {
     let routes = fraud_routes(exchange_routes(payment_setup_routes(routes)));
     let routes = payments::payment_routes(routes);
     let routes = treasury_routes(routes);
+    let routes = notification_routes(routes);
     transfer_routes(wallets(tenant_routes(event_routes(routes))))
 }
 

@@ -14,6 +14,7 @@ pub mod pool;
 pub mod tokens;
 pub mod totp;
 pub mod vault;
+pub mod webhooks;
 
 #[cfg(test)]
 mod testing;

@@ -121,17 +121,7 @@ impl Fault for HttpFault {
 
 impl Client {
     pub fn new(options: ClientOptions) -> Result<Self, HttpFault> {
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("caudal/", env!("CARGO_PKG_VERSION")))
-            .redirect(Policy::none())
-            .referer(false)
-            .no_proxy()
-            // Retries are the guard's, which counts them.
-            .retry(reqwest::retry::never())
-            .connect_timeout(options.connect_limit)
-            .timeout(options.limit)
-            .build()
-            .map_err(|error| HttpFault::Setup(reason(error)))?;
+        let http = build(builder(&options))?;
         Ok(Self { http, body_bytes: options.body_bytes })
     }
 
@@ -173,7 +163,24 @@ impl Client {
     }
 }
 
-fn fault(error: reqwest::Error) -> HttpFault {
+/// What every client of this room begins with.
+pub(crate) fn builder(options: &ClientOptions) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .user_agent(concat!("caudal/", env!("CARGO_PKG_VERSION")))
+        .redirect(Policy::none())
+        .referer(false)
+        .no_proxy()
+        // Retries are the guard's, which counts them.
+        .retry(reqwest::retry::never())
+        .connect_timeout(options.connect_limit)
+        .timeout(options.limit)
+}
+
+pub(crate) fn build(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, HttpFault> {
+    builder.build().map_err(|error| HttpFault::Setup(reason(error)))
+}
+
+pub(crate) fn fault(error: reqwest::Error) -> HttpFault {
     match error {
         // A connection that was not made in time is one that was not made.
         error if error.is_connect() => HttpFault::NotConnected(reason(error)),

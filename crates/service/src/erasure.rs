@@ -3,8 +3,8 @@
 
 use caudal_domain::{Refusal, UserId, UserStatus, event::kinds};
 use caudal_store::{
-    UnitOfWork, UnitOutcome, codes, mails, person_keys, roles, second_factors, sessions,
-    sessions::Others, users, users::UserRow,
+    UnitOfWork, UnitOutcome, codes, mails, notifications, person_keys, roles, second_factors,
+    sessions, sessions::Others, users, users::UserRow,
 };
 
 use crate::{
@@ -78,6 +78,7 @@ impl Service {
             sessions::forget_origins(tenant, user),
             codes::remove_of_user(tenant, user),
             mails::remove_of_user(tenant, user),
+            notifications::remove_of_user(tenant, user),
         ];
         steps.extend(second_factors::remove(tenant, user));
         steps.push(roles::take_all(tenant, user));

@@ -16,6 +16,7 @@ pub mod bank_movements;
 mod bootstrap;
 mod chart;
 mod codes;
+pub mod deliveries;
 mod erasure;
 mod error;
 pub mod events;
@@ -29,6 +30,8 @@ mod key_uses;
 pub mod limits;
 pub mod logins;
 pub mod mails;
+pub mod notices;
+pub mod notifications;
 mod ownership;
 pub mod passwords;
 mod payment_saga;
@@ -59,6 +62,7 @@ pub mod transfers;
 mod unit;
 pub mod users;
 pub mod wallets;
+pub mod webhook_endpoints;
 mod whose_event;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -72,6 +76,7 @@ use caudal_domain::{
 };
 use caudal_engine::Engine;
 use caudal_gateway::Surroundings;
+use caudal_outbound::Webhooks;
 use caudal_store::Store;
 pub use error::ServiceError;
 use key_uses::KeyUses;
@@ -90,6 +95,7 @@ pub struct Parts {
     pub gateways: Surroundings,
     /// Where gateways that can be told reach this platform.
     pub webhooks_url: String,
+    pub webhooks: Webhooks,
 }
 
 /// All use cases. Cheap to clone.
@@ -106,6 +112,7 @@ struct Inner {
     chance: Arc<dyn Chance>,
     known_keys: access::KnownKeys,
     people: People,
+    webhooks: Webhooks,
     tokens: tokens::Remembered,
     /// Hashes addresses; read from the database once.
     lookup_key: tokio::sync::OnceCell<caudal_identity::LookupKey>,
@@ -124,7 +131,8 @@ struct Inner {
 
 impl Service {
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, engine, clock, ids, chance, people, gateways, webhooks_url } = parts;
+        let Parts { store, engine, clock, ids, chance, people, gateways, webhooks_url, webhooks } =
+            parts;
         let hub = Arc::new(events::Hub::new(store.clone()));
         let known_keys = access::KnownKeys::new();
         let ids = Mutex::new(ids);
@@ -138,6 +146,7 @@ impl Service {
             chance,
             known_keys,
             people,
+            webhooks,
             tokens: tokens::Remembered::new(),
             lookup_key,
             recovery_key: tokio::sync::OnceCell::new(),
@@ -181,6 +190,10 @@ impl Service {
 
     pub(crate) fn people(&self) -> &People {
         &self.inner.people
+    }
+
+    pub(crate) fn webhooks(&self) -> &Webhooks {
+        &self.inner.webhooks
     }
 
     pub(crate) fn store(&self) -> &dyn caudal_store::Backend {

@@ -1,6 +1,9 @@
-//! Throws away what has ended and is of no more use: codes, sessions, mails, quotes, webhooks.
+//! Throws away what has ended and is of no more use: codes, sessions, mails, quotes, webhooks in
+//! and out.
 
-use caudal_store::{UnitOfWork, codes, incoming_webhooks, mails, quotes, sessions};
+use caudal_store::{
+    UnitOfWork, codes, deliveries, inbox, incoming_webhooks, mails, quotes, sessions,
+};
 
 use crate::{Service, ServiceError};
 
@@ -10,6 +13,10 @@ const MAILS_KEPT_SECONDS: i64 = 7 * 24 * 3600;
 const QUOTES_KEPT_SECONDS: i64 = 24 * 3600;
 /// A month: gateways send the same again for three days.
 const WEBHOOKS_KEPT_SECONDS: i64 = 30 * 24 * 3600;
+/// A month, in which a delivery can be replayed.
+const DELIVERIES_KEPT_SECONDS: i64 = 30 * 24 * 3600;
+/// A week: consumers go on where they were, and are not set back further than that.
+const INBOX_KEPT_SECONDS: i64 = 7 * 24 * 3600;
 
 impl Service {
     pub async fn purge(&self) -> Result<(), ServiceError> {
@@ -19,6 +26,8 @@ impl Service {
         steps.push(mails::remove_ended(at.plus_seconds(-MAILS_KEPT_SECONDS)));
         steps.push(quotes::remove_expired(at.plus_seconds(-QUOTES_KEPT_SECONDS)));
         steps.push(incoming_webhooks::remove_before(at.plus_seconds(-WEBHOOKS_KEPT_SECONDS)));
+        steps.extend(deliveries::remove_before(at.plus_seconds(-DELIVERIES_KEPT_SECONDS)));
+        steps.push(inbox::remove_before(at.plus_seconds(-INBOX_KEPT_SECONDS)));
         let unit = UnitOfWork { at, steps, ..UnitOfWork::default() };
         self.commit(unit).await.map(drop)
     }

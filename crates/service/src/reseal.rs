@@ -6,11 +6,11 @@
 //! To add a table that the vault seals: a variant of [`Shelf`] and its page in
 //! [`Service::shelf_page`].
 
-use caudal_domain::{Actor, GatewayAccountId, TenantId, UserId};
+use caudal_domain::{Actor, GatewayAccountId, TenantId, UserId, WebhookEndpointId};
 use caudal_identity::Binding;
 use caudal_store::{
     Step, UnitOfWork, UnitOutcome, gateway_accounts, person_keys, second_factors, signing_keys,
-    vault_keys,
+    vault_keys, webhook_endpoints,
 };
 
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
     personal::{SEALED, not_opened, person_key_row, vault_key_row},
     second_factor::{SEED, totp_row},
     signing_keys::signing_key_row,
+    webhook_endpoints::endpoint_place,
 };
 
 /// Rows in one commit.
@@ -35,11 +36,18 @@ pub enum Shelf {
     PersonKeys,
     Totp,
     GatewayAccounts,
+    WebhookEndpoints,
 }
 
 impl Shelf {
-    pub const ALL: [Self; 5] =
-        [Self::VaultKeys, Self::SigningKeys, Self::PersonKeys, Self::Totp, Self::GatewayAccounts];
+    pub const ALL: [Self; 6] = [
+        Self::VaultKeys,
+        Self::SigningKeys,
+        Self::PersonKeys,
+        Self::Totp,
+        Self::GatewayAccounts,
+        Self::WebhookEndpoints,
+    ];
 
     /// Of its table.
     pub fn name(self) -> &'static str {
@@ -49,6 +57,7 @@ impl Shelf {
             Self::PersonKeys => "person_keys",
             Self::Totp => "totp",
             Self::GatewayAccounts => "gateway_accounts",
+            Self::WebhookEndpoints => "webhook_endpoints",
         }
     }
 }
@@ -116,6 +125,7 @@ impl Service {
             Shelf::PersonKeys => self.person_keys_page(UserId(after)).await,
             Shelf::Totp => self.totp_page(UserId(after)).await,
             Shelf::GatewayAccounts => self.gateway_accounts_page(GatewayAccountId(after)).await,
+            Shelf::WebhookEndpoints => self.endpoints_page(WebhookEndpointId(after)).await,
         }
     }
 
@@ -180,6 +190,19 @@ impl Service {
             let bound_to = Binding { tenant: row.tenant, row: &place, field: SEALED };
             let sealed = self.sealed_anew(&bound_to, &row.sealed)?;
             steps.extend(sealed.map(|sealed| gateway_accounts::reseal(row, &sealed)));
+        }
+        let next = rows.last().map(|row| row.id.0);
+        Ok(ShelfPage { rows: rows.len() as u64, steps, next })
+    }
+
+    async fn endpoints_page(&self, after: WebhookEndpointId) -> Result<ShelfPage, ServiceError> {
+        let rows = webhook_endpoints::after(self.store(), after, PAGE).await?;
+        let mut steps = Vec::new();
+        for row in &rows {
+            let place = endpoint_place(row.id);
+            let bound_to = Binding { tenant: row.tenant, row: &place, field: SEALED };
+            let sealed = self.sealed_anew(&bound_to, &row.sealed)?;
+            steps.extend(sealed.map(|sealed| webhook_endpoints::reseal(row, &sealed)));
         }
         let next = rows.last().map(|row| row.id.0);
         Ok(ShelfPage { rows: rows.len() as u64, steps, next })

@@ -146,17 +146,25 @@ pub fn remove_before(at: Timestamp) -> [Step; 2] {
     [deliveries, attempts].map(|sql| Step::new(sql, vec![at.into()]))
 }
 
-/// What is due at `now`, of all tenants, the longest due first. Each is to be claimed.
+/// What is due at `now`, of all tenants, the longest due first, but nothing of the endpoints
+/// `without`. Each is to be claimed.
 pub async fn due(
     db: &dyn Backend,
     now: Timestamp,
+    without: &[WebhookEndpointId],
     limit: i64,
 ) -> Result<Vec<DeliveryRow>, StoreError> {
+    let mut params = vec![now.into(), limit.into()];
+    let places: Vec<_> = (3..without.len() + 3).map(|place| format!("${place}")).collect();
+    params.extend(without.iter().map(|endpoint| endpoint.0.into()));
+    let others = match places.as_slice() {
+        [] => String::new(),
+        places => format!("and endpoint_id not in ({})", places.join(", ")),
+    };
     let sql = format!(
         "select {COLUMNS} where delivered_at is null and failed_at is null and next_at <= $1
-         order by next_at limit $2"
+         {others} order by next_at limit $2"
     );
-    let params = [now.into(), limit.into()];
     db.query("webhook_deliveries", &sql, &params).await?.iter().map(read).collect()
 }
 
@@ -192,17 +200,23 @@ pub async fn list(db: &dyn Backend, filter: &Filter) -> Result<Vec<DeliveryRow>,
     rows.iter().map(read).collect()
 }
 
-/// Of a delivery, oldest first.
+/// Of these deliveries (one at least), each one's oldest first.
 pub async fn attempts(
     db: &dyn Backend,
     tenant: TenantId,
-    id: DeliveryId,
+    ids: &[DeliveryId],
     limit: i64,
 ) -> Result<Vec<AttemptRow>, StoreError> {
-    let sql = "select delivery_id, tenant_id, number, at, duration_ms, status, detail
-         from webhook_attempts where delivery_id = $1 and tenant_id = $2 order by number limit $3";
-    let params = [id.0.into(), tenant.0.into(), limit.into()];
-    db.query("webhook_attempts", sql, &params).await?.iter().map(read_attempt).collect()
+    let mut params = vec![tenant.0.into(), limit.into()];
+    params.extend(ids.iter().map(|id| id.0.into()));
+    let places: Vec<_> = (3..ids.len() + 3).map(|place| format!("${place}")).collect();
+    let sql = format!(
+        "select delivery_id, tenant_id, number, at, duration_ms, status, detail
+         from webhook_attempts where tenant_id = $1 and delivery_id in ({})
+         order by delivery_id, number limit $2",
+        places.join(", ")
+    );
+    db.query("webhook_attempts", &sql, &params).await?.iter().map(read_attempt).collect()
 }
 
 fn read_attempt(row: &Row) -> Result<AttemptRow, StoreError> {

@@ -40,11 +40,30 @@ pub async fn of_quiet_kinds(
     part: &Part,
     kinds: &[&'static str],
 ) -> Result<Vec<StoredEvent>, StoreError> {
+    among(db, part, &format!("{QUIET} and {}", is_one_of(kinds))).await
+}
+
+/// The events of these kinds (constants, never input), of whatever kind, in a part of a stream.
+pub async fn of_kinds(
+    db: &dyn Backend,
+    part: &Part,
+    kinds: &[&'static str],
+) -> Result<Vec<StoredEvent>, StoreError> {
+    among(db, part, &is_one_of(kinds)).await
+}
+
+fn is_one_of(kinds: &[&'static str]) -> String {
+    format!("kind in ('{}')", kinds.join("', '"))
+}
+
+async fn among(
+    db: &dyn Backend,
+    part: &Part,
+    condition: &str,
+) -> Result<Vec<StoredEvent>, StoreError> {
     let sql = format!(
         "select stream, seq, id, tenant_id, kind, subject, data, occurred_at from events
-         where stream = $1 and seq > $2 and seq <= $3 and {QUIET} and kind in ('{}')
-         order by seq limit $4",
-        kinds.join("', '")
+         where stream = $1 and seq > $2 and seq <= $3 and {condition} order by seq limit $4"
     );
     let Part { stream, after, to, limit } = *part;
     let params = [i64::from(stream).into(), after.into(), to.into(), limit.into()];
@@ -68,6 +87,26 @@ pub fn save_position(relay: &str, stream: u8, seq: i64) -> Step {
          on conflict (relay, stream) do update set seq = excluded.seq
          where relay_positions.seq < excluded.seq",
         vec![relay.into(), i64::from(stream).into(), seq.into()],
+    )
+}
+
+/// A step of a consumer along one stream: what it makes of the events between is written in the
+/// same unit of work.
+#[derive(Clone, Copy, Debug)]
+pub struct Advance {
+    pub stream: u8,
+    pub from: i64,
+    pub to: i64,
+}
+
+/// Misses when the consumer is not at `from`: another worker was there first.
+pub fn advance(relay: &str, step: &Advance) -> Step {
+    let Advance { stream, from, to } = *step;
+    Step::one(
+        "insert into relay_positions (relay, stream, seq) values ($1, $2, $4)
+         on conflict (relay, stream) do update set seq = excluded.seq
+         where relay_positions.seq = $3",
+        vec![relay.into(), i64::from(stream).into(), from.into(), to.into()],
     )
 }
 

@@ -88,6 +88,16 @@ pub async fn list(db: &dyn Backend, filter: &Filter) -> Result<Vec<NotificationR
     rows.iter().map(read).collect()
 }
 
+pub async fn find(
+    db: &dyn Backend,
+    tenant: TenantId,
+    (user, id): (UserId, NotificationId),
+) -> Result<Option<NotificationRow>, StoreError> {
+    let sql = format!("select {COLUMNS} where tenant_id = $1 and user_id = $2 and id = $3");
+    let params = [tenant.0.into(), user.0.into(), id.0.into()];
+    db.query("notifications", &sql, &params).await?.first().map(read).transpose()
+}
+
 /// How many a user has not read, counted up to `most`.
 pub async fn unread(
     db: &dyn Backend,

@@ -171,6 +171,22 @@ pub async fn standing(
     Ok(Some(standing))
 }
 
+/// The active users who have one of two system roles, whichever were first.
+pub async fn holders(
+    db: &dyn Backend,
+    tenant: TenantId,
+    roles: [SystemRole; 2],
+    limit: i64,
+) -> Result<Vec<UserId>, StoreError> {
+    let sql = "select distinct r.user_id from user_roles r
+         join users u on u.id = r.user_id and u.tenant_id = r.tenant_id
+         where r.tenant_id = $1 and r.role in ($2, $3) and u.status = 'active'
+         order by r.user_id limit $4";
+    let [first, second] = roles.map(|role| encode(RoleRef::System(role)).into());
+    let rows = db.query("user_roles", sql, &[tenant.0.into(), first, second, limit.into()]).await?;
+    rows.iter().map(|row| row.id(0).map(UserId)).collect()
+}
+
 fn names(scopes: &[Scope]) -> String {
     scopes.iter().map(|scope| scope.name()).collect::<Vec<_>>().join(" ")
 }

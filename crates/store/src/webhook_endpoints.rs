@@ -86,20 +86,47 @@ pub fn update(endpoint: &EndpointRow) -> Step {
     )
 }
 
+/// The first two steps of a unit that makes one: the second misses when the tenant has so many.
+/// The first makes such units of a tenant wait for each other.
+pub fn has_room(tenant: TenantId, most: i64) -> (Step, Step) {
+    let lock = "update tenants set version = version where id = $1";
+    let check = "update tenants set version = version where id = $1 and $2 > (
+           select count(*) from webhook_endpoints where tenant_id = $1)";
+    let id = || tenant.0.into();
+    (Step::one(lock, vec![id()]), Step::one(check, vec![id(), most.into()]))
+}
+
+/// Under another master key, if nobody changed it meanwhile.
+pub fn reseal(endpoint: &EndpointRow, sealed: &str) -> Step {
+    Step::one(
+        "update webhook_endpoints set sealed = $3
+         where tenant_id = $1 and id = $2 and sealed = $4",
+        vec![
+            endpoint.tenant.0.into(),
+            endpoint.id.0.into(),
+            sealed.into(),
+            endpoint.sealed.as_str().into(),
+        ],
+    )
+}
+
 /// The endpoint; what was under way to it has failed.
 pub fn delete(tenant: TenantId, id: WebhookEndpointId, at: Timestamp) -> [Step; 2] {
-    [
-        Step::one(
-            "delete from webhook_endpoints where tenant_id = $1 and id = $2",
-            vec![tenant.0.into(), id.0.into()],
-        ),
-        Step::new(
-            "update webhook_deliveries set failed_at = $3
-             where tenant_id = $1 and endpoint_id = $2
-               and delivered_at is null and failed_at is null",
-            vec![tenant.0.into(), id.0.into(), at.into()],
-        ),
-    ]
+    let delete = Step::one(
+        "delete from webhook_endpoints where tenant_id = $1 and id = $2",
+        vec![tenant.0.into(), id.0.into()],
+    );
+    [delete, give_up(tenant, id, at)]
+}
+
+/// What is under way to it has failed.
+fn give_up(tenant: TenantId, id: WebhookEndpointId, at: Timestamp) -> Step {
+    Step::new(
+        "update webhook_deliveries set failed_at = $3
+         where tenant_id = $1 and endpoint_id = $2
+           and delivered_at is null and failed_at is null",
+        vec![tenant.0.into(), id.0.into(), at.into()],
+    )
 }
 
 /// It took something: failures count anew.
@@ -120,14 +147,16 @@ pub fn failed(tenant: TenantId, id: WebhookEndpointId, at: Timestamp) -> Step {
     )
 }
 
-/// Misses when it is disabled already, so that this is told once.
-pub fn disable(tenant: TenantId, id: WebhookEndpointId, disabled: &Disabled) -> Step {
-    Step::one(
+/// What is under way to it has failed. Misses when it is disabled already, so that this is told
+/// once.
+pub fn disable(tenant: TenantId, id: WebhookEndpointId, disabled: &Disabled) -> [Step; 2] {
+    let disable = Step::one(
         "update webhook_endpoints set disabled_at = $3, disabled_why = $4, updated_at = $3,
          version = version + 1
          where tenant_id = $1 and id = $2 and disabled_at is null",
         vec![tenant.0.into(), id.0.into(), disabled.at.into(), disabled.why.as_str().into()],
-    )
+    );
+    [disable, give_up(tenant, id, disabled.at)]
 }
 
 pub async fn find(
@@ -153,16 +182,34 @@ pub async fn list(
     db.query("webhook_endpoints", &sql, &params).await?.iter().map(read).collect()
 }
 
-/// Those that get events, oldest first.
+/// Those of the tenants that get events, oldest first.
 pub async fn enabled(
     db: &dyn Backend,
-    tenant: TenantId,
+    tenants: &[TenantId],
+) -> Result<Vec<EndpointRow>, StoreError> {
+    let params: Vec<_> = tenants.iter().map(|tenant| tenant.0.into()).collect();
+    let places: Vec<_> = (1..=tenants.len()).map(|place| format!("${place}")).collect();
+    let sql = format!(
+        "select {COLUMNS} where disabled_at is null and tenant_id in ({}) order by id",
+        places.join(", ")
+    );
+    db.query("webhook_endpoints", &sql, &params).await?.iter().map(read).collect()
+}
+
+/// Whether anybody at all wants events sent.
+pub async fn any_enabled(db: &dyn Backend) -> Result<bool, StoreError> {
+    let sql = "select 1 from webhook_endpoints where disabled_at is null limit 1";
+    Ok(!db.query("webhook_endpoints", sql, &[]).await?.is_empty())
+}
+
+/// Of all tenants, in order of their ids, for whoever goes through all of them.
+pub async fn after(
+    db: &dyn Backend,
+    after: WebhookEndpointId,
     limit: i64,
 ) -> Result<Vec<EndpointRow>, StoreError> {
-    let sql = format!(
-        "select {COLUMNS} where tenant_id = $1 and disabled_at is null order by id limit $2"
-    );
-    let params = [tenant.0.into(), limit.into()];
+    let sql = format!("select {COLUMNS} where id > $1 order by id limit $2");
+    let params = [after.0.into(), limit.into()];
     db.query("webhook_endpoints", &sql, &params).await?.iter().map(read).collect()
 }
 

@@ -102,7 +102,7 @@ cases! {
     transfers: round_trip life_of_a_hold reversed by_page_and_filter of_a_wallet holds_by_time
         pending_until_available every_kind;
     entries: by_page balance_at_any_instant;
-    events: positions_only_go_forward gapless_from_four_lanes;
+    events: positions_only_go_forward gapless_from_four_lanes consumers_advance_once;
     batches: all_or_nothing nothing_to_write opposite_directions absent_rows_are_left_out;
     receipts: in_two_generations met_twice answers_round_trip retired;
     attachments: locked_and_written missed;
@@ -114,7 +114,7 @@ cases! {
     codes: used_once few_attempts voided_and_removed totp_steps_count_once
         recovery_codes_count_once;
     roles: round_trip scopes_of_all_roles the_last_owner_stays service_accounts_round_trip
-        keys_are_rotated_with_overlap;
+        keys_are_rotated_with_overlap holders_are_active_and_of_the_tenant;
     instance_keys: signing_keys_take_over_once vault_keys_are_made_once;
     audit: by_page_and_filter nobody_changes_it;
     mails: claimed_by_one ends_once removed_with_their_user;
@@ -128,7 +128,8 @@ cases! {
     payment_setup: attempts_end_once types_round_trip accounts_round_trip rules_in_their_order;
     velocity: counts_whose_and_when stays_within_its_bounds;
     webhooks: told_once_and_claimed_by_one incoming_ends_once endpoints_round_trip
-        endpoints_are_disabled_once deliveries_once_and_claimed_by_one
+        endpoints_are_disabled_once endpoints_are_so_many_at_most
+        endpoints_are_sealed_anew_as_they_were_read deliveries_once_and_claimed_by_one
         only_the_last_claim_says_what_came_of_it deliveries_by_page_and_removed;
     notifications: once_for_each_event_and_recipient read_and_counted inbox_counts_once;
     schedules: round_trip due_by_time;

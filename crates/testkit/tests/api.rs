@@ -18,10 +18,12 @@ mod api {
     mod lists;
     mod money;
     mod money_at_once;
+    mod notifications;
     mod passwords;
     mod payment_types;
     mod payments;
     mod people;
+    mod receiver;
     mod reviews;
     mod screening;
     mod second_factor;
@@ -30,4 +32,5 @@ mod api {
     mod treasury;
     mod users;
     mod wallets;
+    mod webhooks;
 }

@@ -6,11 +6,14 @@ mod expire_holds;
 mod forget_changes;
 mod incoming_webhooks;
 mod make_available;
+mod make_notices;
 mod partitions;
+mod pool;
 mod relay;
 mod rotate_signing_keys;
 mod rounds;
 mod send_mails;
+mod send_webhooks;
 
 use std::sync::Arc;
 
@@ -18,6 +21,7 @@ use caudal_bus::Bus;
 use caudal_domain::Clock;
 use caudal_service::Service;
 use caudal_store::Store;
+pub use pool::PoolSettings;
 use rounds::Rounds;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +33,8 @@ pub struct Parts {
     pub service: Service,
     pub bus: Bus,
     pub clock: Arc<dyn Clock>,
+    /// Sizes of the pool that sends webhooks.
+    pub notifications: PoolSettings,
 }
 
 /// What every process does for itself, whatever its roles; ends when `stop` is cancelled.
@@ -46,6 +52,9 @@ pub fn start(parts: &Parts, stop: &CancellationToken) -> JoinSet<()> {
     workers.spawn(rotate_signing_keys::run(parts.service.clone(), Rounds::new(stop)));
     workers.spawn(relay::run(parts.store.clone(), parts.bus.clone(), Rounds::new(stop)));
     workers.spawn(send_mails::run(parts.service.clone(), Rounds::new(stop)));
+    workers.spawn(make_notices::run(parts.service.clone(), Rounds::new(stop)));
+    let pool = parts.notifications;
+    workers.spawn(send_webhooks::run(parts.service.clone(), pool, Rounds::new(stop)));
     workers.spawn(send_mails::purge(parts.service.clone(), Rounds::new(stop)));
     workers
 }

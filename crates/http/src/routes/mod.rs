@@ -4,6 +4,7 @@ pub(crate) mod api_keys;
 pub(crate) mod audit;
 pub(crate) mod bank_movements;
 pub(crate) mod console;
+pub(crate) mod deliveries;
 pub(crate) mod events;
 pub(crate) mod exchanges;
 pub(crate) mod fraud_rules;
@@ -11,6 +12,7 @@ pub(crate) mod gateway_accounts;
 pub(crate) mod health;
 pub(crate) mod incoming_webhooks;
 pub(crate) mod mails;
+pub(crate) mod notifications;
 pub(crate) mod openapi;
 pub(crate) mod passwords;
 pub(crate) mod payment_types;
@@ -27,6 +29,7 @@ pub(crate) mod tenants;
 pub(crate) mod transfers;
 pub(crate) mod users;
 pub(crate) mod wallets;
+pub(crate) mod webhook_endpoints;
 
 use std::{marker::PhantomData, str::FromStr, sync::Arc};
 
@@ -35,8 +38,9 @@ use axum::{
     http::{HeaderMap, header, request::Parts},
 };
 use caudal_domain::{
-    AccountId, ApiKeyId, FraudRuleId, GatewayAccountId, PaymentId, PaymentTypeId, QuoteId, RoleRef,
-    ServiceAccountId, SessionId, TransferId, UserId,
+    AccountId, ApiKeyId, DeliveryId, FraudRuleId, GatewayAccountId, NotificationId, PaymentId,
+    PaymentTypeId, QuoteId, RoleRef, ServiceAccountId, SessionId, TransferId, UserId,
+    WebhookEndpointId,
 };
 use caudal_service::Caller;
 
@@ -121,6 +125,18 @@ impl Named for ApiKeyId {
     const NOUN: &'static str = "api_key";
 }
 
+impl Named for WebhookEndpointId {
+    const NOUN: &'static str = "webhook_endpoint";
+}
+
+impl Named for DeliveryId {
+    const NOUN: &'static str = "webhook_delivery";
+}
+
+impl Named for NotificationId {
+    const NOUN: &'static str = "notification";
+}
+
 /// The id in the path; a malformed one names nothing.
 pub(crate) struct InPath<T>(pub T, PhantomData<T>);
 
@@ -131,5 +147,20 @@ impl<S: Send + Sync, T: Named + Send> FromRequestParts<S> for InPath<T> {
         let unknown = || Problem::not_found(T::NOUN);
         let text = Path::<String>::from_request_parts(parts, state).await.map_err(|_| unknown())?;
         text.parse().map(|id| Self(id, PhantomData)).map_err(|_| unknown())
+    }
+}
+
+/// The two ids in the path, of a thing and of what belongs to it.
+pub(crate) struct BothInPath<T, U>(pub T, pub U);
+
+impl<S: Send + Sync, T: Named + Send, U: Named + Send> FromRequestParts<S> for BothInPath<T, U> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let both = Path::<(String, String)>::from_request_parts(parts, state).await;
+        let Path((first, second)) = both.map_err(|_| Problem::not_found(T::NOUN))?;
+        let first = first.parse().map_err(|_| Problem::not_found(T::NOUN))?;
+        let second = second.parse().map_err(|_| Problem::not_found(U::NOUN))?;
+        Ok(Self(first, second))
     }
 }

@@ -1,50 +1,9 @@
-//! Events as CloudEvents 1.0, and the position a stream is resumed from.
+//! Events as messages of a stream, and the position it is resumed from.
 
 use std::fmt::Write as _;
 
-use caudal_domain::{EventId, Timestamp};
+use caudal_domain::event::CloudEvent;
 use caudal_service::events::{Heads, StoredEvent};
-use serde::Serialize;
-use serde_json::value::RawValue;
-use utoipa::ToSchema;
-
-/// An event as CloudEvents 1.0 in JSON.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Event, example = json!({
-    "specversion": "1.0", "id": "evt_01h455vb4pex5vsknk084sn02t",
-    "source": "/tenants/ten_01h455vb4pex5vsknk084sn02q", "type": "transfer.completed",
-    "subject": "trf_01h455vb4pex5vsknk084sn02s", "time": "2026-01-31T09:30:00.000000Z",
-    "datacontenttype": "application/json", "data": {"amount": 1050, "currency": "USD"}
-}))]
-pub(crate) struct EventShape<'a> {
-    specversion: &'static str,
-    #[schema(value_type = String)]
-    id: EventId,
-    source: String,
-    #[serde(rename = "type")]
-    kind: &'a str,
-    subject: &'a str,
-    #[schema(value_type = String, format = DateTime)]
-    time: Timestamp,
-    datacontenttype: &'static str,
-    #[schema(value_type = Object)]
-    data: Option<&'a RawValue>,
-}
-
-impl<'a> From<&'a StoredEvent> for EventShape<'a> {
-    fn from(event: &'a StoredEvent) -> Self {
-        Self {
-            specversion: "1.0",
-            id: event.id,
-            source: format!("/tenants/{}", event.tenant),
-            kind: &event.kind,
-            subject: &event.subject,
-            time: event.occurred_at,
-            datacontenttype: "application/json",
-            data: serde_json::from_str(&event.data).ok(),
-        }
-    }
-}
 
 const RADIX: u32 = 36;
 const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
@@ -89,7 +48,7 @@ pub(crate) fn read_position(text: &str) -> Option<Heads> {
 
 /// One event as a message of an event stream.
 pub(crate) fn push_message(frame: &mut String, event: &StoredEvent, position: &Heads) {
-    let json = serde_json::to_string(&EventShape::from(event)).unwrap_or_default();
+    let json = CloudEvent::from(event).json();
     // A line's end would end the field; between JSON's words it means no more than a blank.
     let json = if json.contains(['\n', '\r']) { json.replace(['\n', '\r'], " ") } else { json };
     let id = position_text(position);
@@ -99,7 +58,7 @@ pub(crate) fn push_message(frame: &mut String, event: &StoredEvent, position: &H
 
 #[cfg(test)]
 mod tests {
-    use caudal_domain::TenantId;
+    use caudal_domain::{EventId, TenantId, Timestamp};
 
     use super::*;
 

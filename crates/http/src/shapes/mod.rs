@@ -5,11 +5,13 @@
 pub(crate) mod api_keys;
 pub(crate) mod audit;
 pub(crate) mod bank_movements;
+pub(crate) mod deliveries;
 pub(crate) mod events;
 pub(crate) mod exchanges;
 pub(crate) mod fraud_rules;
 pub(crate) mod gateway_accounts;
 pub(crate) mod mails;
+pub(crate) mod notifications;
 pub(crate) mod payment_types;
 pub(crate) mod payments;
 pub(crate) mod quotes;
@@ -25,6 +27,7 @@ pub(crate) mod tenants;
 pub(crate) mod transfers;
 pub(crate) mod users;
 pub(crate) mod wallets;
+pub(crate) mod webhook_endpoints;
 
 use std::fmt;
 

@@ -15,6 +15,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0007_deleted_accounts", include_str!("../../migrations/postgres/0007_deleted_accounts.sql")),
     ("0008_velocity", include_str!("../../migrations/postgres/0008_velocity.sql")),
     ("0009_wallet_tiers", include_str!("../../migrations/postgres/0009_wallet_tiers.sql")),
+    ("0010_notices", include_str!("../../migrations/postgres/0010_notices.sql")),
 ];
 
 /// Any number, the same in every instance: "caudal" in ASCII.

@@ -16,6 +16,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0007_deleted_accounts", include_str!("../../migrations/sqlite/0007_deleted_accounts.sql")),
     ("0008_velocity", include_str!("../../migrations/sqlite/0008_velocity.sql")),
     ("0009_wallet_tiers", include_str!("../../migrations/sqlite/0009_wallet_tiers.sql")),
+    ("0010_notices", include_str!("../../migrations/sqlite/0010_notices.sql")),
 ];
 
 /// Runs what has not run yet, each in a transaction of its own.

@@ -1,10 +1,14 @@
 //! Events: gapless per stream in commit order, and how far a relay has come.
 
 use caudal_domain::{AccountId, TenantId, id::STREAMS};
-use caudal_store::{Position, Store, events};
+use caudal_store::{
+    Position, Store,
+    events::{self, Advance},
+};
 
 use super::{
-    fixtures::{Batch, commit, done, funded, pay, seconds, tenant},
+    fixtures::{Batch, commit, done, funded, missed, pay, seconds, tenant},
+    races::one_wins,
     stage::Stage,
 };
 
@@ -83,4 +87,20 @@ async fn all_there(store: &Store, heads: events::Heads) {
             assert_eq!(page, all[all.len() - 2..all.len() - 1]);
         }
     }
+}
+
+pub async fn consumers_advance_once(stage: &Stage) {
+    let db = stage.store.as_ref();
+    let step = |from, to| vec![events::advance("notices", &Advance { stream: 3, from, to })];
+    let at = async || events::position(db, "notices").await.unwrap()[3];
+    assert_eq!(at().await, 0, "it never ran");
+    one_wins(stage, (0..4).map(|_| step(0, 10)).collect(), 0).await;
+    assert_eq!(at().await, 10);
+    missed(stage, step(0, 20)).await;
+    missed(stage, step(9, 20)).await;
+    one_wins(stage, (0..4).map(|_| step(10, 20)).collect(), 0).await;
+    assert_eq!(at().await, 20);
+    // Each consumer for itself.
+    done(stage, vec![events::advance("others", &Advance { stream: 3, from: 0, to: 5 })]).await;
+    assert_eq!(at().await, 20);
 }

@@ -72,6 +72,10 @@ pub async fn read_and_counted(stage: &Stage) {
         done(stage, vec![notifications::read_one(acme, (ada, first.id), seconds(at))]).await;
     }
     first.read_at = Some(seconds(6));
+    let find =
+        async |tenant, user| notifications::find(db, tenant, (user, first.id)).await.unwrap();
+    assert_eq!(find(acme, ada).await.as_ref(), Some(&first));
+    assert_eq!((find(acme, bob).await, find(other, ada).await), (None, None));
     assert_eq!(listed(all(acme, ada)).await[2], first);
     let new = Filter { unread: true, ..all(acme, ada) };
     assert_eq!(listed(new).await, [third, second]);

@@ -194,3 +194,27 @@ pub async fn keys_are_rotated_with_overlap(stage: &Stage) {
     assert_eq!(of, [new, short, endless]);
     assert_eq!(api_keys::of_service_account(db, other, account, 9).await.unwrap(), []);
 }
+
+pub async fn holders_are_active_and_of_the_tenant(stage: &Stage) {
+    let db = stage.store.as_ref();
+    let (acme, other) = (tenant(stage).await, tenant(stage).await);
+    let with = async |tenant, role| {
+        let user = user_of(stage, tenant).await.id;
+        done(stage, vec![roles::give(tenant, user, RoleRef::System(role))]).await;
+        user
+    };
+    let owner = with(acme, SystemRole::Owner).await;
+    let admin = with(acme, SystemRole::Admin).await;
+    done(stage, vec![roles::give(acme, owner, RoleRef::System(SystemRole::Admin))]).await;
+    with(acme, SystemRole::Support).await;
+    with(other, SystemRole::Owner).await;
+    let holders = async |limit| {
+        let asked = [SystemRole::Owner, SystemRole::Admin];
+        roles::holders(db, acme, asked, limit).await.unwrap()
+    };
+    assert_eq!(holders(9).await, [owner, admin], "each once");
+    assert_eq!(holders(1).await, [owner]);
+    let gone = users::Change { tenant: acme, id: admin, version: 2, at: seconds(1) };
+    done(stage, vec![users::set_status(&gone, UserStatus::Deactivated)]).await;
+    assert_eq!(holders(9).await, [owner]);
+}

@@ -115,8 +115,12 @@ pub async fn endpoints_round_trip(stage: &Stage) {
     let all = WebhookEndpointId(u128::MAX);
     assert_eq!(webhook_endpoints::list(db, acme, all, 1).await.unwrap(), from_ref(&second));
     assert_eq!(webhook_endpoints::list(db, acme, second.id, 9).await.unwrap(), from_ref(&first));
-    let enabled = async || webhook_endpoints::enabled(db, acme, 9).await.unwrap();
+    let enabled = async || webhook_endpoints::enabled(db, &[acme]).await.unwrap();
     assert_eq!(enabled().await, [first.clone(), second.clone()]);
+    let of_both = webhook_endpoints::enabled(db, &[acme, other]).await.unwrap();
+    assert_eq!(of_both.len(), 3);
+    let after = webhook_endpoints::after(db, first.id, 1).await.unwrap();
+    assert_eq!(after, from_ref(&second));
     assert!(!format!("{first:?}").contains("whsec"));
 
     (first.url, first.events, first.sealed) =
@@ -155,15 +159,45 @@ pub async fn endpoints_are_disabled_once(stage: &Stage) {
     done(stage, vec![webhook_endpoints::worked(acme, row.id)]).await;
     assert_eq!(find().await, row);
     let disabled = Disabled { at: seconds(9), why: "failing".into() };
-    missed(stage, vec![webhook_endpoints::disable(other, row.id, &disabled)]).await;
-    let disable = || vec![webhook_endpoints::disable(acme, row.id, &disabled)];
+    assert!(webhook_endpoints::any_enabled(db).await.unwrap());
+    missed(stage, webhook_endpoints::disable(other, row.id, &disabled).into()).await;
+    let waiting = delivery(stage, &row, 6);
+    done(stage, vec![deliveries::insert(&waiting)]).await;
+    let disable = || webhook_endpoints::disable(acme, row.id, &disabled).to_vec();
     one_wins(stage, (0..3).map(|_| disable()).collect(), 0).await;
     let off = find().await;
     assert_eq!((off.disabled, off.version), (Some(disabled), 2));
+    assert!(!webhook_endpoints::any_enabled(db).await.unwrap());
+    let waiting = deliveries::find(db, acme, waiting.id).await.unwrap().expect("the delivery");
+    assert_eq!(waiting.failed_at, Some(seconds(9)), "it waits for nobody");
     // Enabled again, by a person.
     let on = EndpointRow { version: 3, ..row.clone() };
     done(stage, vec![webhook_endpoints::update(&on)]).await;
     assert_eq!(find().await, on);
+}
+
+pub async fn endpoints_are_so_many_at_most(stage: &Stage) {
+    let (acme, other) = (tenant(stage).await, tenant(stage).await);
+    let make = |tenant| {
+        let (lock, check) = webhook_endpoints::has_room(tenant, 2);
+        vec![lock, check, webhook_endpoints::insert(&endpoint(stage, tenant))]
+    };
+    done(stage, make(acme)).await;
+    // Of many at once, one finds the last place.
+    one_wins(stage, (0..4).map(|_| make(acme)).collect(), 1).await;
+    missed(stage, make(acme)).await;
+    done(stage, make(other)).await;
+}
+
+pub async fn endpoints_are_sealed_anew_as_they_were_read(stage: &Stage) {
+    let db = stage.store.as_ref();
+    let acme = tenant(stage).await;
+    let row = endpoint(stage, acme);
+    done(stage, vec![webhook_endpoints::insert(&row)]).await;
+    done(stage, vec![webhook_endpoints::reseal(&row, "anew")]).await;
+    missed(stage, vec![webhook_endpoints::reseal(&row, "again")]).await;
+    let found = webhook_endpoints::find(db, acme, row.id).await.unwrap();
+    assert_eq!(found, Some(EndpointRow { sealed: "anew".into(), ..row }));
 }
 
 fn delivery(stage: &Stage, endpoint: &EndpointRow, second: i64) -> DeliveryRow {
@@ -193,9 +227,11 @@ pub async fn deliveries_once_and_claimed_by_one(stage: &Stage) {
     assert_eq!(deliveries::find(db, acme, row.id).await.unwrap(), Some(row.clone()));
     assert_eq!(deliveries::find(db, other, row.id).await.unwrap(), None);
     assert_eq!(deliveries::find(db, acme, twin.id).await.unwrap(), None, "one for an event");
-    let due = async |at| deliveries::due(db, seconds(at), 9).await.unwrap();
+    let due = async |at| deliveries::due(db, seconds(at), &[], 9).await.unwrap();
     assert_eq!(due(0).await, []);
     assert_eq!(due(1).await, from_ref(&row));
+    let without = [WebhookEndpointId(9), row.endpoint];
+    assert_eq!(deliveries::due(db, seconds(1), &without, 9).await.unwrap(), []);
     let units = (0..4).map(|_| vec![deliveries::claim(&row, seconds(60))]).collect();
     one_wins(stage, units, 0).await;
     assert_eq!(due(59).await, []);
@@ -234,9 +270,9 @@ pub async fn only_the_last_claim_says_what_came_of_it(stage: &Stage) {
     done(stage, deliveries::attempted(&third, Next::Failed).into()).await;
     assert_eq!(find().await.failed_at, Some(seconds(31)));
     missed(stage, vec![deliveries::claim(&find().await, seconds(50))]).await;
-    let attempts = deliveries::attempts(db, acme, row.id, 9).await.unwrap();
+    let attempts = deliveries::attempts(db, acme, &[DeliveryId(7), row.id], 9).await.unwrap();
     assert_eq!(attempts, [second, third]);
-    assert_eq!(deliveries::attempts(db, other, row.id, 9).await.unwrap(), []);
+    assert_eq!(deliveries::attempts(db, other, &[row.id], 9).await.unwrap(), []);
 
     missed(stage, vec![deliveries::replay(other, row.id, seconds(60))]).await;
     done(stage, vec![deliveries::replay(acme, row.id, seconds(60))]).await;
@@ -246,7 +282,7 @@ pub async fn only_the_last_claim_says_what_came_of_it(stage: &Stage) {
     let fourth = attempt(&row, 4, 61);
     done(stage, deliveries::attempted(&fourth, Next::Delivered).into()).await;
     assert_eq!(find().await.delivered_at, Some(seconds(61)));
-    assert_eq!(deliveries::due(db, seconds(99), 9).await.unwrap(), []);
+    assert_eq!(deliveries::due(db, seconds(99), &[], 9).await.unwrap(), []);
 }
 
 pub async fn deliveries_by_page_and_removed(stage: &Stage) {
@@ -277,5 +313,5 @@ pub async fn deliveries_by_page_and_removed(stage: &Stage) {
     assert_eq!(listed(all()).await, everything);
     done(stage, deliveries::remove_before(seconds(6)).into()).await;
     assert_eq!(listed(all()).await, everything[..2], "what is under way stays");
-    assert_eq!(deliveries::attempts(db, acme, first.id, 9).await.unwrap(), []);
+    assert_eq!(deliveries::attempts(db, acme, &[first.id], 9).await.unwrap(), []);
 }

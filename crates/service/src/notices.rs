@@ -1,0 +1,210 @@
+//! A consumer of events: makes of each the deliveries to endpoints that want it and what people are
+//! told of it. What it makes and how far it has come are one commit, so each event counts once
+//! however many workers run; the inbox holds even when its position is set back.
+//!
+//! Where nobody wants webhooks, only the kinds of [`notifications::KINDS`] are read: bare transfers
+//! then cost nothing here.
+
+use std::collections::BTreeSet;
+
+use caudal_domain::{
+    DeliveryId, EventId, TenantId, Timestamp,
+    event::{CloudEvent, StoredEvent},
+    id::STREAMS,
+    webhook_endpoint::wants,
+};
+use caudal_store::{
+    Step, UnitOfWork, UnitOutcome, deliveries,
+    deliveries::DeliveryRow,
+    events::{self, Advance, Heads, Part},
+    inbox, webhook_endpoints,
+    webhook_endpoints::EndpointRow,
+};
+use futures::{StreamExt, TryStreamExt};
+use metrics::{counter, gauge};
+
+use crate::{Service, ServiceError, notifications};
+
+/// As positions and the inbox name it.
+const CONSUMER: &str = "notices";
+/// Events made into notices by one commit.
+const PAGE: i64 = 100;
+/// Events passed over by one commit.
+const SPAN: i64 = 20_000;
+/// Events that concerned nobody and may be looked at again after a restart.
+const UNWRITTEN: i64 = 5_000;
+/// Streams worked through at the same time.
+const AT_ONCE: usize = 4;
+
+/// What one event leads to.
+struct Notices {
+    event: EventId,
+    steps: Vec<Step>,
+}
+
+/// A part of a stream to be worked through: the consumer is at `from`, this worker has looked at
+/// all before `part`.
+struct Stretch {
+    from: i64,
+    head: i64,
+    part: Part,
+}
+
+/// Up to where a worker has looked. What concerned nobody is passed over here, and written down
+/// only now and then: a commit for each look would cost the database more than the looks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Looked(Heads);
+
+impl Service {
+    /// One look at all streams; whether there may be more at once.
+    pub async fn make_notices(&self, looked: &mut Looked) -> Result<bool, ServiceError> {
+        let db = self.store();
+        let position = events::position(db, CONSUMER).await?;
+        let heads = events::heads(db).await?;
+        let stretches = stretches(&position, &heads, looked);
+        let lag: i64 = stretches.iter().map(|it| it.head - it.part.after).sum();
+        gauge!("notices_lag_events").set(lag as f64);
+        if lag == 0 {
+            return Ok(false);
+        }
+        // Read behind the heads: whoever wanted events before the last of them is seen.
+        let is_wanted = webhook_endpoints::any_enabled(db).await?;
+        let rounds = futures::stream::iter(stretches)
+            .map(async |it: Stretch| {
+                let end = self.go_along(&it, is_wanted).await?;
+                Ok::<_, ServiceError>((it.part.stream, it.head, end))
+            })
+            .buffer_unordered(AT_ONCE);
+        let ends: Vec<(u8, i64, i64)> = rounds.try_collect().await?;
+        for (stream, _, end) in &ends {
+            looked.0[usize::from(*stream)] = *end;
+        }
+        Ok(ends.iter().any(|(_, head, end)| end < head))
+    }
+
+    /// How far the stream is done.
+    async fn go_along(&self, stretch: &Stretch, is_wanted: bool) -> Result<i64, ServiceError> {
+        let (db, part) = (self.store(), &stretch.part);
+        let page = match is_wanted {
+            true => events::after(db, part.stream, part.after, PAGE).await?,
+            false => events::of_kinds(db, part, notifications::KINDS).await?,
+        };
+        let last = page.last().map_or(part.after, |event| event.seq);
+        let to = if page.len() as i64 == PAGE { last } else { last.max(part.to) };
+        let notices = self.notices_of(&page, is_wanted).await?;
+        if notices.is_empty() && to - stretch.from < UNWRITTEN {
+            return Ok(to);
+        }
+        let step = Advance { stream: part.stream, from: stretch.from, to };
+        match self.write_notices(&step, &notices).await? {
+            UnitOutcome::Done => {
+                counter!("notices_events_total").increment(notices.len() as u64);
+                Ok(to)
+            }
+            // Another worker was there first: look again from where it is.
+            UnitOutcome::Missed(0) => Ok(part.after),
+            _ => {
+                let new = self.not_in_inbox(notices).await?;
+                self.write_notices(&step, &new).await?;
+                Ok(to)
+            }
+        }
+    }
+
+    async fn write_notices(
+        &self,
+        step: &Advance,
+        notices: &[Notices],
+    ) -> Result<UnitOutcome, ServiceError> {
+        let at = self.now();
+        let mut steps = vec![events::advance(CONSUMER, step)];
+        for notices in notices {
+            steps.push(inbox::insert(CONSUMER, notices.event, at));
+            steps.extend(notices.steps.iter().cloned());
+        }
+        let unit = UnitOfWork { at, steps, ..UnitOfWork::default() };
+        Ok(self.commit(unit).await?.0)
+    }
+
+    /// After somebody has set the position back.
+    async fn not_in_inbox(&self, notices: Vec<Notices>) -> Result<Vec<Notices>, ServiceError> {
+        let mut new = Vec::new();
+        for notices in notices {
+            if !inbox::has(self.store(), CONSUMER, notices.event).await? {
+                new.push(notices);
+            }
+        }
+        Ok(new)
+    }
+
+    /// What the events lead to; nothing for those that concern nobody.
+    async fn notices_of(
+        &self,
+        page: &[StoredEvent],
+        is_wanted: bool,
+    ) -> Result<Vec<Notices>, ServiceError> {
+        let endpoints = if is_wanted { self.endpoints_of(page).await? } else { Vec::new() };
+        let at = self.now();
+        let mut all = Vec::new();
+        for event in page {
+            let wanting = endpoints.iter().filter(|endpoint| is_for(endpoint, event));
+            let mut steps: Vec<_> = wanting
+                .map(|endpoint| deliveries::insert(&self.delivery_of_event(endpoint, event, at)))
+                .collect();
+            steps.extend(self.notifications_of(event, at).await?);
+            if !steps.is_empty() {
+                all.push(Notices { event: event.id, steps });
+            }
+        }
+        Ok(all)
+    }
+
+    /// Those of all tenants that the page is about.
+    async fn endpoints_of(&self, page: &[StoredEvent]) -> Result<Vec<EndpointRow>, ServiceError> {
+        let tenants: BTreeSet<TenantId> = page.iter().map(|event| event.tenant).collect();
+        match tenants.into_iter().collect::<Vec<_>>() {
+            tenants if tenants.is_empty() => Ok(Vec::new()),
+            tenants => Ok(webhook_endpoints::enabled(self.store(), &tenants).await?),
+        }
+    }
+
+    fn delivery_of_event(
+        &self,
+        endpoint: &EndpointRow,
+        event: &StoredEvent,
+        at: Timestamp,
+    ) -> DeliveryRow {
+        DeliveryRow {
+            id: DeliveryId(self.scattered_id(at)),
+            tenant: endpoint.tenant,
+            endpoint: endpoint.id,
+            event: event.id,
+            kind: event.kind.clone(),
+            body: CloudEvent::from(event).json(),
+            attempts: 0,
+            next_at: at,
+            delivered_at: None,
+            failed_at: None,
+            created_at: at,
+        }
+    }
+}
+
+fn stretches(position: &Heads, heads: &Heads, looked: &Looked) -> Vec<Stretch> {
+    let all = (0..STREAMS).map(|stream| {
+        let place = usize::from(stream);
+        let (from, head) = (position[place], heads[place]);
+        let after = from.max(looked.0[place]);
+        let part = Part { stream, after, to: head.min(after + SPAN), limit: PAGE };
+        Stretch { from, head, part }
+    });
+    all.filter(|it| it.part.after < it.head).collect()
+}
+
+/// An endpoint is told of what it wants since it is there, and not of itself.
+fn is_for(endpoint: &EndpointRow, event: &StoredEvent) -> bool {
+    endpoint.tenant == event.tenant
+        && endpoint.created_at <= event.occurred_at
+        && wants(&endpoint.events, &event.kind)
+        && endpoint.id.to_string() != event.subject
+}

@@ -1,0 +1,96 @@
+//! What users are told in the app: their own, once, until they have read it.
+
+use caudal_domain::SystemRole;
+use caudal_testkit::{Client, TestApp, both_databases, until};
+use serde_json::{Value, json};
+
+both_databases! {
+    holders_are_told_their_own what_is_read_stays_read only_users_have_notifications
+}
+
+async fn wallet_of(app: &TestApp, user: &str) -> String {
+    let body = json!({"currency": "USD", "user_id": user});
+    let wallet = app.client.post("/wallets", body).await.expect(201);
+    wallet["id"].as_str().expect("an id").to_owned()
+}
+
+/// Somebody's notifications, once they are so many.
+async fn told(client: &Client, count: usize) -> Vec<Value> {
+    let mut all = Vec::new();
+    until("notifications", async || {
+        all = client.all("/notifications").await;
+        all.len() >= count
+    })
+    .await;
+    all
+}
+
+fn kinds(all: &[Value]) -> Vec<&str> {
+    all.iter().map(|it| it["type"].as_str().expect("a type")).collect()
+}
+
+async fn holders_are_told_their_own(app: &TestApp) {
+    let (ada_id, ada) = app.user(&[SystemRole::WalletHolder]).await;
+    let (bob_id, bob) = app.user(&[SystemRole::WalletHolder]).await;
+    let (_, owner) = app.user(&[SystemRole::Owner]).await;
+    let adas = wallet_of(app, &ada_id.to_string()).await;
+    let bobs = wallet_of(app, &bob_id.to_string()).await;
+    app.client.fund(&adas, 1000).await.expect(201);
+    app.client.act(&adas, "freeze", json!({})).await.expect(200);
+    app.client.fund(&bobs, 7).await.expect(201);
+    let to_ada = told(&ada, 2).await;
+    let mut heard = kinds(&to_ada);
+    heard.sort_unstable();
+    assert_eq!(heard, ["wallet.frozen", "wallet.funded"]);
+    let funded = to_ada.iter().find(|it| it["type"] == "wallet.funded").expect("told");
+    assert_eq!(
+        (&funded["data"]["amount"], &funded["object"]),
+        (&json!(1000), &json!("notification"))
+    );
+    let entries = funded["data"]["entries"].as_array().expect("entries");
+    assert_eq!(entries.len(), 1, "not the treasury's side: {funded}");
+    assert_eq!(entries[0]["wallet_id"], json!(adas));
+    let to_bob = told(&bob, 1).await;
+    assert_eq!(kinds(&to_bob), ["wallet.funded"]);
+    assert_eq!(to_bob[0]["data"]["amount"], 7);
+    assert_eq!(owner.all("/notifications").await.len(), 0);
+    // Another's is not there, whatever is asked.
+    let path = format!("/notifications/{}", to_bob[0]["id"].as_str().unwrap());
+    let foreign = ada.patch(&path, json!({"read": true})).await;
+    foreign.refused(404, "notification_not_found");
+    ada.patch("/notifications", json!({"read": true})).await.expect(204);
+    assert_eq!(bob.get("/notifications/unread").await.expect(200)["count"], 1);
+}
+
+async fn what_is_read_stays_read(app: &TestApp) {
+    let (ada_id, ada) = app.user(&[SystemRole::WalletHolder]).await;
+    let wallet = wallet_of(app, &ada_id.to_string()).await;
+    for amount in 1..=3 {
+        app.client.fund(&wallet, amount).await.expect(201);
+    }
+    let all = told(&ada, 3).await;
+    let unread = async || ada.get("/notifications/unread").await.expect(200)["count"].clone();
+    assert_eq!(unread().await, 3);
+    let path = format!("/notifications/{}", all[0]["id"].as_str().unwrap());
+    let read = ada.patch(&path, json!({"read": true})).await.expect(200);
+    assert!(read["read_at"].is_string(), "{read}");
+    app.clock.advance(5);
+    assert_eq!(ada.patch(&path, json!({"read": true})).await.expect(200), read);
+    assert_eq!(unread().await, 2);
+    let new = ada.all("/notifications?unread=true&limit=1").await;
+    assert_eq!(new, all[1..]);
+    for bad in [json!({"read": false}), json!({}), json!({"read": true, "x": 1}), json!([true])] {
+        ada.patch(&path, bad.clone()).await.refused_as(&bad.to_string(), 400, "invalid_request");
+    }
+    ada.get("/notifications?unread=yes").await.refused(400, "invalid_request");
+    ada.patch("/notifications/ntf_1", json!({"read": true}))
+        .await
+        .refused(404, "notification_not_found");
+    ada.patch("/notifications", json!({"read": true})).await.expect(204);
+    assert_eq!(unread().await, 0);
+}
+
+async fn only_users_have_notifications(app: &TestApp) {
+    app.client.get("/notifications").await.refused(403, "not_a_user");
+    app.client.without_key().get("/notifications").await.refused(401, "unauthorized");
+}
