@@ -65,6 +65,7 @@ scopes! {
     ServiceAccountsRead = "service_accounts:read",
     ServiceAccountsWrite = "service_accounts:write",
     AuditRead = "audit:read",
+    ReportsRead = "reports:read",
     PaymentTypesRead = "payment_types:read",
     PaymentTypesWrite = "payment_types:write",
     GatewayAccountsRead = "gateway_accounts:read",

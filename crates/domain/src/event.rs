@@ -80,6 +80,12 @@ kinds! {
     pub const PAYMENT_TYPE_DELETED: &str = "payment_type.deleted";
     pub const GATEWAY_ACCOUNT_CREATED: &str = "gateway_account.created";
     pub const GATEWAY_ACCOUNT_UPDATED: &str = "gateway_account.updated";
+    pub const SCHEDULE_CREATED: &str = "schedule.created";
+    pub const SCHEDULE_CANCELED: &str = "schedule.canceled";
+    pub const SCHEDULE_RUN: &str = "schedule.run";
+    pub const SCHEDULE_FAILED: &str = "schedule.failed";
+    pub const UPLOAD_CREATED: &str = "upload.created";
+    pub const UPLOAD_COMPLETED: &str = "upload.completed";
     pub const RATE_UPDATED: &str = "rate.updated";
     pub const FRAUD_RULE_CREATED: &str = "fraud_rule.created";
     pub const FRAUD_RULE_UPDATED: &str = "fraud_rule.updated";

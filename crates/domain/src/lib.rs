@@ -3,13 +3,14 @@
 //! Reading order: [`id`] (an id says when and where its row lives), [`money`], [`time`], then the
 //! nouns: [`tenant`], [`account`], [`wallet`], [`transfer`], [`event`], and [`refusal`], the one
 //! list of reasons for which Caudal says no. The customer's business: [`payment`],
-//! [`payment_type`], [`fee`], [`rate`], [`quote`], [`fraud_rule`]. People: [`user`], [`session`],
-//! [`role`], [`service_account`], [`access`] (what they may), [`code`],
-//! [`audit`] (what they did), [`mail`]. What the tenant is told: [`webhook_endpoint`].
+//! [`payment_type`], [`fee`], [`rate`], [`quote`], [`schedule`], [`business_day`], [`fraud_rule`].
+//! People: [`user`], [`session`], [`role`], [`service_account`], [`access`] (what they may),
+//! [`code`], [`audit`] (what they did), [`mail`]. What the tenant is told: [`webhook_endpoint`].
 
 pub mod access;
 pub mod account;
 pub mod audit;
+pub mod business_day;
 pub mod code;
 pub mod event;
 pub mod fee;
@@ -24,6 +25,7 @@ pub mod quote;
 pub mod rate;
 pub mod refusal;
 pub mod role;
+pub mod schedule;
 pub mod service_account;
 pub mod session;
 pub mod tenant;
@@ -36,6 +38,7 @@ pub mod webhook_endpoint;
 
 pub use account::{Account, AccountKind, AccountStatus, Chart};
 pub use audit::{Actor, AuditRecord};
+pub use business_day::{BusinessCalendar, BusinessDay, CutOff};
 pub use code::CodePurpose;
 pub use event::Event;
 pub use fraud_rule::{FraudAction, FraudRule};
@@ -53,6 +56,7 @@ pub use quote::{Quote, UsedQuote};
 pub use rate::{Rate, RateOnRecord};
 pub use refusal::Refusal;
 pub use role::{Role, RoleRef, SystemRole};
+pub use schedule::{Every, Recurrence};
 pub use service_account::ServiceAccount;
 pub use session::Session;
 pub use tenant::{

@@ -84,6 +84,7 @@ fn granted_to(scope: Scope) -> &'static [SystemRole] {
         | S::WebhooksRead
         | S::AuditRead
         | S::FraudRulesRead
+        | S::ReportsRead
         | S::ReviewsRead => &[Owner, Admin, Operator, Support],
         S::WalletsRead | S::TransfersRead | S::PaymentsRead | S::EventsRead => SystemRole::ALL,
     }

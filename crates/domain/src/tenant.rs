@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{id::TenantId, money::Currency, time::Timestamp};
+use crate::{business_day::CutOff, id::TenantId, money::Currency, time::Timestamp};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -70,6 +70,8 @@ pub struct TenantConfig {
     pub limits: Option<LimitsConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fraud: Option<FraudConfig>,
+    /// When its business day ends.
+    pub business_day_cut_off: CutOff,
 }
 
 /// Tiers of wallets by name, and what wallets of them may, by currency. A currency that is not

@@ -65,6 +65,16 @@ fn operation(endpoint: &Endpoint, found: &mut Found) -> Operation {
         .tag(tag(endpoint.path))
         .extensions(Some(Extensions::from_iter([(ACCESS, access_name(endpoint.access))])))
         .parameters(Some(parameters(endpoint)));
+    if !endpoint.takes_text.is_empty() {
+        let text =
+            || ContentBuilder::new().schema(Some(ObjectBuilder::new().schema_type(Type::String)));
+        let body =
+            endpoint.takes_text.iter().fold(
+                RequestBodyBuilder::new().required(Some(Required::True)),
+                |body, media_type| body.content(*media_type, text().build()),
+            );
+        operation = operation.request_body(Some(body.build()));
+    }
     if let Some(takes) = endpoint.takes {
         let content = ContentBuilder::new().schema(Some(takes(found))).build();
         let body = RequestBodyBuilder::new()
@@ -211,7 +221,7 @@ fn errors(endpoint: &Endpoint) -> Vec<u16> {
     if endpoint.access != Access::Open || endpoint.method == HttpMethod::Post {
         errors.push(429);
     }
-    if endpoint.takes.is_some() {
+    if endpoint.takes.is_some() || !endpoint.takes_text.is_empty() {
         errors.extend([408, 413, 415]);
     }
     errors.sort_unstable();

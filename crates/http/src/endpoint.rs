@@ -76,6 +76,8 @@ pub(crate) struct Endpoint {
     pub summary: &'static str,
     pub query: Vec<&'static str>,
     pub takes: Option<SchemaOf>,
+    /// Media types of a body that is not JSON.
+    pub takes_text: &'static [&'static str],
     pub gives: (StatusCode, Gives),
     /// Statuses of refusals, besides those every route has.
     pub errors: &'static [u16],
@@ -92,6 +94,7 @@ impl Endpoint {
             summary: "",
             query: Vec::new(),
             takes: None,
+            takes_text: &[],
             gives: (StatusCode::OK, Gives::Nothing),
             errors: &[],
             needs_key: false,
@@ -111,6 +114,11 @@ impl Endpoint {
 
     pub fn takes<T: ToSchema>(mut self) -> Self {
         self.takes = Some(schema_of::<T>);
+        self
+    }
+
+    pub fn takes_text(mut self, media_types: &'static [&'static str]) -> Self {
+        self.takes_text = media_types;
         self
     }
 

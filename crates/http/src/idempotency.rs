@@ -37,12 +37,21 @@ impl Write {
         Ok(Asked { caller: &self.caller, receipt })
     }
 
+    /// The same of a body that is not understood yet: its bytes.
+    pub fn asked_of(&self, body: &[u8]) -> Result<Asked<'_>, Problem> {
+        let receipt = self.receipt_of(body)?.ok_or_else(missing)?;
+        Ok(Asked { caller: &self.caller, receipt })
+    }
+
     /// `None` when no key was given.
     pub fn receipt<T: Serialize>(&self, body: &T) -> Result<Option<ReceiptOf>, Problem> {
+        self.receipt_of(&serde_json::to_vec(body).map_err(|_| internal())?)
+    }
+
+    fn receipt_of(&self, body: &[u8]) -> Result<Option<ReceiptOf>, Problem> {
         let Some(key) = &self.key else { return Ok(None) };
         let key = key.to_str().map_err(|_| malformed())?;
-        let body = serde_json::to_vec(body).map_err(|_| internal())?;
-        let parts = [self.method.as_str().as_bytes(), self.uri.path().as_bytes(), &body];
+        let parts = [self.method.as_str().as_bytes(), self.uri.path().as_bytes(), body];
         Ok(Some(receipt(&self.caller, key, &parts)))
     }
 }

@@ -1,6 +1,6 @@
 //! Request bodies: JSON within limits, understood wholly or refused with the field's name.
 
-use std::{fmt, marker::PhantomData};
+use std::{fmt, marker::PhantomData, time::Duration};
 
 use axum::{
     body::{Body, HttpBody},
@@ -90,11 +90,21 @@ fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 async fn read(request: Request, api: &Api, limit: usize) -> Result<Bytes, Problem> {
+    read_for(request, api, limit, api.settings.body_timeout).await
+}
+
+/// Within a time of its own.
+pub(crate) async fn read_for(
+    request: Request,
+    api: &Api,
+    limit: usize,
+    time: Duration,
+) -> Result<Bytes, Problem> {
     let mut body = request.into_body();
     if body.size_hint().lower() > limit as u64 {
         return Err(too_large(limit));
     }
-    match tokio::time::timeout(api.settings.body_timeout, gather(&mut body, api, limit)).await {
+    match tokio::time::timeout(time, gather(&mut body, api, limit)).await {
         Ok(gathered) => gathered,
         Err(_) => {
             let detail = "the body did not arrive in time";
@@ -144,7 +154,7 @@ fn too_large(limit: usize) -> Problem {
 }
 
 /// Reads quickly; only what is wrong is read again, slowly, to tell where.
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     check_nul(body)?;
     match serde_json::from_slice(body) {
         Ok(Object(value)) => Ok(value),

@@ -17,6 +17,7 @@ mod frame;
 mod idempotency;
 mod json;
 mod limits;
+mod lines;
 mod metrics;
 pub mod problem;
 mod proxies;

@@ -90,15 +90,14 @@ impl Params {
         at.map(Some).ok_or_else(|| Problem::invalid(name, wrong))
     }
 
+    pub fn limit(&self) -> Result<usize, Problem> {
+        let Some(text) = self.get("limit") else { return Ok(LIMIT) };
+        let limit = text.parse().ok().filter(|limit| (1..=LIMIT_MOST).contains(limit));
+        limit.ok_or_else(|| Problem::invalid("limit", "a number from 1 to 100"))
+    }
+
     pub fn window(&self, list: List) -> Result<Window, Problem> {
-        let limit = match self.get("limit") {
-            None => LIMIT,
-            Some(text) => text
-                .parse()
-                .ok()
-                .filter(|limit| (1..=LIMIT_MOST).contains(limit))
-                .ok_or_else(|| Problem::invalid("limit", "a number from 1 to 100"))?,
-        };
+        let limit = self.limit()?;
         let read = |text| list.place(text);
         let no_cursor = |_| Problem::invalid("cursor", "not a next_cursor of this list");
         let cursor = self.get("cursor").map(|text| read(text).ok_or(())).transpose();
@@ -139,6 +138,8 @@ pub(crate) enum List {
     PaymentTypes = 12,
     GatewayAccounts = 13,
     Quotes = 14,
+    Schedules = 60,
+    Uploads = 61,
     Payments = 17,
     Refunds = 18,
     FraudRules = 40,
@@ -164,6 +165,25 @@ impl List {
     fn check(self, place: u128) -> u32 {
         Fingerprint::of(&[b"cursor", &[self as u8], &place.to_be_bytes()]).0 as u32
     }
+}
+
+/// The cursor of a list whose places are words, not ids: opaque text with a check.
+pub(crate) fn text_cursor(list: &str, place: &str) -> String {
+    let mut cursor = String::with_capacity(2 * place.len() + 8);
+    for byte in place.bytes() {
+        cursor.push_str(&format!("{byte:02x}"));
+    }
+    let check = Fingerprint::of(&[b"cursor", list.as_bytes(), place.as_bytes()]).0 as u32;
+    cursor + &format!("{check:08x}")
+}
+
+/// Reads [`text_cursor`] back.
+pub(crate) fn text_place(list: &str, cursor: &str) -> Option<String> {
+    let (digits, _) = cursor.split_at_checked(cursor.len().checked_sub(8)?)?;
+    let byte = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
+    let bytes: Vec<u8> = digits.as_bytes().chunks(2).map(byte).collect::<Option<_>>()?;
+    let place = String::from_utf8(bytes).ok()?;
+    (text_cursor(list, &place) == cursor).then_some(place)
 }
 
 /// What can be listed and its fields chosen.
@@ -262,6 +282,19 @@ mod tests {
         for bad in ["", "4", "é", "4ééééééééééééééééééééé", &"4".repeat(41), "null"]
         {
             assert_eq!(List::Transfers.place(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn cursors_of_words_are_those_we_wrote_for_this_list() {
+        for place in ["", "20484 USD succeeded card", "é"] {
+            let cursor = text_cursor("reports", place);
+            assert_eq!(text_place("reports", &cursor).as_deref(), Some(place));
+            assert_eq!(text_place("others", &cursor), None);
+            assert_eq!(text_place("reports", &cursor.to_uppercase().replace('2', "3")), None);
+        }
+        for bad in ["", "é", "00000000", "ééééééééé", "zz00000000", "+100000000"] {
+            assert_eq!(text_place("reports", bad), None, "{bad}");
         }
     }
 

@@ -10,6 +10,8 @@ mod fraud;
 mod notifications;
 mod payment_setup;
 mod payments;
+mod reports;
+mod schedules;
 mod second_factor;
 mod treasury;
 mod users;
@@ -26,7 +28,8 @@ use caudal_domain::access::Scope::{
 use self::{
     administration::administration_routes, exchanges::exchange_routes, fraud::fraud_routes,
     notifications::notification_routes, payment_setup::payment_setup_routes,
-    second_factor::second_factor_routes, treasury::treasury_routes, users::user_routes,
+    reports::report_routes, schedules::schedule_routes, second_factor::second_factor_routes,
+    treasury::treasury_routes, users::user_routes,
 };
 use crate::{
     api::Api,
@@ -96,7 +99,7 @@ fn public_routes(routes: Routes) -> Routes {
     let routes = fraud_routes(exchange_routes(payment_setup_routes(routes)));
     let routes = payments::payment_routes(routes);
     let routes = treasury_routes(routes);
-    let routes = notification_routes(routes);
+    let routes = schedule_routes(report_routes(notification_routes(routes)));
     transfer_routes(wallets(tenant_routes(event_routes(routes))))
 }
 

@@ -9,6 +9,7 @@
 //! `Service::submit`, everything else through `Service::commit`.
 
 pub mod access;
+mod acting;
 pub mod api_keys;
 pub mod asked;
 pub mod audit;
@@ -44,9 +45,12 @@ mod purge;
 pub mod quotes;
 pub mod rates;
 pub mod rebuild;
+mod rebuild_reports;
 pub mod reconcile;
+pub mod reports;
 pub mod reseal;
 pub mod roles;
+pub mod schedules;
 mod screening;
 pub mod second_factor;
 pub mod service_accounts;
@@ -60,6 +64,7 @@ pub mod tenants;
 mod tokens;
 pub mod transfers;
 mod unit;
+pub mod uploads;
 pub mod users;
 pub mod wallets;
 pub mod webhook_endpoints;

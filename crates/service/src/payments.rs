@@ -41,7 +41,7 @@ pub(crate) const AUTHORIZED_FOR_S: i64 = 7 * 86_400;
 const SHOWN_MOST: i64 = 100;
 
 /// A payment as it is asked for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NewPayment {
     /// The name of its type.
     pub kind: String,

@@ -1,4 +1,5 @@
-//! Makes every balance again from the events alone, aside, and holds it against the accounts.
+//! Makes every balance again from the events alone, aside, and holds it against the accounts; and
+//! the daily sums of payments, which are put right where they differ.
 
 use std::collections::BTreeMap;
 
@@ -23,6 +24,7 @@ const PAGE: i64 = 1000;
 pub struct Rebuilt {
     pub events: u64,
     pub accounts: u64,
+    pub payments: u64,
     /// What the accounts show that the events do not say.
     pub differences: Vec<String>,
 }
@@ -79,6 +81,10 @@ impl Service {
                 break;
             }
         }
+        let (payments, differences) = self.rebuild_reports().await?;
+        rebuilt.payments = payments;
+        rebuilt.differences.extend(differences);
+        rebuilt.differences.truncate(DIFFERENCES_MOST);
         Ok(rebuilt)
     }
 

@@ -124,7 +124,7 @@ impl Service {
     }
 }
 
-fn reach(user: UserId, roles: &[RoleRef]) -> Reach {
+pub(crate) fn reach(user: UserId, roles: &[RoleRef]) -> Reach {
     let is_staff = |role: &RoleRef| *role != RoleRef::System(SystemRole::WalletHolder);
     if roles.iter().any(is_staff) { Reach::Tenant } else { Reach::Own(user) }
 }

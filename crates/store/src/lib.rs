@@ -5,7 +5,8 @@
 //! [`sessions`], [`codes`], [`second_factors`], [`roles`], [`service_accounts`], [`signing_keys`],
 //! [`vault_keys`], [`audit`], [`mails`]; of payments [`payments`], [`refunds`], [`disputes`],
 //! [`payouts`], [`sagas`], [`payment_attempts`], [`payment_types`], [`gateway_accounts`],
-//! [`fraud_rules`], [`velocity`], [`wallet_tiers`], [`incoming_webhooks`], [`webhook_endpoints`], [`deliveries`],
+//! [`fraud_rules`], [`velocity`], [`wallet_tiers`], [`incoming_webhooks`],
+//! [`webhook_endpoints`], [`deliveries`],
 //! [`notifications`], [`schedules`], [`uploads`], [`rates`], [`quotes`], [`inbox`], [`reports`])
 //! and every
 //! [`UnitOfWork`]. What each database does in its own way stands in `postgres/` and `sqlite/`, a

@@ -1,9 +1,9 @@
-//! Sums of a tenant's payments by business day, currency, type and status. A consumer adds to them;
-//! they can be wiped and made anew from the payments.
+//! Sums of a tenant's payments by business day, currency, type and status. A consumer adds to them,
+//! and keeps beside what it added for each payment; they can be wiped and made anew.
 
-use caudal_domain::{Currency, TenantId, payment::PaymentStatus};
+use caudal_domain::{Currency, PaymentId, TenantId, payment::PaymentStatus};
 
-use crate::{Backend, Row, Step, StoreError, select::Select};
+use crate::{Backend, Row, Step, StoreError, Value, select::Select};
 
 /// One line: of what, and how much.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +27,32 @@ pub struct ReportSums {
     pub refunded: i64,
     pub disputed: i64,
     pub fees: i64,
+}
+
+impl std::ops::AddAssign for ReportSums {
+    fn add_assign(&mut self, other: Self) {
+        self.count += other.count;
+        self.amount += other.amount;
+        self.captured += other.captured;
+        self.refunded += other.refunded;
+        self.disputed += other.disputed;
+        self.fees += other.fees;
+    }
+}
+
+impl std::ops::Neg for ReportSums {
+    type Output = Self;
+
+    fn neg(self) -> Self {
+        Self {
+            count: -self.count,
+            amount: -self.amount,
+            captured: -self.captured,
+            refunded: -self.refunded,
+            disputed: -self.disputed,
+            fees: -self.fees,
+        }
+    }
 }
 
 /// Adds to what is there.
@@ -59,28 +85,110 @@ pub fn add(row: &ReportRow) -> Step {
     )
 }
 
-/// Takes away the days from `days.0` up to, not with, `days.1`.
-pub fn wipe(tenant: TenantId, days: (i64, i64)) -> Step {
-    Step::new(
-        "delete from daily_reports where tenant_id = $1 and day >= $2 and day < $3",
-        vec![tenant.0.into(), days.0.into(), days.1.into()],
+/// What a payment adds to a line, and what it added when it was last counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counted {
+    pub payment: PaymentId,
+    /// As it stands. The day is the one it was counted on, if it was.
+    pub now: ReportRow,
+    pub before: Option<ReportRow>,
+}
+
+/// Payments looked up by one statement.
+const AT_ONCE: usize = 16;
+
+const COUNTED: &str = "select p.id, p.tenant_id, p.currency, p.type, p.status, p.amount,
+     p.amount_captured, p.amount_refunded, p.amount_disputed, p.fee, r.day, r.currency, r.type,
+     r.status, r.amount, r.captured, r.refunded, r.disputed, r.fees
+     from payments p
+     left join reported_payments r on r.bucket = p.bucket and r.payment_id = p.id";
+
+/// These payments, in no order; those that are not there are left out.
+pub async fn counted(db: &dyn Backend, payments: &[PaymentId]) -> Result<Vec<Counted>, StoreError> {
+    let pairs: Vec<_> = (0..AT_ONCE)
+        .map(|n| format!("(p.bucket = ${} and p.id = ${})", 2 * n + 1, 2 * n + 2))
+        .collect();
+    let sql = format!("{COUNTED} where {}", pairs.join(" or "));
+    let mut found = Vec::with_capacity(payments.len());
+    for chunk in payments.chunks(AT_ONCE) {
+        // The last is said again until all places are taken: one statement serves all.
+        let padded = chunk.iter().chain(std::iter::repeat(&chunk[chunk.len() - 1]));
+        let params: Vec<Value> =
+            padded.take(AT_ONCE).flat_map(|id| [id.bucket().into(), id.0.into()]).collect();
+        for row in db.query("payments", &sql, &params).await? {
+            found.push(read_counted(&row)?);
+        }
+    }
+    Ok(found)
+}
+
+/// A page of a tenant's payments, by id.
+pub async fn counted_after(
+    db: &dyn Backend,
+    tenant: TenantId,
+    after: u128,
+    limit: i64,
+) -> Result<Vec<Counted>, StoreError> {
+    let sql = format!("{COUNTED} where p.tenant_id = $1 and p.id > $2 order by p.id limit $3");
+    let params = [tenant.0.into(), after.into(), limit.into()];
+    let rows = db.query_at_length("payments", &sql, &params).await?;
+    rows.iter().map(read_counted).collect()
+}
+
+/// The payment is in the sums as it stands.
+pub fn count(counted: &Counted) -> Step {
+    let (row, sums) = (&counted.now, &counted.now.sums);
+    Step::one(
+        "insert into reported_payments (bucket, payment_id, tenant_id, day, currency, type, status,
+         amount, captured, refunded, disputed, fees)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+         on conflict (bucket, payment_id) do update set status = excluded.status,
+         amount = excluded.amount, captured = excluded.captured, refunded = excluded.refunded,
+         disputed = excluded.disputed, fees = excluded.fees",
+        vec![
+            counted.payment.bucket().into(),
+            counted.payment.0.into(),
+            row.tenant.0.into(),
+            row.day.into(),
+            row.currency.code().into(),
+            row.kind.as_str().into(),
+            row.status.name().into(),
+            sums.amount.into(),
+            sums.captured.into(),
+            sums.refunded.into(),
+            sums.disputed.into(),
+            sums.fees.into(),
+        ],
     )
 }
 
-/// Fills a wiped day from the payments whose ids lie from `ids.0` up to, not with, `ids.1`: the
-/// lowest ids of the day's beginning and end. Goes in the unit of work that wipes it.
-pub fn rebuild_day(tenant: TenantId, day: i64, ids: (u128, u128)) -> Step {
-    Step::new(
-        "insert into daily_reports (tenant_id, day, currency, type, status, count, amount,
-         captured, refunded, disputed, fees)
-         select tenant_id, cast($2 as integer), currency, type, status, count(*),
-         cast(sum(amount) as bigint), cast(sum(amount_captured) as bigint),
-         cast(sum(amount_refunded) as bigint), cast(sum(amount_disputed) as bigint),
-         cast(sum(fee) as bigint)
-         from payments where tenant_id = $1 and id >= $3 and id < $4
-         group by tenant_id, currency, type, status",
-        vec![tenant.0.into(), day.into(), ids.0.into(), ids.1.into()],
-    )
+/// Takes all lines of a tenant away, to be made anew in the same unit of work.
+pub fn wipe(tenant: TenantId) -> Step {
+    Step::new("delete from daily_reports where tenant_id = $1", vec![tenant.0.into()])
+}
+
+fn read_counted(row: &Row) -> Result<Counted, StoreError> {
+    let tenant = TenantId(row.id(1)?);
+    let line = |day, at: usize| {
+        Ok::<_, StoreError>(ReportRow {
+            tenant,
+            day,
+            currency: row.decode(at, Currency::from_code(row.text(at)?))?,
+            kind: row.string(at + 1)?,
+            status: row.decode(at + 2, PaymentStatus::from_name(row.text(at + 2)?))?,
+            sums: ReportSums {
+                count: 1,
+                amount: row.int(at + 3)?,
+                captured: row.int(at + 4)?,
+                refunded: row.int(at + 5)?,
+                disputed: row.int(at + 6)?,
+                fees: row.int(at + 7)?,
+            },
+        })
+    };
+    let before = row.opt_int(10)?.map(|day| line(day, 11)).transpose()?;
+    let now = line(before.as_ref().map_or(0, |before| before.day), 2)?;
+    Ok(Counted { payment: PaymentId(row.id(0)?), now, before })
 }
 
 /// A page of lines by day, currency, type and status.
@@ -100,7 +208,7 @@ pub struct Filter {
 pub async fn list(db: &dyn Backend, filter: &Filter) -> Result<Vec<ReportRow>, StoreError> {
     let mut sql = "select tenant_id, day, currency, type, status, count, amount, captured,
          refunded, disputed, fees from daily_reports
-         where tenant_id = $1 and day >= $2 and day < $3"
+         where tenant_id = $1 and day >= $2 and day < $3 and count <> 0"
         .to_owned();
     let (from, to) = filter.days;
     let mut params = vec![filter.tenant.0.into(), from.into(), to.into()];

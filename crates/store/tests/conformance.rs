@@ -135,7 +135,7 @@ cases! {
     schedules: round_trip due_by_time;
     uploads: round_trip lines_in_pages_end_once;
     quotes: rates_stay_on_record quotes_are_used_once quotes_by_page goes_with_a_batch;
-    reports: deltas_add_up by_page_and_filter made_anew;
+    reports: deltas_add_up by_page_and_filter a_payment_is_counted_as_it_stands;
 }
 
 mod only_sqlite {

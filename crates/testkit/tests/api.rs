@@ -24,12 +24,15 @@ mod api {
     mod payments;
     mod people;
     mod receiver;
+    mod reports;
     mod reviews;
+    mod schedules;
     mod screening;
     mod second_factor;
     mod sessions;
     mod tokens;
     mod treasury;
+    mod uploads;
     mod users;
     mod wallets;
     mod webhooks;

@@ -5,6 +5,7 @@
 mod expire_holds;
 mod forget_changes;
 mod incoming_webhooks;
+mod keep_reports;
 mod make_available;
 mod make_notices;
 mod partitions;
@@ -12,8 +13,10 @@ mod pool;
 mod relay;
 mod rotate_signing_keys;
 mod rounds;
+mod run_schedules;
 mod send_mails;
 mod send_webhooks;
+mod work_on_uploads;
 
 use std::sync::Arc;
 
@@ -48,8 +51,11 @@ pub fn start(parts: &Parts, stop: &CancellationToken) -> JoinSet<()> {
     workers.spawn(expire_holds::run(parts.service.clone(), Rounds::new(stop)));
     workers.spawn(incoming_webhooks::run(parts.service.clone(), Rounds::new(stop)));
     workers.spawn(make_available::run(parts.service.clone(), Rounds::new(stop)));
+    workers.spawn(keep_reports::run(parts.service.clone(), Rounds::new(stop)));
     workers.spawn(partitions::run(parts.store.clone(), parts.clock.clone(), Rounds::new(stop)));
     workers.spawn(rotate_signing_keys::run(parts.service.clone(), Rounds::new(stop)));
+    workers.spawn(work_on_uploads::run(parts.service.clone(), Rounds::new(stop)));
+    workers.spawn(run_schedules::run(parts.service.clone(), Rounds::new(stop)));
     workers.spawn(relay::run(parts.store.clone(), parts.bus.clone(), Rounds::new(stop)));
     workers.spawn(send_mails::run(parts.service.clone(), Rounds::new(stop)));
     workers.spawn(make_notices::run(parts.service.clone(), Rounds::new(stop)));

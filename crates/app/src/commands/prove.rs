@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use caudal_domain::TenantId;
+use caudal_service::rebuild::Rebuilt;
 
 use super::{exit, say};
 use crate::{Instance, Settings};
@@ -59,9 +60,14 @@ pub(super) async fn reconcile(settings: &Settings, args: &Args) -> anyhow::Resul
 pub(super) async fn rebuild(settings: &Settings) -> anyhow::Result<ExitCode> {
     let instance = Instance::open(settings).await?;
     let rebuilt = instance.service.rebuild().await?;
-    say(format_args!("{} events, {} accounts", rebuilt.events, rebuilt.accounts))?;
+    let Rebuilt { events, accounts, payments, .. } = rebuilt;
+    say(format_args!("{events} events, {accounts} accounts, {payments} payments"))?;
     rebuilt.differences.iter().try_for_each(|line| say(format_args!("  NO  {line}")))?;
     let same = rebuilt.differences.is_empty();
-    say(if same { "Events and accounts say the same." } else { "They differ: see NO above." })?;
+    let verdict = match same {
+        true => "Events, accounts, payments and daily sums say the same.",
+        false => "They differ: see NO above. Daily sums were put right; accounts never are.",
+    };
+    say(verdict)?;
     Ok(exit(same))
 }

@@ -19,14 +19,17 @@ pub(crate) mod payment_types;
 pub(crate) mod payments;
 pub(crate) mod quotes;
 pub(crate) mod rates;
+pub(crate) mod reports;
 pub(crate) mod reviews;
 pub(crate) mod roles;
+pub(crate) mod schedules;
 pub(crate) mod second_factor;
 pub(crate) mod service_accounts;
 pub(crate) mod sessions;
 pub(crate) mod signing_keys;
 pub(crate) mod tenants;
 pub(crate) mod transfers;
+pub(crate) mod uploads;
 pub(crate) mod users;
 pub(crate) mod wallets;
 pub(crate) mod webhook_endpoints;
@@ -39,8 +42,8 @@ use axum::{
 };
 use caudal_domain::{
     AccountId, ApiKeyId, DeliveryId, FraudRuleId, GatewayAccountId, NotificationId, PaymentId,
-    PaymentTypeId, QuoteId, RoleRef, ServiceAccountId, SessionId, TransferId, UserId,
-    WebhookEndpointId,
+    PaymentTypeId, QuoteId, RoleRef, ScheduleId, ServiceAccountId, SessionId, TransferId, UploadId,
+    UserId, WebhookEndpointId,
 };
 use caudal_service::Caller;
 
@@ -111,6 +114,14 @@ impl Named for PaymentTypeId {
 
 impl Named for GatewayAccountId {
     const NOUN: &'static str = "gateway_account";
+}
+
+impl Named for ScheduleId {
+    const NOUN: &'static str = "schedule";
+}
+
+impl Named for UploadId {
+    const NOUN: &'static str = "upload";
 }
 
 impl Named for QuoteId {

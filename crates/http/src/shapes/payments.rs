@@ -116,6 +116,43 @@ impl PaymentRequest {
     }
 }
 
+/// What a schedule or a file asks for each time.
+#[derive(Serialize, ToSchema)]
+#[schema(as = PlannedPayment)]
+pub(crate) struct NewPaymentShape<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    #[schema(value_type = i64)]
+    amount: Amount,
+    #[schema(value_type = String)]
+    currency: Currency,
+    #[schema(value_type = String)]
+    to: AccountId,
+    #[schema(value_type = Option<String>)]
+    from: Option<AccountId>,
+    payment_method: Option<&'a str>,
+    reference: Option<&'a str>,
+    description: Option<&'a str>,
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    metadata: &'a Metadata,
+}
+
+impl<'a> From<&'a NewPayment> for NewPaymentShape<'a> {
+    fn from(new: &'a NewPayment) -> Self {
+        Self {
+            kind: &new.kind,
+            amount: new.amount,
+            currency: new.currency,
+            to: new.to,
+            from: new.from,
+            payment_method: new.payment_method.as_deref(),
+            reference: new.reference.as_deref(),
+            description: new.description.as_deref(),
+            metadata: &new.metadata,
+        }
+    }
+}
+
 fn check_words(param: &str, text: &str) -> Result<(), Problem> {
     if text.is_empty() {
         return Err(Problem::invalid(param, "is empty"));

@@ -16,6 +16,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0008_velocity", include_str!("../../migrations/postgres/0008_velocity.sql")),
     ("0009_wallet_tiers", include_str!("../../migrations/postgres/0009_wallet_tiers.sql")),
     ("0010_notices", include_str!("../../migrations/postgres/0010_notices.sql")),
+    ("0011_reports", include_str!("../../migrations/postgres/0011_reports.sql")),
 ];
 
 /// Any number, the same in every instance: "caudal" in ASCII.

@@ -1,8 +1,7 @@
-//! Daily sums: deltas add up, pages go by day, and what is made anew equals what was added.
+//! Daily sums: deltas add up, pages go by day, and each payment is counted as it stands.
 
 use caudal_domain::{
-    TenantId,
-    id::lowest_at,
+    PaymentId, TenantId,
     payment::{PaymentAmounts, PaymentStatus},
 };
 use caudal_store::{
@@ -12,7 +11,7 @@ use caudal_store::{
 };
 
 use super::{
-    fixtures::{done, eur, seconds, tenant, usd},
+    fixtures::{done, eur, tenant, usd},
     payments::new_payment,
     races::race,
     stage::Stage,
@@ -98,28 +97,54 @@ pub async fn by_page_and_filter(stage: &Stage) {
     assert_eq!(listed(stage, Filter { status, ..all(acme) }).await, [failed]);
 }
 
-pub async fn made_anew(stage: &Stage) {
+pub async fn a_payment_is_counted_as_it_stands(stage: &Stage) {
+    let db = stage.store.as_ref();
     let (acme, other) = (tenant(stage).await, tenant(stage).await);
     let amounts = PaymentAmounts { authorized: 100, captured: 90, refunded: 8, disputed: 7 };
-    let paid = |tenant, second| PaymentRow {
-        status: PaymentStatus::Succeeded,
-        amount: 100,
-        amounts,
-        fee: 3,
-        ..new_payment(stage, tenant, second)
-    };
-    let rows = [paid(acme, 10), paid(acme, 11), paid(acme, 20), paid(other, 12)];
+    let rows: Vec<_> = (1..=40)
+        .map(|second| PaymentRow {
+            amount: 100,
+            amounts,
+            fee: 3,
+            ..new_payment(stage, acme, second)
+        })
+        .collect();
     done(stage, rows.iter().map(payments::insert).collect()).await;
-    // What a consumer had counted wrongly; and what is of other days and tenants.
-    let kept = [row(acme, 19_999, 1), row(acme, 20_001, 1)];
-    let foreign = row(other, 20_000, 9);
-    let wrong = row(acme, 20_000, 40);
-    done(stage, kept.iter().chain([&wrong, &foreign]).map(reports::add).collect()).await;
-    let ids = (lowest_at(seconds(10)), lowest_at(seconds(20)));
-    let rebuild =
-        vec![reports::wipe(acme, (20_000, 20_001)), reports::rebuild_day(acme, 20_000, ids)];
-    done(stage, rebuild).await;
-    let [before, after] = kept;
-    assert_eq!(listed(stage, all(acme)).await, [before, row(acme, 20_000, 2), after]);
-    assert_eq!(listed(stage, all(other)).await, [foreign]);
+    let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
+    // More than one statement, and one that is not there.
+    let asked: Vec<_> = ids.iter().copied().chain([PaymentId(7)]).collect();
+    let mut found = reports::counted(db, &asked).await.unwrap();
+    found.sort_by_key(|counted| counted.payment);
+    assert_eq!(found.iter().map(|counted| counted.payment).collect::<Vec<_>>(), ids);
+    let as_it_stands = ReportRow {
+        day: 0,
+        kind: rows[0].kind.clone(),
+        currency: rows[0].currency,
+        status: rows[0].status,
+        ..row(acme, 0, 1)
+    };
+    assert!(found.iter().all(|counted| counted.before.is_none()));
+    assert_eq!(found[0].now, as_it_stands);
+    found[0].now.day = 20_000;
+    done(stage, vec![reports::count(&found[0])]).await;
+    let paid = PaymentRow { status: PaymentStatus::Succeeded, version: 2, ..rows[0].clone() };
+    done(stage, vec![payments::update(&paid)]).await;
+    let again = reports::counted(db, &ids[..1]).await.unwrap().remove(0);
+    let before = ReportRow { day: 20_000, ..as_it_stands };
+    assert_eq!(again.before.as_ref(), Some(&before));
+    assert_eq!(again.now, ReportRow { status: PaymentStatus::Succeeded, ..before.clone() });
+    done(stage, vec![reports::count(&again)]).await;
+    let page = reports::counted_after(db, acme, 0, 3).await.unwrap();
+    assert_eq!(page[0].before.as_ref(), Some(&again.now));
+    assert_eq!(page.iter().map(|counted| counted.payment).collect::<Vec<_>>(), ids[..3]);
+    assert_eq!(reports::counted_after(db, acme, ids[38].0, 3).await.unwrap().len(), 1);
+    assert_eq!(reports::counted_after(db, other, 0, 3).await.unwrap(), []);
+    // Lines of nothing are not listed, and a tenant's are wiped alone.
+    let lines = [row(acme, 20_000, 1), row(acme, 20_001, 1), row(other, 20_000, 1)];
+    done(stage, lines.iter().map(reports::add).collect()).await;
+    done(stage, vec![reports::add(&row(acme, 20_001, -1))]).await;
+    assert_eq!(listed(stage, all(acme)).await, lines[..1]);
+    done(stage, vec![reports::wipe(acme)]).await;
+    assert_eq!(listed(stage, all(acme)).await, []);
+    assert_eq!(listed(stage, all(other)).await, lines[2..]);
 }

@@ -1,0 +1,350 @@
+//! Files of payments, worked through in the background.
+//!
+//! A line is paid under a key of its own, made of the file and the line's number, and written down
+//! as done afterwards: whoever is killed in between pays again under the same key, which pays once.
+//! A worker has a file for a while only; one that comes late writes nothing.
+
+use caudal_domain::{Actor, Timestamp, UploadId, event::kinds};
+pub use caudal_store::uploads::{LineRow, LineStatus};
+use caudal_store::{
+    UnitOfWork, UnitOutcome,
+    uploads::{self, LineDone, Lines, UploadRow},
+};
+use futures::future::join_all;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Asked, Caller, Done, Page, Service, ServiceError,
+    acting::Acting,
+    asked::{Window, receipt},
+    audit::Did,
+    payments::NewPayment,
+    unit::{Creation, Subject, broken},
+};
+
+/// Lines of one file.
+pub const LINES_MOST: usize = 100_000;
+/// Lines written by one commit while a file is taken in, so that others get their turn.
+const WRITTEN_AT_ONCE: usize = 400;
+/// Files looked at by one round.
+const FILES_AT_ONCE: i64 = 4;
+/// Lines paid before what came of them is written down.
+const LINES_AT_ONCE: i64 = 100;
+/// Of those, payments under way at the same time; the engine commits them together.
+const PAID_AT_ONCE: usize = 25;
+/// A worker that says nothing for so long has lost its file.
+const LEASE_SECONDS: i64 = 60;
+/// After a fault.
+const AGAIN_SECONDS: i64 = 5;
+/// Receipts are kept for a day at least: lines that may have been paid longer ago than this are not
+/// paid again by themselves.
+const SURE_SECONDS: i64 = 20 * 3600;
+
+/// A file as it was read.
+#[derive(Clone, Debug)]
+pub struct NewUpload {
+    pub format: &'static str,
+    pub lines: Vec<NewLine>,
+}
+
+#[derive(Clone, Debug)]
+pub struct NewLine {
+    /// As people count lines of the file.
+    pub number: i64,
+    /// Or what is wrong with it, in no words of its own.
+    pub payment: Result<NewPayment, String>,
+}
+
+/// A file and how far it has come.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Upload {
+    pub id: UploadId,
+    /// `receiving`, `processing` or `completed`.
+    pub status: String,
+    pub format: String,
+    pub lines: i64,
+    pub succeeded: i64,
+    pub failed: i64,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+/// Kept as JSON.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct UploadData {
+    actor: Actor,
+    /// Some of its lines may have been paid.
+    has_begun: bool,
+}
+
+#[derive(Serialize)]
+struct UploadTold {
+    upload_id: UploadId,
+    lines: i64,
+    succeeded: i64,
+    failed: i64,
+}
+
+impl From<UploadRow> for Upload {
+    fn from(row: UploadRow) -> Self {
+        let UploadRow { id, status, format, lines, succeeded, failed, .. } = row;
+        let UploadRow { created_at, updated_at, .. } = row;
+        Self { id, status, format, lines, succeeded, failed, created_at, updated_at }
+    }
+}
+
+impl Service {
+    /// Takes a file in: for staff, as its payers are many. Lines that can't be read have failed
+    /// from the start.
+    pub async fn create_upload(
+        &self,
+        asked: Asked<'_>,
+        new: NewUpload,
+    ) -> Result<Done<Upload>, ServiceError> {
+        let Asked { caller, receipt } = asked;
+        caller.reach.require_tenant()?;
+        let amounts = new.lines.iter().filter_map(|line| line.payment.as_ref().ok());
+        let sum = amounts.fold(0, |sum: i64, new| sum.saturating_add(new.amount.minor()));
+        self.require_step_up_for(caller, sum)?;
+        if let Some(said) = self.said_before(receipt).await? {
+            return Ok(said);
+        }
+        let mut row = self.receive(caller, new).await?;
+        let at = self.now();
+        row.status = "processing".into();
+        row.next_at = Some(at);
+        row.updated_at = at;
+        row.version += 1;
+        let id = row.id;
+        let did = Did {
+            action: kinds::UPLOAD_CREATED,
+            object_kind: "upload",
+            object_id: id.to_string(),
+            fields: &[],
+        };
+        let unit = UnitOfWork {
+            at,
+            steps: vec![uploads::update(&row), self.audit(caller, did, at)],
+            events: vec![self.upload_event(kinds::UPLOAD_CREATED, &row)?],
+            receipt: None,
+        };
+        self.create(Creation { unit, receipt: Some(receipt), value: row.into() }).await
+    }
+
+    /// Writes the lines down, in parts. Nobody works on them before the file is whole.
+    async fn receive(&self, caller: &Caller, new: NewUpload) -> Result<UploadRow, ServiceError> {
+        let at = self.now();
+        let data = UploadData { actor: caller.actor, has_begun: false };
+        let mut row = UploadRow {
+            id: UploadId(self.scattered_id(at)),
+            tenant: caller.tenant,
+            user: caller.session.map(|signed_in| signed_in.user),
+            status: "receiving".into(),
+            format: new.format.into(),
+            lines: new.lines.len() as i64,
+            succeeded: 0,
+            failed: 0,
+            data: serde_json::to_string(&data).map_err(broken)?,
+            next_at: None,
+            version: 1,
+            created_at: at,
+            updated_at: at,
+        };
+        let unit = UnitOfWork { at, steps: vec![uploads::insert(&row)], ..UnitOfWork::default() };
+        self.commit(unit).await?;
+        for part in new.lines.chunks(WRITTEN_AT_ONCE) {
+            let (mut inputs, mut bad) = (Vec::with_capacity(part.len()), Vec::new());
+            for line in part {
+                let input = match &line.payment {
+                    Ok(payment) => serde_json::to_string(payment).map_err(broken)?,
+                    Err(why) => {
+                        let failure = Some(why.clone());
+                        bad.push(LineDone { number: line.number, payment: None, failure });
+                        String::new()
+                    }
+                };
+                inputs.push((line.number, input));
+            }
+            row.failed += bad.len() as i64;
+            let mut steps = uploads::insert_lines(row.tenant, row.id, &inputs);
+            steps.extend(uploads::lines_done(row.tenant, row.id, &bad));
+            self.commit(UnitOfWork { at, steps, ..UnitOfWork::default() }).await?;
+        }
+        Ok(row)
+    }
+
+    pub async fn upload(&self, caller: &Caller, id: UploadId) -> Result<Upload, ServiceError> {
+        caller.reach.require_tenant()?;
+        let found = uploads::find(self.store(), caller.tenant, id).await?;
+        found.map(Upload::from).ok_or(ServiceError::NotFound("upload"))
+    }
+
+    pub async fn list_uploads(
+        &self,
+        caller: &Caller,
+        window: &Window,
+    ) -> Result<Page<Upload>, ServiceError> {
+        caller.reach.require_tenant()?;
+        let before = UploadId(window.cursor.unwrap_or(u128::MAX));
+        let rows = uploads::list(self.store(), caller.tenant, before, window.rows()).await?;
+        let page = window.page(rows, |row| (row.id.0, row.created_at));
+        Ok(Page { items: page.items.into_iter().map(Upload::from).collect(), next: page.next })
+    }
+
+    /// What came of the lines after this one, in their order.
+    pub async fn upload_lines(
+        &self,
+        caller: &Caller,
+        upload: UploadId,
+        (after, limit): (i64, i64),
+    ) -> Result<Vec<LineRow>, ServiceError> {
+        caller.reach.require_tenant()?;
+        let page = Lines { tenant: caller.tenant, upload, status: None, after, limit };
+        Ok(uploads::lines(self.store(), &page).await?)
+    }
+
+    /// Pays some lines of each file that is due; whether there may be more at once.
+    pub async fn work_on_uploads(&self) -> Result<bool, ServiceError> {
+        let due = uploads::due(self.store(), self.now(), FILES_AT_ONCE).await?;
+        let is_more = !due.is_empty();
+        for row in due {
+            self.work_on(row).await?;
+        }
+        Ok(is_more)
+    }
+
+    async fn work_on(&self, row: UploadRow) -> Result<(), ServiceError> {
+        let at = self.now();
+        let mut data: UploadData = serde_json::from_str(&row.data).map_err(broken)?;
+        let is_sure = !data.has_begun || at < row.updated_at.plus_seconds(SURE_SECONDS);
+        data.has_begun = true;
+        let mut row = next(row, at, at.plus_seconds(LEASE_SECONDS));
+        row.data = serde_json::to_string(&data).map_err(broken)?;
+        if !self.write_upload(&row, &[]).await? {
+            return Ok(());
+        }
+        let page = Lines {
+            tenant: row.tenant,
+            upload: row.id,
+            status: Some(LineStatus::Pending),
+            after: 0,
+            limit: LINES_AT_ONCE,
+        };
+        let lines = uploads::lines(self.store(), &page).await?;
+        if lines.is_empty() {
+            return self.complete(row).await;
+        }
+        let done = match is_sure {
+            true => self.pay_lines(&row, data.actor, &lines).await?,
+            false => lines.iter().map(|line| failed(line.number, "interrupted")).collect(),
+        };
+        let pause = if done.is_empty() { AGAIN_SECONDS } else { 0 };
+        let at = self.now();
+        let row = next(row, at, at.plus_seconds(pause));
+        self.write_upload(&row, &done).await.map(drop)
+    }
+
+    /// False: another worker has the file.
+    async fn write_upload(&self, row: &UploadRow, done: &[LineDone]) -> Result<bool, ServiceError> {
+        let mut steps = vec![uploads::update(row)];
+        if !done.is_empty() {
+            steps.extend(uploads::lines_done(row.tenant, row.id, done));
+        }
+        let unit = UnitOfWork { at: row.updated_at, steps, ..UnitOfWork::default() };
+        Ok(self.commit(unit).await?.0 == UnitOutcome::Done)
+    }
+
+    /// Those that ended; what met a fault is left for the next round.
+    async fn pay_lines(
+        &self,
+        row: &UploadRow,
+        actor: Actor,
+        lines: &[LineRow],
+    ) -> Result<Vec<LineDone>, ServiceError> {
+        let acting = Acting { tenant: row.tenant, actor, owner: row.id.0 };
+        let caller = match self.payer_for(acting).await {
+            Ok(caller) => caller,
+            Err(ServiceError::Unauthorized | ServiceError::Forbidden(_)) => {
+                return Ok(lines.iter().map(|line| failed(line.number, "forbidden")).collect());
+            }
+            Err(error) => return Err(error),
+        };
+        let mut done = Vec::with_capacity(lines.len());
+        for part in lines.chunks(PAID_AT_ONCE) {
+            let paying: Vec<_> =
+                part.iter().map(|line| self.pay_line(&caller, row.id, line)).collect();
+            done.extend(join_all(paying).await.into_iter().flatten());
+        }
+        Ok(done)
+    }
+
+    async fn pay_line(
+        &self,
+        caller: &Caller,
+        upload: UploadId,
+        line: &LineRow,
+    ) -> Option<LineDone> {
+        let number = line.number;
+        let Ok(new) = serde_json::from_str::<NewPayment>(&line.input) else {
+            return Some(failed(number, "unreadable"));
+        };
+        let key = format!("{upload}/{number}");
+        let receipt = receipt(caller, &key, &[b"upload", key.as_bytes()]);
+        match self.pay(Asked { caller, receipt }, new).await {
+            Ok(done) => {
+                let payment = Some(done.value.row.id);
+                Some(LineDone { number, payment, failure: None })
+            }
+            Err(ServiceError::Declined(declined)) => {
+                let payment = Some(declined.payment);
+                Some(LineDone { number, payment, failure: Some(declined.code) })
+            }
+            Err(ServiceError::Refused(caudal_domain::Refusal::Conflict)) => None,
+            Err(ServiceError::Refused(refusal) | ServiceError::RefusedBefore(refusal)) => {
+                Some(failed(number, refusal.code()))
+            }
+            Err(ServiceError::Invalid { param, detail }) => {
+                Some(failed(number, &format!("{param}: {detail}")))
+            }
+            Err(ServiceError::NotFound(noun)) => Some(failed(number, &format!("{noun}_not_found"))),
+            Err(error) => {
+                tracing::warn!(%error, %upload, number, "a line could not be paid now");
+                None
+            }
+        }
+    }
+
+    async fn complete(&self, row: UploadRow) -> Result<(), ServiceError> {
+        let at = self.now();
+        let mut row = next(row, at, at);
+        row.status = "completed".into();
+        row.next_at = None;
+        let unit = UnitOfWork {
+            at,
+            steps: vec![uploads::update(&row)],
+            events: vec![self.upload_event(kinds::UPLOAD_COMPLETED, &row)?],
+            receipt: None,
+        };
+        // Missed: another worker has the file.
+        self.commit(unit).await.map(drop)
+    }
+
+    fn upload_event(
+        &self,
+        kind: &'static str,
+        row: &UploadRow,
+    ) -> Result<caudal_domain::Event, ServiceError> {
+        let UploadRow { id, tenant, lines, succeeded, failed, updated_at: at, .. } = *row;
+        let told = UploadTold { upload_id: id, lines, succeeded, failed };
+        self.event(&Subject { kind, tenant, id: id.0, text: &id, at }, &told)
+    }
+}
+
+/// The next version of it, due then.
+fn next(row: UploadRow, at: Timestamp, next_at: Timestamp) -> UploadRow {
+    UploadRow { next_at: Some(next_at), updated_at: at, version: row.version + 1, ..row }
+}
+
+fn failed(number: i64, why: &str) -> LineDone {
+    LineDone { number, payment: None, failure: Some(why.to_owned()) }
+}
