@@ -5,7 +5,7 @@
 //! one commit, so each event counts once however many workers run, and late or repeated ones change
 //! nothing.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry};
 
 use caudal_domain::{
     BusinessCalendar, BusinessDay, Currency, PaymentId, TenantConfig, TenantId, Timestamp,
@@ -150,12 +150,11 @@ impl Service {
         let mut calendars = HashMap::new();
         for counted in counted.iter_mut().filter(|counted| counted.before.is_none()) {
             let tenant = counted.now.tenant;
-            if !calendars.contains_key(&tenant) {
-                calendars.insert(tenant, self.calendar(tenant).await?);
-            }
-            if let Some(calendar) = calendars.get(&tenant) {
-                counted.now.day = calendar.day_of(made_at(counted.payment)).0;
-            }
+            let calendar: &BusinessCalendar = match calendars.entry(tenant) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => unknown.insert(self.calendar(tenant).await?),
+            };
+            counted.now.day = calendar.day_of(made_at(counted.payment)).0;
         }
         Ok(())
     }
