@@ -35,6 +35,10 @@ pub enum Refusal {
     Conflict,
     #[error("{account} is in another currency")]
     CurrencyMismatch { account: AccountId },
+    #[error(
+        "the transfer belongs to a payment or the like; capture, cancel or refund that instead"
+    )]
+    TransferOfPayment,
     #[error("the transfer is {status}")]
     TransferState { status: TransferStatus },
     #[error("the payment is {}", .status.name())]
@@ -109,6 +113,7 @@ impl Refusal {
             Self::RateNotFound => "rate_not_found",
             Self::Conflict => "conflict",
             Self::CurrencyMismatch { .. } => "currency_mismatch",
+            Self::TransferOfPayment => "transfer_of_payment",
             Self::TransferState { .. } => "transfer_state",
             Self::PaymentState { .. } => "payment_state",
             Self::RefundState { .. } => "refund_state",

@@ -95,6 +95,12 @@ impl TransferKind {
         }
     }
 
+    /// Whether it can be captured, voided and reversed by itself. What belongs to something else
+    /// (a payment, an exchange) changes with it.
+    pub fn is_changed_by_itself(self) -> bool {
+        matches!(self, Self::Transfer | Self::Fund | Self::Withdrawal | Self::Reversal)
+    }
+
     /// Gives back another transfer, and can itself be undone: the gateway refused the refund, the
     /// dispute was won.
     pub fn is_undoable_return(self) -> bool {

@@ -202,6 +202,7 @@ fn status_of(refusal: &Refusal) -> StatusCode {
         | Refusal::WalletClosed { .. }
         | Refusal::WalletState { .. }
         | Refusal::WalletNotEmpty { .. }
+        | Refusal::TransferOfPayment
         | Refusal::TransferState { .. }
         | Refusal::HoldExpired
         | Refusal::PaymentState { .. }

@@ -144,7 +144,6 @@ impl Service {
     }
 
     /// The same for new payments: `None` when the account is switched off.
-    #[expect(dead_code, reason = "payments ask for it")]
     pub(crate) async fn charging_gateway(
         &self,
         tenant: TenantId,

@@ -6,7 +6,7 @@
 //! here knows may be known in a moment (an answer that is still under way names it), so it is asked
 //! for again, and given up and told after [`PAUSES_S`].
 
-use caudal_domain::{Event, GatewayAccountId, TenantId, Timestamp, event::kinds, text::check_text};
+use caudal_domain::{Event, GatewayAccountId, Timestamp, event::kinds, text::check_text};
 use caudal_gateway::{
     Delivery, EventKind, GatewayFault, Object, Query, Standing, WebhookError, WebhookEvent,
 };
@@ -162,16 +162,6 @@ impl Service {
         })?;
         let standing = standing.ok_or(ServiceError::NotFound("thing at the gateway"))?;
         self.heed_gateway(tenant, gateway_account, &standing).await
-    }
-
-    /// Until payments go through gateways, nothing that one speaks of is known.
-    async fn heed_gateway(
-        &self,
-        _: TenantId,
-        _: GatewayAccountId,
-        _: &Standing,
-    ) -> Result<(), ServiceError> {
-        Err(ServiceError::NotFound("payment"))
     }
 
     async fn put_webhook_off(

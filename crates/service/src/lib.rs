@@ -35,7 +35,7 @@ pub mod notices;
 pub mod notifications;
 mod ownership;
 pub mod passwords;
-mod payment_saga;
+pub mod payment_saga;
 pub mod payment_types;
 pub mod payments;
 pub mod people;
@@ -48,6 +48,7 @@ pub mod rebuild;
 mod rebuild_reports;
 pub mod reconcile;
 pub mod reports;
+pub mod refunds;
 pub mod reseal;
 pub mod roles;
 pub mod schedules;
@@ -126,6 +127,9 @@ struct Inner {
     hub: Arc<events::Hub>,
     owners: ownership::Owners,
     opened_accounts: payments::OpenedAccounts,
+    runs: payment_saga::Runs,
+    seam: payment_saga::Seam,
+    refund_turns: refunds::Turns,
     charts: chart::Charts,
     gateways: gateway_accounts::Gateways,
     payment_types: payment_types::KnownTypes,
@@ -157,6 +161,9 @@ impl Service {
             recovery_key: tokio::sync::OnceCell::new(),
             hub,
             owners,
+            runs: payment_saga::Runs::new(),
+            seam: payment_saga::Seam::default(),
+            refund_turns: refunds::Turns::new(),
             opened_accounts: moka::sync::Cache::new(payments::OPENED_MOST),
             charts: chart::Charts::new(),
             gateways: gateway_accounts::Gateways::new(gateways, webhooks_url),

@@ -5,11 +5,12 @@
 //! wallet: one commit), `payment_saga` (through a gateway: steps outside), [`follow`] (captures and
 //! calls off), `refunds`. [`said`] keeps what was answered, [`telling`] says what happened.
 
+mod batch;
 mod expire;
 mod follow;
 mod review;
 mod said;
-mod telling;
+pub(crate) mod telling;
 mod wallet;
 
 use caudal_domain::{
@@ -22,6 +23,8 @@ use caudal_domain::{
 };
 use caudal_rules::Verdict;
 use caudal_store::{UnitOfWork, payment_attempts, payments, refunds, wallets};
+use std::collections::BTreeMap;
+
 pub use caudal_store::{payment_attempts::AttemptRow, payments::PaymentRow, refunds::RefundRow};
 pub use follow::PaymentFollow;
 use moka::sync::Cache;
@@ -33,7 +36,9 @@ use crate::{
     screening::Screening, unit::broken,
 };
 
-pub(crate) use said::Snapshot;
+pub(crate) use follow::capturable;
+pub use said::Snapshot;
+pub(crate) use said::unless_declined;
 
 /// An authorization holds so long: seven days, as gateways keep theirs.
 pub(crate) const AUTHORIZED_FOR_S: i64 = 7 * 86_400;
@@ -106,9 +111,9 @@ pub struct PaymentData {
     /// Why a rule set it aside.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub review: Option<Review>,
-    /// What was answered first, where the row does not tell it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub answered: Option<Snapshot>,
+    /// What was answered first to what was asked of a gateway, by its name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub answered: BTreeMap<String, Snapshot>,
     /// What happened to it after it was made, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<Happened>,

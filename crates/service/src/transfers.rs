@@ -265,6 +265,9 @@ impl Service {
         let mut command = Command::new(follow.movement(id));
         command.receipt = Some(receipt);
         if let Some(transfer) = transfers::find(self.store(), caller.tenant, id).await? {
+            if !transfer.kind.is_changed_by_itself() {
+                return self.refuse(receipt, Refusal::TransferOfPayment).await;
+            }
             command.accounts = accounts_of(&transfer);
         }
         self.submit_transfer(caller, command).await

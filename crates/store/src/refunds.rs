@@ -61,6 +61,12 @@ pub fn insert(refund: &RefundRow) -> Step {
     )
 }
 
+/// The insert, of a refund whose money the transfer of the same command gives back: `$11`, counted
+/// from 0.
+pub fn insert_with_transfer(refund: &RefundRow) -> Step {
+    Step { transfer_at: Some(10), ..insert(refund) }
+}
+
 /// Writes what changes, if the row still has the version before `refund.version`.
 pub fn update(refund: &RefundRow) -> Step {
     Step::one(
@@ -134,6 +140,7 @@ pub async fn of_payment(
 pub struct Filter {
     pub tenant: TenantId,
     pub status: Option<RefundStatus>,
+    pub payment: Option<PaymentId>,
     /// Ids below this one.
     pub before: u128,
     /// Ids from this one on.
@@ -149,6 +156,8 @@ pub async fn list(db: &dyn Backend, filter: &Filter) -> Result<Vec<RefundRow>, S
         .and("status =", filter.status.map(RefundStatus::name))
         // Says what the partial index says, so that it is used.
         .and_when(not_succeeded, "status <> 'succeeded'")
+        .and("bucket =", filter.payment.map(|id| i64::from(id.bucket().0)))
+        .and("payment_id =", filter.payment.map(|id| id.0))
         .rows(db, "id desc", filter.limit)
         .await?;
     rows.iter().map(read).collect()

@@ -22,9 +22,11 @@ mod api {
     mod passwords;
     mod payment_types;
     mod payments;
+    mod payments_at_gateways;
     mod people;
     mod receiver;
     mod reports;
+    mod refunds;
     mod reviews;
     mod schedules;
     mod screening;

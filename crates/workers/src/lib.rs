@@ -10,6 +10,7 @@ mod make_available;
 mod make_notices;
 mod partitions;
 mod pool;
+mod payment_sagas;
 mod relay;
 mod rotate_signing_keys;
 mod rounds;
@@ -53,6 +54,7 @@ pub fn start(parts: &Parts, stop: &CancellationToken) -> JoinSet<()> {
     workers.spawn(make_available::run(parts.service.clone(), Rounds::new(stop)));
     workers.spawn(keep_reports::run(parts.service.clone(), Rounds::new(stop)));
     workers.spawn(partitions::run(parts.store.clone(), parts.clock.clone(), Rounds::new(stop)));
+    workers.spawn(payment_sagas::run(parts.service.clone(), Rounds::new(stop)));
     workers.spawn(rotate_signing_keys::run(parts.service.clone(), Rounds::new(stop)));
     workers.spawn(work_on_uploads::run(parts.service.clone(), Rounds::new(stop)));
     workers.spawn(run_schedules::run(parts.service.clone(), Rounds::new(stop)));

@@ -5,10 +5,17 @@ use caudal_domain::access::Scope::{PaymentsRead, PaymentsWrite};
 use super::{CREATED, MONEY, OK};
 use crate::{
     endpoint::{Endpoint, Routes, get, post},
-    routes::payments::{self, EXPAND},
+    routes::{
+        payments::{self, EXPAND},
+        refunds,
+    },
     shapes::{
         NoFields,
-        payments::{PaymentCaptureRequest, PaymentRequest, PaymentShape},
+        payments::{
+            PaymentBatchRequest, PaymentBatchShape, PaymentCaptureRequest, PaymentRequest,
+            PaymentShape,
+        },
+        refunds::{RefundRequest, RefundShape},
     },
 };
 
@@ -21,6 +28,14 @@ pub(super) fn payment_routes(routes: Routes) -> Routes {
                 .takes::<PaymentRequest>()
                 .gives::<PaymentShape<'_>>(CREATED),
             payments::create,
+        )
+        .add(
+            post("/api/v1/payments/batch", PaymentsWrite)
+                .summary("Make up to 1,000 payments, each with its own key and its own fate")
+                .takes::<PaymentBatchRequest>()
+                .gives::<PaymentBatchShape<'_>>(OK)
+                .errors(MONEY),
+            payments::batch,
         )
         .add(
             get("/api/v1/payments", PaymentsRead)
@@ -51,5 +66,27 @@ pub(super) fn payment_routes(routes: Routes) -> Routes {
                 .takes::<NoFields>()
                 .gives::<PaymentShape<'_>>(OK),
             payments::cancel,
+        )
+        .add(
+            write("/api/v1/payments/{id}/refunds")
+                .summary("Give a payment back, wholly or in part")
+                .takes::<RefundRequest>()
+                .gives::<RefundShape<'_>>(CREATED),
+            refunds::create,
+        )
+        .add(
+            get("/api/v1/refunds", PaymentsRead)
+                .summary("List refunds, newest first")
+                .lists::<RefundShape<'_>>()
+                .query(&["status", "payment"])
+                .errors(&[404]),
+            refunds::list,
+        )
+        .add(
+            get("/api/v1/refunds/{id}", PaymentsRead)
+                .summary("Read a refund")
+                .gives::<RefundShape<'_>>(OK)
+                .errors(&[404]),
+            refunds::read,
         )
 }

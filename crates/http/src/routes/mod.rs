@@ -20,6 +20,7 @@ pub(crate) mod payments;
 pub(crate) mod quotes;
 pub(crate) mod rates;
 pub(crate) mod reports;
+pub(crate) mod refunds;
 pub(crate) mod reviews;
 pub(crate) mod roles;
 pub(crate) mod schedules;
@@ -42,7 +43,7 @@ use axum::{
 };
 use caudal_domain::{
     AccountId, ApiKeyId, DeliveryId, FraudRuleId, GatewayAccountId, NotificationId, PaymentId,
-    PaymentTypeId, QuoteId, RoleRef, ScheduleId, ServiceAccountId, SessionId, TransferId, UploadId,
+    PaymentTypeId, QuoteId, RefundId, RoleRef, ScheduleId, ServiceAccountId, SessionId, TransferId, UploadId,
     UserId, WebhookEndpointId,
 };
 use caudal_service::Caller;
@@ -90,6 +91,10 @@ impl Named for TransferId {
 
 impl Named for PaymentId {
     const NOUN: &'static str = "payment";
+}
+
+impl Named for RefundId {
+    const NOUN: &'static str = "refund";
 }
 
 impl Named for SessionId {

@@ -1,24 +1,29 @@
 //! `/api/v1/payments`.
 
-use axum::{extract::State, http::StatusCode};
+use axum::{Extension, extract::State, http::StatusCode};
 use caudal_domain::{PaymentId, payment::PaymentStatus};
 use caudal_service::{
-    Done,
-    payments::{Expand, Payment, PaymentFilter, PaymentFollow},
+    Done, ReceiptOf,
+    asked::receipt,
+    payments::{Expand, NewPayment, Payment, PaymentFilter, PaymentFollow},
 };
 
 use super::InPath;
 use crate::{
-    answer::{Answer, bytes, done},
-    api::Api,
+    answer::{Answer, bytes, done, json},
+    api::{Api, RequestId},
     auth::By,
-    idempotency::Write,
-    json::{Json, JsonOrNothing},
-    problem::Problem,
+    idempotency::{self, Write, is_key},
+    json::{BatchJson, Json, JsonOrNothing},
+    problem::{Problem, internal},
     query::{List, Params, Shown, list_body, next_of, one_body},
     shapes::{
         NoFields,
-        payments::{PaymentCaptureRequest, PaymentRequest, PaymentShape},
+        payments::{
+            PaymentBatchRequest, PaymentBatchShape, PaymentCaptureRequest, PaymentItem,
+            PaymentRequest, PaymentResultShape, PaymentShape,
+        },
+        transfers::BATCH_MOST,
     },
 };
 
@@ -36,6 +41,50 @@ pub(crate) async fn create(
     let asked = write.asked(&request)?;
     let made = api.service.pay(asked, request.into_new("")?).await?;
     answer(StatusCode::CREATED, &made)
+}
+
+/// Where a single payment is made: an item of a batch is the same request.
+const PATH: &[u8] = b"/api/v1/payments";
+
+pub(crate) async fn batch(
+    State(api): State<Api>,
+    Extension(request_id): Extension<RequestId>,
+    write: Write,
+    BatchJson(request): BatchJson<PaymentBatchRequest>,
+) -> Answer {
+    if !(1..=BATCH_MOST).contains(&request.payments.len()) {
+        let detail = format!("has 1 to {BATCH_MOST} items");
+        return Err(Problem::invalid("payments", detail));
+    }
+    let numbered = request.payments.into_iter().enumerate();
+    let items: Vec<_> =
+        numbered.map(|(index, item)| read_item(&write, index, item)).collect::<Result<_, _>>()?;
+    let paid = api.service.pay_batch(&write.caller, items).await?;
+    let results: Vec<Result<Payment, Problem>> =
+        paid.into_iter().map(|one| one.map(|done| done.value).map_err(Problem::from)).collect();
+    let results = results.iter().map(|result| PaymentResultShape {
+        status: result.as_ref().map_or_else(|it| it.status, |_| StatusCode::CREATED).as_u16(),
+        payment: result.as_ref().ok().map(PaymentShape::from),
+        error: result.as_ref().err().map(|problem| problem.shape(&request_id)),
+    });
+    json(StatusCode::OK, &PaymentBatchShape { results: results.collect() })
+}
+
+/// An item as the single payment it stands for.
+fn read_item(
+    write: &Write,
+    index: usize,
+    item: PaymentItem,
+) -> Result<(NewPayment, ReceiptOf), Problem> {
+    let (key, request) = item.split();
+    let at = format!("payments[{index}].");
+    let key = key.filter(|key| is_key(key)).ok_or_else(|| {
+        let param = format!("{at}idempotency_key");
+        Problem { param: Some(param), ..idempotency::missing() }
+    })?;
+    let body = serde_json::to_vec(&request).map_err(|_| internal())?;
+    let receipt = receipt(&write.caller, &key, &[b"POST", PATH, &body]);
+    Ok((request.into_new(&at)?, receipt))
 }
 
 fn answer(status: StatusCode, payment: &Done<Payment>) -> Answer {

@@ -15,7 +15,11 @@ use super::{
     refunds::{AttemptShape, RefundShape},
     refuse_card_number,
 };
-use crate::{problem::Problem, query::Shown};
+use crate::{
+    json::objects,
+    problem::{Problem, ProblemShape},
+    query::Shown,
+};
 
 /// Characters of a description, of a gateway's token and of a URL at most.
 const TEXT_CHARS: usize = 500;
@@ -71,6 +75,67 @@ payment_request! {
         "to": "wal_01h455vb4pex5vsknk084sn02r", "payment_method": "pm_card_visa"
     }))]
     PaymentRequest {}
+}
+
+payment_request! {
+    /// A payment in a batch.
+    #[schema(as = PaymentBatchItem)]
+    PaymentItem {
+        /// In the same scope as the header of a single payment.
+        #[schema(min_length = 1, max_length = 255)]
+        idempotency_key: Option<String>,
+    }
+}
+
+/// Up to 1,000 payments.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewPaymentBatch)]
+pub(crate) struct PaymentBatchRequest {
+    #[schema(min_items = 1, max_items = 1000)]
+    #[serde(deserialize_with = "objects")]
+    pub payments: Vec<PaymentItem>,
+}
+
+impl PaymentItem {
+    /// The key, and what a single payment of the same words would have asked.
+    pub fn split(self) -> (Option<String>, PaymentRequest) {
+        let Self { kind, amount, currency, to, from, payment_method, .. } = self;
+        let Self { capture, return_url, reference, description, metadata, .. } = self;
+        let request = PaymentRequest {
+            kind,
+            amount,
+            currency,
+            to,
+            from,
+            payment_method,
+            capture,
+            return_url,
+            reference,
+            description,
+            metadata,
+        };
+        (self.idempotency_key, request)
+    }
+}
+
+/// What came of a batch, in its order.
+#[derive(Serialize, ToSchema)]
+#[schema(as = PaymentBatchResults)]
+pub(crate) struct PaymentBatchShape<'a> {
+    pub results: Vec<PaymentResultShape<'a>>,
+}
+
+/// What came of one item: `payment` or `error`.
+#[derive(Serialize, ToSchema)]
+#[schema(as = PaymentBatchResult)]
+pub(crate) struct PaymentResultShape<'a> {
+    /// As HTTP's: 201 where the payment was made.
+    pub status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payment: Option<PaymentShape<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ProblemShape<'a>>,
 }
 
 impl PaymentRequest {

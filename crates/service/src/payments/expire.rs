@@ -22,7 +22,11 @@ impl Service {
         let due = payments::waiting(self.store(), status, made_before, SWEEP_MOST).await?;
         let mut ended = 0;
         for row in due {
-            match self.expire_promise(&Payment::read(row)?).await {
+            let payment = Payment::read(row)?;
+            if payment.data.is_canceling {
+                continue;
+            }
+            match self.expire_promise(&payment).await {
                 Ok(()) => ended += 1,
                 // Captured or called off between the look and the batch.
                 Err(ServiceError::Refused(Refusal::Conflict)) => {}
@@ -33,6 +37,9 @@ impl Service {
     }
 
     async fn expire_promise(&self, payment: &Payment) -> Result<(), ServiceError> {
+        if payment.row.from.is_none() {
+            return self.call_off_promise(payment).await;
+        }
         let next = called_off(payment, PaymentEvent::TimedOut, self.now())?;
         let command = release_command(payment, &next)?;
         let reply = self.run(Job::one(payment.row.tenant, command)).await?;

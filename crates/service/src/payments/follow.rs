@@ -107,20 +107,30 @@ impl Service {
     /// What was kept under the key before, if it was met; else the refusal is kept.
     pub(crate) async fn first_told(
         &self,
-        Asked { receipt, .. }: Asked<'_>,
+        asked: Asked<'_>,
         refusal: &Refusal,
     ) -> Result<Option<String>, ServiceError> {
-        let ReceiptOf { key, fingerprint } = receipt;
+        let ReceiptOf { key, fingerprint } = asked.receipt;
         let answer = Answer::Refused(refusal.clone());
         let kept = Some(Receipt { key, fingerprint, answer });
         let unit = UnitOfWork { at: self.now(), receipt: kept, ..UnitOfWork::default() };
-        let first = match self.commit(unit).await?.0 {
-            UnitOutcome::Replayed(first) => first,
-            UnitOutcome::Done | UnitOutcome::Missed(_) => return Ok(None),
-        };
+        match self.commit(unit).await?.0 {
+            UnitOutcome::Replayed(first) => self.kept_under(asked, first).map(Some),
+            UnitOutcome::Done | UnitOutcome::Missed(_) => Ok(None),
+        }
+    }
+
+    /// What was kept for the same request, if it was accepted.
+    pub(super) fn kept_under(
+        &self,
+        asked: Asked<'_>,
+        first: Receipt,
+    ) -> Result<String, ServiceError> {
         match first.answer {
-            _ if first.fingerprint != fingerprint => Err(Refusal::IdempotencyMismatch.into()),
-            Answer::Said(kept) => Ok(Some(kept)),
+            _ if first.fingerprint != asked.receipt.fingerprint => {
+                Err(Refusal::IdempotencyMismatch.into())
+            }
+            Answer::Said(kept) => Ok(kept),
             Answer::Refused(refusal) | Answer::RefusedAt { refusal, .. } => {
                 Err(ServiceError::RefusedBefore(refusal))
             }
@@ -130,7 +140,7 @@ impl Service {
 }
 
 /// The promise as it may be captured, and how much of it is to be.
-pub(super) fn capturable(
+pub(crate) fn capturable(
     payment: &Payment,
     (amount, at): (Option<i64>, Timestamp),
 ) -> Result<i64, Refusal> {

@@ -154,7 +154,7 @@ impl Service {
         };
         match payment.row.from {
             Some(_) => self.approve_from_wallet(asked, approved).await,
-            None => self.approve_at_gateway(asked, approved).await,
+            None => self.approve_at_gateway(asked, approved, did(REVIEW_APPROVED, id)).await,
         }
     }
 
@@ -188,14 +188,6 @@ impl Service {
             _ => paid,
         };
         self.paid_from_wallet(caller, paid, done).await
-    }
-
-    async fn approve_at_gateway(
-        &self,
-        _: Asked<'_>,
-        _: Payment,
-    ) -> Result<Done<Payment>, ServiceError> {
-        Err(ServiceError::Unavailable("payments through gateways are not served yet".into()))
     }
 
     /// The payment is blocked, for good.

@@ -1,7 +1,8 @@
 //! What was answered to a payment's maker, and how it is said again under the same key.
 //!
-//! A receipt names the payment only, with what the row does not tell any more: `pay_…`, or
-//! `pay_… {snapshot}`. A payment from a wallet needs none, for how it began follows from its row.
+//! A receipt names the payment only, with what the row does not tell any more: `pay_…` of a payment
+//! from a wallet, for how it began follows from its row; `pay_… {snapshot}`; or `pay_… charge`,
+//! where the answer was not known yet and is kept with the payment.
 
 use caudal_domain::{
     PaymentId, Timestamp,
@@ -94,27 +95,29 @@ pub(super) fn kept(payment: &Payment) -> Result<String, ServiceError> {
 
 impl Service {
     /// What was said first to a key that was met again. `tenant`'s own, so it is there.
-    pub(super) async fn said_of(
+    pub(crate) async fn said_of(
         &self,
         tenant: caudal_domain::TenantId,
         kept: &str,
     ) -> Result<Done<Payment>, ServiceError> {
-        let (id, snapshot) = kept.split_once(' ').unwrap_or((kept, ""));
+        let (id, then) = kept.split_once(' ').unwrap_or((kept, ""));
         let lost = || ServiceError::Broken(format!("{kept:?} is no payment that was kept"));
         let id: PaymentId = id.parse().map_err(|_| lost())?;
         let row = payments::find(self.store(), tenant, id).await?.ok_or_else(lost)?;
         let payment = Payment::read(row)?;
-        let value = match snapshot {
-            "" if payment.row.from.is_some() => payment.as_made_from_wallet(),
-            "" => self.first_answer(payment).await?,
-            text => payment.as_in(serde_json::from_str(text).map_err(broken)?),
+        let value = match then {
+            "" => payment.as_made_from_wallet(),
+            text if text.starts_with('{') => {
+                payment.as_in(serde_json::from_str(text).map_err(broken)?)
+            }
+            operation => self.first_answer(payment, operation).await?,
         };
         Ok(Done { value, replayed: true, position: Position::new() })
     }
 }
 
 /// A payment that failed is an error to its maker.
-pub(super) fn unless_declined(done: Done<Payment>) -> Result<Done<Payment>, ServiceError> {
+pub(crate) fn unless_declined(done: Done<Payment>) -> Result<Done<Payment>, ServiceError> {
     match done.value.declined(done.replayed) {
         Some(declined) => Err(ServiceError::Declined(Box::new(declined))),
         None => Ok(done),

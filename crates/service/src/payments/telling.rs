@@ -2,12 +2,14 @@
 //! moved, the movement's entries go along.
 
 use caudal_domain::{
-    AccountId, Currency, GatewayAccountId, PaymentId, UserId, event::kinds, payment::PaymentStatus,
+    AccountId, Currency, GatewayAccountId, PaymentId, RefundId, UserId,
+    event::kinds,
+    payment::{PaymentStatus, RefundStatus},
 };
 use caudal_engine::Telling;
 use serde::Serialize;
 
-use super::Payment;
+use super::{Payment, RefundRow};
 use crate::{ServiceError, unit::broken};
 
 #[derive(Serialize)]
@@ -63,6 +65,44 @@ pub(crate) fn telling(payment: &Payment, kind: &'static str) -> Result<Telling, 
         kind,
         subject: row.id.to_string(),
         bucket: row.id.bucket(),
+        data: serde_json::to_string(&data).map_err(broken)?,
+    })
+}
+
+#[derive(Serialize)]
+struct RefundTold<'a> {
+    refund_id: RefundId,
+    payment_id: PaymentId,
+    status: RefundStatus,
+    amount: i64,
+    currency: Currency,
+    wallet_id: AccountId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<UserId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<&'a str>,
+}
+
+/// The event of the status that a refund of the payment has come to.
+pub(crate) fn of_refund(payment: &Payment, refund: &RefundRow) -> Result<Telling, ServiceError> {
+    let data = RefundTold {
+        refund_id: refund.id,
+        payment_id: refund.payment,
+        status: refund.status,
+        amount: refund.amount,
+        currency: refund.currency,
+        wallet_id: payment.row.wallet,
+        user_id: payment.row.user,
+        failure: refund.failure.as_deref(),
+    };
+    Ok(Telling {
+        kind: match refund.status {
+            RefundStatus::Pending => kinds::REFUND_REQUESTED,
+            RefundStatus::Succeeded => kinds::REFUND_SUCCEEDED,
+            RefundStatus::Failed => kinds::REFUND_FAILED,
+        },
+        subject: refund.id.to_string(),
+        bucket: refund.id.bucket(),
         data: serde_json::to_string(&data).map_err(broken)?,
     })
 }

@@ -74,7 +74,14 @@ pub async fn by_page_and_filter(stage: &Stage) {
     let (second, third) = (refund(stage, acme, 2), refund(stage, acme, 3));
     let rows = [&first, &second, &third, &refund(stage, other, 4)];
     done(stage, rows.map(refunds::insert).into()).await;
-    let all = || Filter { tenant: acme, status: None, before: u128::MAX, from: 0, limit: 9 };
+    let all = || Filter {
+        tenant: acme,
+        status: None,
+        payment: None,
+        before: u128::MAX,
+        from: 0,
+        limit: 9,
+    };
     let listed = async |filter: Filter| refunds::list(stage.store.as_ref(), &filter).await.unwrap();
     let everything = [third, second.clone(), first];
     assert_eq!(listed(all()).await, everything);

@@ -1,7 +1,7 @@
 //! Payments from wallets: one commit for the money and the payment, declines, captures, lists.
 
 use caudal_domain::SystemRole;
-use caudal_testkit::{Client, TestApp, both_databases, until};
+use caudal_testkit::{Call, Client, TestApp, both_databases, until};
 use serde_json::{Value, json};
 
 both_databases! {
@@ -9,10 +9,10 @@ both_databases! {
     fees_are_borne_as_the_type_says promises_are_captured_wholly_or_in_part
     promises_are_called_off_or_end_by_themselves captures_out_of_place_are_refused
     bad_payments_say_what_is_wrong lists_and_what_is_expanded holders_pay_from_their_own_wallets
-    another_tenants_payment_is_unknown
+    another_tenants_payment_is_unknown a_batch_is_many_payments
 }
 
-fn id(object: &Value) -> String {
+pub fn id(object: &Value) -> String {
     object["id"].as_str().expect("an id").to_owned()
 }
 
@@ -20,12 +20,12 @@ pub fn body(pair: &(String, String), amount: i64) -> Value {
     json!({"type": "wallet", "from": pair.0, "to": pair.1, "amount": amount, "currency": "USD"})
 }
 
-fn with(mut body: Value, name: &str, value: impl Into<Value>) -> Value {
+pub fn with(mut body: Value, name: &str, value: impl Into<Value>) -> Value {
     body[name] = value.into();
     body
 }
 
-async fn read(client: &Client, payment: &str) -> Value {
+pub async fn read(client: &Client, payment: &str) -> Value {
     client.get(format!("/payments/{payment}")).await.expect(200)
 }
 
@@ -125,7 +125,7 @@ async fn replays_say_the_same(app: &TestApp) {
 }
 
 /// A type of payments from wallets with this fee.
-async fn fee_type(client: &Client, name: &str, more: Value) {
+pub async fn fee_type(client: &Client, name: &str, more: Value) {
     let fee = json!({"fixed": 10, "basis_points": 250});
     let mut kind = json!({"name": name, "via": "wallet", "currencies": {"USD": {"fee": fee}}});
     for (field, value) in more.as_object().expect("an object") {
@@ -321,6 +321,33 @@ async fn holders_pay_from_their_own_wallets(app: &TestApp) {
     ada.get(format!("/payments?wallet={shop}")).await.refused(404, "wallet_not_found");
     for verb in ["capture", "cancel"] {
         ada.post(format!("{theirs}/{verb}"), json!({})).await.refused(403, "forbidden");
+    }
+}
+
+async fn a_batch_is_many_payments(app: &TestApp) {
+    let client = &app.client;
+    let pair = client.pair(100).await;
+    let item = |key: &str, amount: i64| with(body(&pair, amount), "idempotency_key", key);
+    let items = json!({"payments": [item("a", 60), item("b", 60), item("a", 60), item("c", 10),
+        with(item("d", 1), "type", "unheard-of")]});
+    let call = Call::new("POST", "/payments/batch").json(&items);
+    let results = client.send(call).await.expect(200)["results"].clone();
+    let status = |at: usize| results[at]["status"].clone();
+    assert_eq!([0, 1, 2, 3, 4].map(status), [201, 402, 201, 201, 400].map(|it| json!(it)));
+    assert_eq!(results[0]["payment"], results[2]["payment"]);
+    assert_eq!(results[1]["error"]["payment"]["status"], "failed");
+    assert_eq!(client.balance(&pair.0).await, (30, 0, 30));
+    let again = client.post_as("a", "/payments", body(&pair, 60)).await;
+    assert!(again.is_replay());
+    for (items, param) in [
+        (json!({"payments": []}), "payments"),
+        (json!({"payments": [body(&pair, 1)]}), "payments[0].idempotency_key"),
+        (json!({"payments": [with(item("e", 1), "amount", 0)]}), "payments[0].amount"),
+    ] {
+        let call = Call::new("POST", "/payments/batch").json(&items);
+        let answer = client.send(call).await;
+        answer.refused(400, "invalid_request");
+        assert_eq!(answer.json["param"], param);
     }
 }
 

@@ -1,0 +1,143 @@
+//! What gateways tell by themselves: a standing, asked of the gateway again when a webhook came.
+//! It ends the saga that waits for it, or tells of what happened there without us.
+
+use caudal_domain::{
+    GatewayAccountId, PaymentId, RefundId, TenantId,
+    payment::{PaymentStatus, RefundStatus},
+};
+use caudal_gateway::{Answer, ChargeStanding, RefundStanding, Standing};
+use caudal_store::{
+    payments, refunds,
+    sagas::{self, SagaRow},
+};
+
+use super::{Operation, SagaData, Work, call};
+use crate::{Service, ServiceError, payments::Payment};
+
+/// Sagas of one payment or refund that are looked at.
+const SAGAS_OF_ONE: i64 = 10;
+
+impl Service {
+    /// Heeds a standing that was just fetched from the gateway. What is not known is not found: it
+    /// may be told before it is written here.
+    pub(crate) async fn heed_gateway(
+        &self,
+        tenant: TenantId,
+        account: GatewayAccountId,
+        standing: &Standing,
+    ) -> Result<(), ServiceError> {
+        let work = match standing {
+            Standing::Charge(charge) => self.charged(tenant, account, charge).await?,
+            Standing::Refund(refund) => self.refunded(tenant, account, refund).await?,
+            Standing::Dispute(_) | Standing::Payout(_) => None,
+        };
+        let Some(work) = work else { return Ok(()) };
+        let heard = call::heard(&work, standing);
+        self.settle(work, Some(&heard)).await.map(drop)
+    }
+
+    /// The work that the charge concerns, if something is left to do.
+    async fn charged(
+        &self,
+        tenant: TenantId,
+        account: GatewayAccountId,
+        charge: &ChargeStanding,
+    ) -> Result<Option<Work>, ServiceError> {
+        let found = self.payment_of_charge(tenant, account, charge).await?;
+        let payment = found.ok_or(ServiceError::NotFound("payment"))?;
+        if let Some(saga) = self.unfinished(tenant, payment.row.id.0).await? {
+            let work = Work::read(saga, payment, None)?;
+            // Told of an account that was given up: the one under way is another.
+            let is_this = work.data.account() == Some(account);
+            return Ok(is_this.then_some(work));
+        }
+        let is_new = payment.row.status == PaymentStatus::RequiresCapture
+            && matches!(charge.answer, Answer::Succeeded { .. } | Answer::Canceled { .. });
+        match is_new {
+            true => self.uncalled(payment, account).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// By the gateway's name for it, else by our key, which begins with our name for it.
+    async fn payment_of_charge(
+        &self,
+        tenant: TenantId,
+        account: GatewayAccountId,
+        charge: &ChargeStanding,
+    ) -> Result<Option<Payment>, ServiceError> {
+        let (db, reference) = (self.store(), charge.reference.as_str());
+        let mut found = payments::find_by_gateway(db, tenant, account, reference).await?;
+        if found.is_none()
+            && let Some(id) = id_of::<PaymentId>(charge.key.as_deref())
+        {
+            found = payments::find(db, tenant, id).await?;
+        }
+        found.map(Payment::read).transpose()
+    }
+
+    async fn refunded(
+        &self,
+        tenant: TenantId,
+        account: GatewayAccountId,
+        standing: &RefundStanding,
+    ) -> Result<Option<Work>, ServiceError> {
+        let (db, reference) = (self.store(), standing.reference.as_str());
+        let mut found = refunds::find_by_gateway(db, tenant, account, reference).await?;
+        if found.is_none()
+            && let Some(id) = id_of::<RefundId>(standing.key.as_deref())
+        {
+            found = refunds::find(db, tenant, id).await?;
+        }
+        let refund = found.ok_or(ServiceError::NotFound("refund"))?;
+        if let Some(saga) = self.unfinished(tenant, refund.id.0).await? {
+            return self.work_of(saga).await.map(Some);
+        }
+        let has_bounced = refund.status == RefundStatus::Succeeded
+            && matches!(standing.answer, Answer::Declined { .. } | Answer::Canceled { .. });
+        if !has_bounced {
+            return Ok(None);
+        }
+        let Some(row) = payments::find(db, tenant, refund.payment).await? else { return Ok(None) };
+        let mut work = self.uncalled(Payment::read(row)?, account)?;
+        work.data.operation = Operation::Refund;
+        work.data.amount = standing.amount_minor;
+        work.refund = Some(refund);
+        Ok(Some(work))
+    }
+
+    async fn unfinished(
+        &self,
+        tenant: TenantId,
+        subject: u128,
+    ) -> Result<Option<SagaRow>, ServiceError> {
+        let sagas = sagas::of_subject(self.store(), tenant, subject, SAGAS_OF_ONE).await?;
+        Ok(sagas.into_iter().find(|saga| saga.finished_at.is_none()))
+    }
+
+    /// Work of which we asked nothing: it has no saga of its own.
+    fn uncalled(&self, payment: Payment, account: GatewayAccountId) -> Result<Work, ServiceError> {
+        let (at, id) = (self.now(), payment.row.id);
+        let data = SagaData {
+            operation: Operation::Capture,
+            route: vec![account],
+            place: 0,
+            amount: payment.row.amount,
+            principal: payment.row.amount,
+            attempt: 0,
+            key: id.to_string(),
+            since: payment.row.created_at,
+            is_for_time: false,
+            asked: 0,
+            deadline: at,
+        };
+        let mut work = self.new_work(payment, data, at)?;
+        work.saga.version = 0;
+        Ok(work)
+    }
+}
+
+/// Our id at the beginning of a key of ours.
+fn id_of<T: std::str::FromStr>(key: Option<&str>) -> Option<T> {
+    key?.split('-').next()?.parse().ok()
+}

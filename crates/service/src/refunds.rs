@@ -1,0 +1,297 @@
+//! Refunds: a payment is given back, wholly or in part. The money leaves the payee in the commit
+//! that makes the refund; what went through a gateway is a saga's from then on, and comes back when
+//! the gateway refuses it.
+
+use std::time::Duration;
+
+use caudal_domain::{
+    Chart, PaymentId, RefundId, Refusal, TenantId, Timestamp, Transfer,
+    fee::{FeeBearer, FeeReturn, share},
+    payment::{PaymentStatus, RefundEvent, RefundStatus},
+};
+use caudal_engine::{Command, Given};
+use caudal_ledger::movements::refund;
+use caudal_store::{
+    payment_attempts, payments,
+    refunds::{self, RefundRow},
+    sagas, transfers,
+};
+use tokio::{
+    sync::{Mutex, MutexGuard},
+    time::timeout,
+};
+
+use crate::{
+    Asked, Caller, Done, Page, Reach, Service, ServiceError,
+    asked::Window,
+    id_range,
+    payment_saga::{Operation, SagaData, Work, attempt_of},
+    payments::{Payment, telling},
+    transfers::accounts_of,
+};
+
+/// How often a refund is decided again when other processes give back of the same payment.
+const ATTEMPTS: usize = 20;
+/// Refunds of one payment take turns in a process, for each is decided on what the one before left.
+const TURNS: usize = 64;
+const TURN_WITHIN: Duration = Duration::from_secs(5);
+/// What was never sent to the gateway is given back after a day.
+const SEND_WITHIN_S: i64 = 86_400;
+
+pub(crate) struct Turns(Vec<Mutex<()>>);
+
+impl Turns {
+    pub fn new() -> Self {
+        Self((0..TURNS).map(|_| Mutex::new(())).collect())
+    }
+
+    async fn of(&self, payment: PaymentId) -> Result<MutexGuard<'_, ()>, ServiceError> {
+        // The ids' chance, before the bucket.
+        let place = (payment.0 >> 8) as usize % TURNS;
+        let turn = timeout(TURN_WITHIN, self.0[place].lock()).await;
+        turn.map_err(|_| Refusal::Conflict.into())
+    }
+}
+
+/// A refund as it is asked for.
+#[derive(Clone, Debug)]
+pub struct NewRefund {
+    /// `None` gives back all that is left.
+    pub amount: Option<i64>,
+    pub reason: Option<String>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct RefundFilter {
+    pub status: Option<RefundStatus>,
+    pub payment: Option<PaymentId>,
+}
+
+impl Service {
+    pub async fn refund(
+        &self,
+        asked: Asked<'_>,
+        payment: PaymentId,
+        new: NewRefund,
+    ) -> Result<Done<RefundRow>, ServiceError> {
+        asked.caller.reach.require_tenant()?;
+        let _turn = self.inner.refund_turns.of(payment).await?;
+        for _ in 0..ATTEMPTS {
+            let Some(found) = self.find_payment(asked.caller, payment).await? else {
+                return self.refuse_refund(asked, Refusal::PaymentNotFound).await;
+            };
+            match self.refund_of(asked, &found, &new).await {
+                Err(ServiceError::Refused(Refusal::Conflict)) => {}
+                Err(ServiceError::Refused(refusal)) => {
+                    return self.refuse_refund(asked, refusal).await;
+                }
+                done => return done,
+            }
+        }
+        Err(Refusal::Conflict.into())
+    }
+
+    async fn refuse_refund(
+        &self,
+        asked: Asked<'_>,
+        refusal: Refusal,
+    ) -> Result<Done<RefundRow>, ServiceError> {
+        match self.first_told(asked, &refusal).await? {
+            Some(kept) => self.refund_said(asked.caller.tenant, &kept).await,
+            None => Err(refusal.into()),
+        }
+    }
+
+    async fn refund_of(
+        &self,
+        asked: Asked<'_>,
+        payment: &Payment,
+        new: &NewRefund,
+    ) -> Result<Done<RefundRow>, ServiceError> {
+        let at = self.now();
+        let (mut next, mut refund) = self.new_refund(payment, new, at)?;
+        let transfer = self.moved_by(payment).await?;
+        let fee_return = payment.data.fee_return;
+        let chart = Chart { tenant: payment.row.tenant, currency: payment.row.currency };
+        let movement = refund::refund(chart, transfer.id, Some(refund.amount), fee_return);
+        let mut command = Command::new(movement);
+        command.accounts = accounts_of(&transfer);
+        command.receipt = Some(asked.receipt);
+        let work = match payment.row.from {
+            Some(_) => {
+                refund.status = refund.status.next(RefundEvent::Confirmed)?;
+                None
+            }
+            None => Some(self.refund_work(payment, &mut next, &refund)?),
+        };
+        command.context = Some(refund.id.to_string());
+        command.attachments.push(payments::attachment(&next.to_row()?));
+        command.steps.push(refunds::insert_with_transfer(&refund));
+        if let Some(work) = &work {
+            command.steps.push(sagas::insert(&work.saga));
+            command.steps.push(payment_attempts::start(&attempt_of(work)?));
+        }
+        command.telling = Some(telling::of_refund(&next, &refund)?);
+        let tenant = asked.caller.tenant;
+        let done = self.submit(tenant, command).await?;
+        match (&done.value, work) {
+            (Given::Kept(kept), _) => self.refund_said(tenant, kept).await,
+            (Given::Transfer(transfer), None) => {
+                refund.transfer = Some(transfer.id);
+                Ok(done.map(|_| refund))
+            }
+            (Given::Transfer(transfer), Some(mut work)) => {
+                refund.transfer = Some(transfer.id);
+                work.refund = Some(refund);
+                let value = self.refunded_so_far(work).await?;
+                Ok(done.map(|_| value))
+            }
+            _ => Err(ServiceError::Broken("a refund gave something else".into())),
+        }
+    }
+
+    /// What can be given back is what was captured, less refunds and open disputes.
+    fn new_refund(
+        &self,
+        payment: &Payment,
+        new: &NewRefund,
+        at: Timestamp,
+    ) -> Result<(Payment, RefundRow), ServiceError> {
+        let row = &payment.row;
+        if row.status != PaymentStatus::Succeeded {
+            return Err(Refusal::PaymentState { status: row.status }.into());
+        }
+        let mut next = payment.next(at);
+        let amount = new.amount.unwrap_or_else(|| row.amounts.refundable());
+        next.row.amounts = row.amounts.refund(amount)?;
+        let status = RefundStatus::first(RefundEvent::Asked).unwrap_or(RefundStatus::Pending);
+        let refund = RefundRow {
+            id: RefundId(self.next_id(at, row.id.bucket())),
+            tenant: row.tenant,
+            payment: row.id,
+            status,
+            amount,
+            currency: row.currency,
+            reason: new.reason.clone(),
+            gateway_account: row.gateway_account,
+            gateway_reference: None,
+            transfer: None,
+            failure: None,
+            data: "{}".into(),
+            created_at: at,
+            updated_at: at,
+            version: 1,
+        };
+        Ok((next, refund))
+    }
+
+    /// The transfer that moved the payment's money. Its legs never change.
+    async fn moved_by(&self, payment: &Payment) -> Result<Transfer, ServiceError> {
+        let lost = || ServiceError::Broken(format!("{} moved nothing", payment.row.id));
+        let id = payment.row.transfer.ok_or_else(lost)?;
+        transfers::find(self.store(), payment.row.tenant, id).await?.ok_or_else(lost)
+    }
+
+    fn refund_work(
+        &self,
+        payment: &Payment,
+        next: &mut Payment,
+        refund: &RefundRow,
+    ) -> Result<Work, ServiceError> {
+        next.data.attempts += 1;
+        let at = refund.created_at;
+        let data = SagaData {
+            operation: Operation::Refund,
+            route: payment.row.gateway_account.into_iter().collect(),
+            place: 0,
+            amount: refund.amount + fee_back(payment, refund.amount),
+            principal: refund.amount,
+            attempt: next.data.attempts,
+            key: refund.id.to_string(),
+            since: at,
+            is_for_time: false,
+            asked: 0,
+            deadline: at.plus_seconds(SEND_WITHIN_S),
+        };
+        let mut work = self.new_work(next.clone(), data, at)?;
+        work.saga.subject = refund.id.0;
+        work.refund = Some(refund.clone());
+        Ok(work)
+    }
+
+    /// Runs the saga, and tells what became of the refund so far.
+    async fn refunded_so_far(&self, work: Work) -> Result<RefundRow, ServiceError> {
+        let (tenant, refund) = (work.saga.tenant, work.refund.clone());
+        let id = refund.map(|refund| refund.id);
+        let ended = self.run_for_request(work).await.and_then(|work| work.refund);
+        match (ended, id) {
+            (Some(refund), _) => Ok(refund),
+            (None, Some(id)) => self.refund_row(tenant, id).await,
+            (None, None) => Err(ServiceError::Broken("a refund without a row".into())),
+        }
+    }
+
+    async fn refund_row(&self, tenant: TenantId, id: RefundId) -> Result<RefundRow, ServiceError> {
+        let found = refunds::find(self.store(), tenant, id).await?;
+        found.ok_or(ServiceError::NotFound("refund"))
+    }
+
+    /// What was said first to a key that was met again: the refund, which only its gateway changes.
+    async fn refund_said(
+        &self,
+        tenant: TenantId,
+        kept: &str,
+    ) -> Result<Done<RefundRow>, ServiceError> {
+        let id = kept.parse().map_err(|_| ServiceError::from(Refusal::IdempotencyMismatch))?;
+        let value = self.refund_row(tenant, id).await?;
+        Ok(Done { value, replayed: true, position: Vec::new() })
+    }
+
+    pub async fn refund_by_id(
+        &self,
+        caller: &Caller,
+        id: RefundId,
+    ) -> Result<RefundRow, ServiceError> {
+        let refund = self.refund_row(caller.tenant, id).await?;
+        match self.find_payment(caller, refund.payment).await? {
+            Some(_) => Ok(refund),
+            None => Err(ServiceError::NotFound("refund")),
+        }
+    }
+
+    /// Newest first; of one payment all there are.
+    pub async fn list_refunds(
+        &self,
+        caller: &Caller,
+        filter: &RefundFilter,
+        window: &Window,
+    ) -> Result<Page<RefundRow>, ServiceError> {
+        if let Some(payment) = filter.payment {
+            self.payment(caller, payment).await?;
+        } else if caller.reach != Reach::Tenant {
+            return Err(ServiceError::invalid("payment", "is needed: name one of your payments"));
+        }
+        let (from, before) = id_range(&window.created);
+        let filter = refunds::Filter {
+            tenant: caller.tenant,
+            status: filter.status,
+            payment: filter.payment,
+            before: window.cursor.map_or(before, |cursor| cursor.min(before)),
+            from,
+            limit: window.rows(),
+        };
+        let rows = refunds::list(self.store(), &filter).await?;
+        Ok(window.page(rows, |refund| (refund.id.0, refund.created_at)))
+    }
+}
+
+/// What the payer gets back of a fee that was charged to them with the payment.
+fn fee_back(payment: &Payment, amount: i64) -> i64 {
+    let row = &payment.row;
+    let is_theirs = payment.data.fee_bearer == FeeBearer::Payer;
+    if !is_theirs || payment.data.fee_return != FeeReturn::Proportional {
+        return 0;
+    }
+    let (whole, before) = (row.amounts.captured, row.amounts.refunded);
+    share(row.fee, before + amount, whole) - share(row.fee, before, whole)
+}

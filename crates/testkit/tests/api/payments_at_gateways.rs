@@ -1,0 +1,417 @@
+//! Payments through gateways, at the simulator: everything a gateway can say or leave unsaid, and a
+//! crash between any two steps. Whatever happens, the money is booked once or not at all.
+
+use std::net::SocketAddr;
+
+use caudal_gateway::simulator::Settings;
+use caudal_service::payment_saga::Point;
+use caudal_testkit::{Call, Client, TestApp, both_databases, until};
+use serde_json::{Value, json};
+
+use super::payments::{id, read, with};
+
+both_databases! {
+    what_the_gateway_says_is_what_becomes_of_it replays_say_what_was_said_first
+    the_payer_confirms_or_refuses nobody_comes_back_from_the_gateway
+    promises_are_captured_or_let_go_at_the_gateway what_is_slow_is_asked_after
+    what_is_unclear_is_never_sent_again a_closed_breaker_lets_the_queue_through
+    what_stays_in_the_queue_fails_in_the_end another_account_is_tried_where_that_helps
+    a_crash_between_any_two_steps_ends_well a_lost_lease_writes_nothing
+    a_closed_wallets_money_is_unapplied pending_money_waits_for_its_day
+    bad_card_payments_say_what_is_wrong
+}
+
+pub fn card(wallet: &str, amount: i64, method: &str) -> Value {
+    json!({"type": "card", "to": wallet, "amount": amount, "currency": "USD",
+        "payment_method": method})
+}
+
+fn simulate(app: &TestApp, change: impl FnOnce(&mut Settings)) {
+    let simulator = &app.instance.simulator.as_ref().expect("one of its own").simulator;
+    let mut settings = simulator.settings();
+    change(&mut settings);
+    simulator.set(settings);
+}
+
+/// Moves the clock on until the payment has the status.
+async fn until_status(app: &TestApp, payment: &str, status: &str, seconds: i64) {
+    until(status, async || {
+        app.clock.advance(seconds);
+        read(&app.client, payment).await["status"] == status
+    })
+    .await;
+}
+
+/// Its calls to gateways: operation and outcome.
+async fn attempts(client: &Client, payment: &str) -> Vec<String> {
+    let path = format!("/payments/{payment}?expand[]=attempts");
+    let shown = client.get(path).await.expect(200);
+    let of = |it: &Value| format!("{} {}", it["operation"].as_str().expect("text"), it["outcome"]);
+    shown["attempts"].as_array().expect("a list").iter().map(of).collect()
+}
+
+async fn what_the_gateway_says_is_what_becomes_of_it(app: &TestApp) {
+    let client = &app.client;
+    let wallet = client.wallet("USD").await;
+    let paid = client.post("/payments", card(&wallet, 1000, "pm_card_visa")).await.expect(201);
+    assert_eq!((&paid["status"], &paid["amount_captured"]), (&json!("succeeded"), &json!(1000)));
+    assert!(paid["gateway_reference"].is_string() && paid["transfer_id"].is_string());
+    assert_eq!(read(client, &id(&paid)).await, paid);
+    assert_eq!(client.balance(&wallet).await, (1000, 0, 1000));
+    for (method, code) in [
+        ("pm_card_chargeDeclined", "do_not_honor"),
+        ("pm_card_chargeDeclinedInsufficientFunds", "insufficient_funds"),
+        ("pm_card_chargeDeclinedExpiredCard", "expired_card"),
+        ("pm_card_chargeDeclinedProcessingError", "processing_error"),
+        ("pm_card_unheard_of", "not_found"),
+    ] {
+        let answer = client.post("/payments", card(&wallet, 10, method)).await;
+        answer.refused_as(method, 402, "card_declined");
+        assert_eq!(answer.json["decline_code"], code, "{method}");
+        assert_eq!(answer.json["payment"]["status"], "failed", "{method}");
+        let payment = answer.json["payment"]["id"].as_str().expect("an id");
+        let failed = read(client, payment).await;
+        assert_eq!(failed["failure"], "card_declined", "{method}");
+        assert_eq!(attempts(client, payment).await, ["charge \"declined\""], "{method}");
+    }
+    assert_eq!(client.balance(&wallet).await, (1000, 0, 1000));
+}
+
+async fn replays_say_what_was_said_first(app: &TestApp) {
+    let client = &app.client;
+    let wallet = client.wallet("USD").await;
+    for method in [
+        "pm_card_visa",
+        "pm_card_chargeDeclined",
+        "pm_card_threeDSecure2Required",
+        "pm_error_500",
+        "pm_bank_transfer",
+    ] {
+        let asked = card(&wallet, 100, method);
+        let first = client.post_as(method, "/payments", asked.clone()).await;
+        if let Some(payment) = first.json["id"].as_str()
+            && first.json["status"] == "succeeded"
+        {
+            let path = format!("/payments/{payment}/refunds");
+            client.post(path, json!({"amount": 1})).await.expect(201);
+        }
+        app.clock.advance(15);
+        let again = client.post_as(method, "/payments", asked).await;
+        assert!(again.is_replay(), "{method}");
+        assert_eq!(again.status, first.status, "{method}");
+        for member in ["id", "status", "amount_refunded", "next_action", "payment", "decline_code"]
+        {
+            assert_eq!(again.json[member], first.json[member], "{method}: {member}");
+        }
+    }
+}
+
+/// What the payer's browser does at the gateway.
+async fn at_the_page(payment: &Value, verdict: &str) {
+    let url = payment["next_action"]["url"].as_str().expect("a page");
+    let rest = url.strip_prefix("http://").expect("of this machine");
+    let (addr, path) = rest.split_once('/').expect("a path");
+    let addr: SocketAddr = addr.parse().expect("an address");
+    let call = Call::new("POST", format!("//{path}/{verdict}"));
+    let answer = Client::new(addr, None).send(call).await;
+    assert!(answer.status < 400, "{}", answer.status);
+}
+
+async fn the_payer_confirms_or_refuses(app: &TestApp) {
+    let client = &app.client;
+    let wallet = client.wallet("USD").await;
+    for (verdict, status, total) in [("confirm", "succeeded", 500), ("fail", "failed", 500)] {
+        let asked = card(&wallet, 500, "pm_card_threeDSecure2Required");
+        let waiting = client.post("/payments", asked).await.expect(201);
+        assert_eq!(waiting["status"], "requires_action");
+        assert_eq!(waiting["next_action"]["type"], "redirect");
+        at_the_page(&waiting, verdict).await;
+        until_status(app, &id(&waiting), status, 30).await;
+        let ended = read(client, &id(&waiting)).await;
+        assert_eq!(ended["next_action"], Value::Null);
+        assert_eq!(client.balance(&wallet).await.2, total, "{verdict}");
+    }
+}
+
+async fn nobody_comes_back_from_the_gateway(app: &TestApp) {
+    let client = &app.client;
+    let wallet = client.wallet("USD").await;
+    let asked = || card(&wallet, 500, "pm_card_threeDSecure2Required");
+    let left = id(&client.post("/payments", asked()).await.expect(201));
+    let off = id(&client.post("/payments", asked()).await.expect(201));
+    let called = client.post(format!("/payments/{off}/cancel"), json!({})).await.expect(200);
+    assert_eq!(called["status"], "canceled");
+    until_status(app, &left, "failed", 3600).await;
+    assert_eq!(read(client, &left).await["failure"], "timed_out");
+    assert_eq!(client.balance(&wallet).await, (0, 0, 0));
+}
+
+async fn promises_are_captured_or_let_go_at_the_gateway(app: &TestApp) {
+    let client = &app.client;
+    let wallet = client.wallet("USD").await;
+    let asked = || with(card(&wallet, 1000, "pm_card_visa"), "capture", "manual");
+    let held = client.post("/payments", asked()).await.expect(201);
+    assert_eq!(
+        (&held["status"], &held["amount_captured"]),
+        (&json!("requires_capture"), &json!(0))
+    );
+    assert_eq!(client.balance(&wallet).await, (0, 0, 0));
+    let path = |payment: &str, verb: &str| format!("/payments/{payment}/{verb}");
+    let capture = path(&id(&held), "capture");
+    client.post(&capture, json!({"amount": 1001})).await.refused(422, "amount_exceeds_authorized");
+    let taken = client.post_as("take", &capture, json!({"amount": 600})).await.expect(200);
+    assert_eq!((&taken["status"], &taken["amount_captured"]), (&json!("succeeded"), &json!(600)));
+    assert_eq!(client.balance(&wallet).await, (600, 0, 600));
+    let again = client.post_as("take", &capture, json!({"amount": 600})).await;
+    assert!(again.is_replay());
+    assert_eq!(again.json["amount_captured"], 600);
+    client.post(&capture, json!({})).await.refused(409, "payment_state");
+    let let_go = id(&client.post("/payments", asked()).await.expect(201));
+    let off = client.post(path(&let_go, "cancel"), json!({})).await.expect(200);
+    assert_eq!(off["status"], "canceled");
+    client.post(path(&let_go, "capture"), json!({})).await.refused(409, "payment_state");
+    let forgotten = id(&client.post("/payments", asked()).await.expect(201));
+    app.clock.advance(7 * 86_400);
+    until_status(app, &forgotten, "canceled", 1).await;
+    assert_eq!(client.balance(&wallet).await, (600, 0, 600));
+}
+
+async fn what_is_slow_is_asked_after(app: &TestApp) {
+    let client = &app.client;
+    let wallet = client.wallet("USD").await;
+    for (method, status, total) in
+        [("pm_bank_transfer", "succeeded", 700), ("pm_bank_transferFails", "failed", 700)]
+    {
+        let asked = with(card(&wallet, 700, method), "type", "bank_transfer");
+        let begun = client.post("/payments", asked).await;
+        // The simulator decides it a moment later; whichever comes first.
+        if begun.status == 201 {
+            let payment = id(&begun.json);
+            let cancel = client.post(format!("/payments/{payment}/cancel"), json!({})).await;
+            cancel.refused(409, "payment_state");
+            until_status(app, &payment, status, 30).await;
+        }
+        assert_eq!(client.balance(&wallet).await.2, total, "{method}");
+    }
+}
+
+async fn what_is_unclear_is_never_sent_again(app: &TestApp) {
+    let client = &app.client;
+    let wallet = client.wallet("USD").await;
+    // Nothing happened there; nobody can know.
+    let unknown = client.post("/payments", card(&wallet, 100, "pm_error_500")).await.expect(201);
+    assert_eq!(unknown["status"], "unknown");
+    let lost = id(&unknown);
+    for verb in ["capture", "cancel"] {
+        let refused = client.post(format!("/payments/{lost}/{verb}"), json!({})).await;
+        refused.refused(409, "payment_state");
+        assert!(refused.json["detail"].as_str().is_some_and(|it| it.contains("unknown")));
+    }
+    // It happened, and the answer was lost: the janitor hears of it.
+    simulate(app, |settings| settings.p_error_after = 1.0);
+    let heard = client.post("/payments", card(&wallet, 250, "pm_card_visa")).await.expect(201);
+    simulate(app, |settings| settings.p_error_after = 0.0);
+    assert_eq!(heard["status"], "unknown");
+    until_status(app, &id(&heard), "succeeded", 300).await;
+    assert_eq!(client.balance(&wallet).await, (250, 0, 250));
+    for _ in 0..3 {
+        app.clock.advance(5 * 86_400);
+        let asked = async || {
+            let row = caudal_store_sagas(app).await;
+            row > 1
+        };
+        until("the janitor", asked).await;
+    }
+    assert_eq!(read(client, &lost).await["status"], "unknown");
+    assert_eq!(attempts(client, &lost).await, ["charge \"unclear\""]);
+    assert_eq!(client.balance(&wallet).await, (250, 0, 250));
+}
+
+/// Leases of the sagas that have not ended.
+async fn caudal_store_sagas(app: &TestApp) -> i64 {
+    let sql = "select coalesce(max(token), 0) from sagas where finished_at is null";
+    let rows = app.instance.store.query("sagas", sql, &[]).await.expect("rows");
+    rows[0].int(0).expect("a number")
+}
+
+/// Fails calls until the breaker opens.
+async fn break_the_circuit(app: &TestApp, wallet: &str) {
+    until("the breaker", async || {
+        let asked = card(wallet, 1, "pm_error_500");
+        app.client.post("/payments", asked).await.json["status"] == "queued"
+    })
+    .await;
+}
+
+async fn a_closed_breaker_lets_the_queue_through(app: &TestApp) {
+    let client = &app.client;
+    let wallet = client.wallet("USD").await;
+    break_the_circuit(app, &wallet).await;
+    let mut queued = Vec::new();
+    for _ in 0..3 {
+        let one = client.post("/payments", card(&wallet, 100, "pm_card_visa")).await.expect(201);
+        assert_eq!(one["status"], "queued");
+        queued.push(id(&one));
+    }
+    let off = client.post(format!("/payments/{}/cancel", queued[0]), json!({})).await.expect(200);
+    assert_eq!(off["status"], "canceled");
+    for payment in &queued[1..] {
+        until_status(app, payment, "succeeded", 10).await;
+    }
+    assert_eq!(read(client, &queued[0]).await["status"], "canceled");
+    assert_eq!(client.balance(&wallet).await, (200, 0, 200));
+}
+
+async fn what_stays_in_the_queue_fails_in_the_end(app: &TestApp) {
+    let client = &app.client;
+    let wallet = client.wallet("USD").await;
+    break_the_circuit(app, &wallet).await;
+    let queued = client.post("/payments", card(&wallet, 100, "pm_card_visa")).await.expect(201);
+    assert_eq!(queued["status"], "queued");
+    app.clock.advance(3600);
+    until_status(app, &id(&queued), "failed", 0).await;
+    assert_eq!(read(client, &id(&queued)).await["failure"], "timed_out");
+    assert_eq!(client.balance(&wallet).await, (0, 0, 0));
+}
+
+async fn another_account_is_tried_where_that_helps(app: &TestApp) {
+    let client = &app.client;
+    let wallet = client.wallet("USD").await;
+    let mut accounts = Vec::new();
+    for name in ["first", "second"] {
+        let account = json!({"kind": "simulator", "name": name});
+        accounts.push(id(&client.post("/gateway-accounts", account).await.expect(201)));
+    }
+    let kind = json!({"name": "two", "via": "gateway",
+        "other_currencies": {"gateway_accounts": accounts}});
+    client.post("/payment-types", kind).await.expect(201);
+    for (method, calls) in [
+        ("pm_card_chargeDeclinedProcessingError", 2),
+        ("pm_card_chargeDeclinedInsufficientFunds", 1),
+    ] {
+        let asked = with(card(&wallet, 100, method), "type", "two");
+        let answer = client.post("/payments", asked).await;
+        answer.refused(402, "card_declined");
+        let payment = answer.json["payment"]["id"].as_str().expect("an id");
+        assert_eq!(attempts(client, payment).await, vec!["charge \"declined\""; calls], "{method}");
+    }
+}
+
+async fn a_crash_between_any_two_steps_ends_well(app: &TestApp) {
+    let client = &app.client;
+    for (method, status, total) in
+        [("pm_card_visa", "succeeded", 300), ("pm_card_chargeDeclined", "failed", 0)]
+    {
+        for point in Point::ALL {
+            let wallet = client.wallet("USD").await;
+            drop(app.instance.service.hold_saga_at(point));
+            let answer = client.post("/payments", card(&wallet, 300, method)).await;
+            let payment = answer.json["id"].as_str().or(answer.json["payment"]["id"].as_str());
+            let payment = payment.unwrap_or_else(|| panic!("{point:?}: {}", answer.json));
+            // The lease ends, and a worker takes over.
+            app.clock.advance(61);
+            until_status(app, payment, status, 0).await;
+            assert_eq!(client.balance(&wallet).await.2, total, "{method} {point:?}");
+        }
+    }
+    // Captures and refunds alike.
+    for point in Point::ALL {
+        let wallet = client.wallet("USD").await;
+        let asked = with(card(&wallet, 300, "pm_card_visa"), "capture", "manual");
+        let held = id(&client.post("/payments", asked).await.expect(201));
+        drop(app.instance.service.hold_saga_at(point));
+        client.post(format!("/payments/{held}/capture"), json!({"amount": 200})).await;
+        app.clock.advance(61);
+        until("DEBUG", async || {
+            let it = read(client, &held).await;
+            let rows = app.instance.store.query("sagas", "select kind, step, outcome, token, version from sagas where finished_at is null or kind = 'capture'", &[]).await.expect("rows");
+            eprintln!("DEBUG {point:?} {} {:?} {}", it["status"], rows.iter().map(|r| format!("{:?}", r.values)).collect::<Vec<_>>(), it["gateway_reference"]);
+            it["status"] == "succeeded"
+        }).await;
+        assert_eq!(client.balance(&wallet).await.2, 200, "{point:?}");
+        drop(app.instance.service.hold_saga_at(point));
+        let refund = client.post(format!("/payments/{held}/refunds"), json!({"amount": 50})).await;
+        let refund = id(&refund.expect(201));
+        app.clock.advance(61);
+        let path = format!("/refunds/{refund}");
+        until("the refund", async || client.get(&path).await.expect(200)["status"] == "succeeded")
+            .await;
+        assert_eq!(client.balance(&wallet).await.2, 150, "{point:?}");
+    }
+}
+
+async fn a_lost_lease_writes_nothing(app: &TestApp) {
+    let client = &app.client;
+    let wallet = client.wallet("USD").await;
+    let held = app.instance.service.hold_saga_at(Point::Called);
+    let (paying, asked) = (client.clone(), card(&wallet, 300, "pm_card_visa"));
+    let paying = tokio::spawn(async move { paying.post("/payments", asked).await });
+    until("the call", async || app.instance.service.is_saga_held()).await;
+    let payment = id(&client.all("/payments").await[0]);
+    app.clock.advance(61);
+    until_status(app, &payment, "succeeded", 0).await;
+    // The first holder comes back, and finds that it is over.
+    held.send(()).expect("it waits");
+    let answer = paying.await.expect("an answer").expect(201);
+    assert_eq!((&answer["id"], &answer["status"]), (&json!(payment), &json!("succeeded")));
+    assert_eq!(client.balance(&wallet).await, (300, 0, 300));
+    assert_eq!(attempts(client, &payment).await, ["charge \"succeeded\""]);
+}
+
+async fn a_closed_wallets_money_is_unapplied(app: &TestApp) {
+    let client = &app.client;
+    let wallet = client.wallet("USD").await;
+    let held = app.instance.service.hold_saga_at(Point::Called);
+    let (paying, asked) = (client.clone(), card(&wallet, 300, "pm_card_visa"));
+    let paying = tokio::spawn(async move { paying.post("/payments", asked).await });
+    until("the call", async || app.instance.service.is_saga_held()).await;
+    client.act(&wallet, "close", json!({})).await.expect(200);
+    held.send(()).expect("it waits");
+    assert_eq!(paying.await.expect("an answer").expect(201)["status"], "succeeded");
+    assert_eq!(client.balance(&wallet).await, (0, 0, 0));
+    let late = client.post("/payments", card(&wallet, 300, "pm_card_visa")).await;
+    late.refused(409, "wallet_closed");
+}
+
+async fn pending_money_waits_for_its_day(app: &TestApp) {
+    let client = &app.client;
+    let wallet = client.wallet("USD").await;
+    let accounts = client.all("/gateway-accounts").await;
+    let kind = json!({"name": "later", "via": "gateway", "available_after_s": 86_400,
+        "currencies": {"USD": {"fee": {"fixed": 30, "basis_points": 290},
+            "gateway_accounts": [id(&accounts[0])]}}});
+    client.post("/payment-types", kind).await.expect(201);
+    let asked = with(card(&wallet, 1000, "pm_card_visa"), "type", "later");
+    let paid = client.post("/payments", asked).await.expect(201);
+    assert_eq!(paid["fee"], 59);
+    assert!(paid["available_at"].is_string());
+    assert_eq!(client.balance(&wallet).await, (0, 0, 941));
+    app.clock.advance(86_400);
+    until("its day", async || client.balance(&wallet).await == (941, 0, 941)).await;
+}
+
+async fn bad_card_payments_say_what_is_wrong(app: &TestApp) {
+    let client = &app.client;
+    let wallet = client.wallet("USD").await;
+    let euros = client.wallet("EUR").await;
+    let good = || card(&wallet, 100, "pm_card_visa");
+    for (asked, param, code) in [
+        (with(good(), "payment_method", Value::Null), "payment_method", "invalid_request"),
+        (
+            with(good(), "payment_method", "4242424242424242"),
+            "payment_method",
+            "card_number_in_text",
+        ),
+        (with(good(), "from", wallet.clone()), "to", "invalid_request"),
+        (with(good(), "from", euros.clone()), "from", "invalid_request"),
+    ] {
+        let answer = client.post("/payments", asked.clone()).await;
+        answer.refused_as(&asked.to_string(), 400, code);
+        assert_eq!(answer.json["param"], param, "{asked}");
+    }
+    let nowhere = with(good(), "to", "wal_nowhere");
+    client.post("/payments", nowhere).await.refused(404, "wallet_not_found");
+    let mixed = with(good(), "to", euros);
+    client.post("/payments", mixed).await.refused(422, "currency_mismatch");
+    assert_eq!(client.all("/payments").await.len(), 0);
+}
