@@ -8,6 +8,10 @@ use anyhow::{Context, bail, ensure};
 use clap::ValueEnum;
 use config::{Config, File};
 use serde::{Deserialize, Deserializer, Serialize};
+use tracing_subscriber::{
+    EnvFilter,
+    filter::{Directive, LevelFilter},
+};
 
 /// Effective settings. Units are in the names.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -331,6 +335,12 @@ impl Settings {
             workers_max: self.notifications_workers_max,
             queue: self.notifications_queue,
         }
+    /// What is logged. However much is asked for, the database's driver does not tell what its
+    /// statements are given: hashes, and all that is private.
+    pub fn log_filter(&self) -> EnvFilter {
+        let quiet = Directive::from(LevelFilter::INFO);
+        let driver = "tokio_postgres=info".parse().unwrap_or(quiet);
+        EnvFilter::new(&self.log).add_directive(driver)
     }
 
     pub fn engine(&self) -> caudal_engine::Settings {

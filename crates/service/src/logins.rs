@@ -53,7 +53,8 @@ impl Service {
         given: &Credentials<'_>,
         origin: &Origin,
     ) -> Result<Login, ServiceError> {
-        let place = self.place_in_line()?;
+        // Nothing is looked up for those who still wait: a storm of logins costs the others nothing.
+        let turn = self.place_in_line()?.turn().await.map_err(not_hashed)?;
         let tenant = self.tenant_named(given.tenant).await?;
         let hash = match Email::parse(given.email) {
             Ok(email) => self.email_hash(tenant, &email).await?,
@@ -61,7 +62,6 @@ impl Service {
             Err(_) => 0,
         };
         let attempt = self.check_login(origin, tenant, hash)?;
-        let turn = place.turn().await.map_err(not_hashed)?;
         let found = users::find_by_email(self.store(), tenant, hash).await?;
         let is_right = self.check_password(turn, found.as_ref(), given.password).await?;
         let now = self.now();

@@ -80,9 +80,9 @@ impl Service {
             Breach::Clean => Ok(()),
             Breach::Breached(_) => Err(Refusal::PasswordCompromised.into()),
             Breach::Unavailable if self.people().settings.breach_check_fails_open => Ok(()),
-            Breach::Unavailable => {
-                Err(ServiceError::Unavailable("passwords can't be checked now".into()))
-            }
+            Breach::Unavailable => Err(ServiceError::Unavailable(
+                "new passwords can't be checked against leaked ones now: try again later".into(),
+            )),
         }
     }
 

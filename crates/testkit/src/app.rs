@@ -76,6 +76,13 @@ impl TestApp {
         Self::of(opened, client, clock, database)
     }
 
+    /// Another process on the same database, as far as processes know of each other.
+    pub async fn beside(&self) -> Beside {
+        let opened = Opened::new(&self.database, &self.clock, |_| {}).await;
+        let client = self.client.at(opened.addr);
+        Beside { client, opened }
+    }
+
     fn of(opened: Opened, client: Client, clock: TestClock, database: Database) -> Self {
         let Opened { instance, addr, door, stop } = opened;
         Self { client, clock, instance, addr, database, door, stop }
@@ -111,6 +118,22 @@ impl TestApp {
         let door = self.door.await.expect("the door did not panic");
         self.instance.shutdown().await;
         self.database.remove().await;
+        door.expect("the door closed well");
+    }
+}
+
+/// A second instance; see [`TestApp::beside`].
+pub struct Beside {
+    /// With the demo tenant's key.
+    pub client: Client,
+    opened: Opened,
+}
+
+impl Beside {
+    pub async fn close(self) {
+        self.opened.stop.cancel();
+        let door = self.opened.door.await.expect("the door did not panic");
+        self.opened.instance.shutdown().await;
         door.expect("the door closed well");
     }
 }

@@ -176,6 +176,11 @@ impl Client {
         Self { addr, idle: Arc::default(), ..self.clone() }
     }
 
+    /// The same server with the other's key.
+    pub fn as_somebody_of(&self, other: &Self) -> Self {
+        Self { key: other.key.clone(), ..self.clone() }
+    }
+
     pub fn without_key(&self) -> Self {
         Self { key: None, ..self.clone() }
     }

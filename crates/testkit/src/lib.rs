@@ -12,10 +12,11 @@ mod clock;
 mod database;
 mod objects;
 mod people;
+pub mod smtp;
 mod sse;
 mod wait;
 
-pub use app::TestApp;
+pub use app::{Beside, TestApp};
 pub use client::{Answer, Call, Client};
 pub use clock::TestClock;
 pub use database::Database;

@@ -16,6 +16,7 @@ mod api {
     mod incoming_webhooks;
     mod limits;
     mod lists;
+    mod mails;
     mod money;
     mod money_at_once;
     mod notifications;
@@ -24,6 +25,7 @@ mod api {
     mod payments;
     mod payments_at_gateways;
     mod people;
+    mod processes;
     mod receiver;
     mod reports;
     mod refunds;

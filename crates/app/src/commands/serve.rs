@@ -11,7 +11,6 @@ use tokio::{
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 use super::say;
 use crate::{
@@ -146,7 +145,7 @@ async fn listen(addr: &str) -> anyhow::Result<TcpListener> {
 }
 
 fn start_log(settings: &Settings) {
-    let filter = EnvFilter::new(&settings.log);
+    let filter = settings.log_filter();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match settings.log_format {
         LogFormat::Text => log.init(),

@@ -1,12 +1,16 @@
 //! Passwords: changed by whoever knows them, recovered by whoever reads the mail.
 
-use caudal_testkit::{Call, TestApp, both_databases};
+use caudal_testkit::{Call, Database, TestApp, both_databases};
+use futures::{StreamExt, stream::FuturesUnordered};
 use serde_json::json;
+use wiremock::{Mock, MockServer, ResponseTemplate, matchers::method};
 
-use super::users::{PASSWORD, code_in, login, mails, member, try_login};
+use super::users::{PASSWORD, code_in, login, mails, member, person, try_login};
 
 both_databases! { a_change_ends_other_sessions recovery_goes_by_mail_and_tells_nothing }
 
+/// Of the SHA-1 of [`PASSWORD`], without its first five digits.
+const SUFFIX: &str = "93CAB50964910E51C1D926E6EDD933FF500";
 const NEW: &str = "another good password 1";
 
 async fn a_change_ends_other_sessions(app: &TestApp) {
@@ -53,4 +57,78 @@ async fn recovery_goes_by_mail_and_tells_nothing(app: &TestApp) {
     let late = code_in(&mails(app, "ada@example.org", 3).await[0]);
     app.clock.advance(30 * 60);
     nobody.send(set(&late, PASSWORD)).await.refused(400, "invalid_request");
+}
+
+async fn with_a_check_that(answers: ResponseTemplate, fail_open: bool) -> (MockServer, TestApp) {
+    let server = MockServer::start().await;
+    Mock::given(method("GET")).respond_with(answers).mount(&server).await;
+    let app = TestApp::start_with(Database::sqlite(), |settings| {
+        settings.breached_passwords_url = Some(format!("{}/", server.uri()));
+        settings.breached_passwords_fail_open = fail_open;
+    });
+    let app = app.await;
+    (server, app)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_that_fails_is_passed_or_refuses_as_it_is_set() {
+    let (_server, open) = with_a_check_that(ResponseTemplate::new(500), true).await;
+    open.client.post("/users", person("ada@example.org")).await.expect(201);
+    open.finish().await;
+    let (_server, closed) = with_a_check_that(ResponseTemplate::new(500), false).await;
+    let made = closed.client.post_as("k", "/users", person("ada@example.org")).await;
+    made.refused(503, "unavailable");
+    assert_eq!((&made.json["retryable"], made.header("retry-after")), (&json!(true), Some("1")));
+    let detail = made.json["detail"].as_str().expect("a text");
+    assert!(detail.contains("passwords") && detail.contains("again"), "{detail}");
+    let nobody = closed.client.without_key();
+    let signed = nobody.send(Call::new("POST", "/users").json(&person("ada@example.org"))).await;
+    signed.refused(503, "unavailable");
+    // Whoever has a password logs in without the check.
+    let owner = try_login(&closed, "admin@demo.local", "not the password").await;
+    owner.refused(401, "invalid_credentials");
+    closed.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leaked_password_is_refused() {
+    let known = ResponseTemplate::new(200).set_body_string(format!("{SUFFIX}:42\r\n"));
+    let (_server, app) = with_a_check_that(known, false).await;
+    let made = app.client.post("/users", person("ada@example.org")).await;
+    made.refused(422, "password_compromised");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_line_of_logins_harms_nobody_else() {
+    let app = TestApp::start_with(Database::sqlite(), |settings| {
+        settings.password_threads = Some(1);
+        settings.password_queue = 1;
+        // Long enough that all have come before the first one is through.
+        (settings.password_memory_kib, settings.password_iterations) = (19_456, 20);
+    });
+    let app = app.await;
+    let logins = (0..12).map(|n| {
+        let app = &app;
+        async move { try_login(app, &format!("n{n}@example.org"), PASSWORD).await }
+    });
+    let mut logins: FuturesUnordered<_> = logins.collect();
+    let mut turned_away = Vec::new();
+    // All but two whose turn it is, and one that waits.
+    while turned_away.len() < 9 {
+        turned_away.push(logins.next().await.expect("an answer"));
+    }
+    for answer in &turned_away {
+        answer.refused(503, "overloaded");
+        assert_eq!(answer.header("retry-after"), Some("1"));
+        assert_eq!(answer.json["retryable"], true);
+    }
+    app.client.get("/wallets").await.expect(200);
+    let wallet = app.client.funded(100).await;
+    assert_eq!(app.client.balance(&wallet).await, (100, 0, 100));
+    while let Some(admitted) = logins.next().await {
+        admitted.refused(401, "invalid_credentials");
+    }
+    drop(logins);
+    app.finish().await;
 }

@@ -173,6 +173,30 @@ async fn a_rotation_keeps_what_was_signed(app: &TestApp) {
     assert!(verified_elsewhere(app, &new).await.is_some());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn es256_by_setting() {
+    use jwt_compact::alg::Es256;
+    let app = TestApp::start_with(Database::sqlite(), |settings| {
+        settings.token_algorithm = "ES256".into();
+    })
+    .await;
+    let ada = person(&app, "ada", SystemRole::WalletHolder).await;
+    let token = access_token(&app, &ada).await;
+    app.client.with_key(&token).get(MINE).await.expect(200);
+    let keys = jwks(&app.client).await;
+    assert_eq!((&keys[0]["alg"], &keys[0]["crv"]), (&json!("ES256"), &json!("P-256")));
+    assert!(keys[0].get("d").is_none(), "the private part is nobody's");
+    let text = keys[0].to_string();
+    let jwk: JsonWebKey<'_> = serde_json::from_str(&text).expect("a JWK");
+    let key = <Es256 as Algorithm>::VerifyingKey::try_from(&jwk).expect("a P-256 key");
+    let read = UntrustedToken::new(&token).expect("a JWT");
+    let told = Es256.validator::<Told>(&key).validate(&read).expect("good elsewhere");
+    assert_eq!(told.claims().custom.sub, ada.id.to_string());
+    let (head, signature) = token.rsplit_once('.').expect("three parts");
+    refused(&app, "another signature", &format!("{head}.{}", "A".repeat(signature.len()))).await;
+    app.finish().await;
+}
+
 async fn distrust_ends_every_token(app: &TestApp) {
     let ada = person(app, "ada", SystemRole::WalletHolder).await;
     let old = access_token(app, &ada).await;

@@ -2,7 +2,7 @@
 
 use caudal_domain::UserId;
 use caudal_store::users;
-use caudal_testkit::{Call, Client, TestApp, both_databases, until};
+use caudal_testkit::{Call, Client, TestApp, at_once, both_databases, until};
 use serde_json::{Value, json};
 
 both_databases! {
@@ -10,7 +10,7 @@ both_databases! {
     whoever_proves_the_address_sets_the_password profiles_change_and_addresses_are_proven
     deactivated_users_are_out erasure_keeps_the_books_and_nothing_else walls_between_tenants
     an_export_holds_what_is_held nothing_personal_is_readable_at_rest
-    what_is_erased_is_overwritten
+    what_is_erased_is_overwritten one_address_has_one_account
 }
 
 pub(super) const PASSWORD: &str = "horse battery staple 7";
@@ -325,4 +325,26 @@ async fn what_is_erased_is_overwritten(app: &TestApp) {
     let [key, _, password] = &secrets;
     assert!(!holds(&after, key), "her key opens what receipts keep of her profile");
     assert!(!holds(&after, password), "her password's hash is still there");
+}
+
+async fn one_address_has_one_account(app: &TestApp) {
+    let nobody = app.client.without_key();
+    let signed = at_once(50, |_| {
+        let nobody = nobody.clone();
+        let call = Call::new("POST", "/users").json(&person("ada@example.org"));
+        async move { nobody.send(call).await.status }
+    });
+    let signed = signed.await;
+    assert!(signed.iter().all(|status| *status == 202), "{signed:?}");
+    let made = at_once(50, |_| {
+        let client = app.client.clone();
+        async move { client.post("/users", person("bob@example.org")).await.status }
+    });
+    let made = made.await;
+    let count = |wanted: u16| made.iter().filter(|status| **status == wanted).count();
+    assert_eq!((count(201), count(409)), (1, 49), "{made:?}");
+    let all = app.client.all("/users").await;
+    for email in ["ada@example.org", "bob@example.org"] {
+        assert_eq!(all.iter().filter(|user| user["email"] == email).count(), 1, "{email}");
+    }
 }

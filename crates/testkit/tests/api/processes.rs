@@ -1,0 +1,51 @@
+//! Several processes on one database: what changes in one is heeded by the others, long before what
+//! they remember is over.
+
+use caudal_domain::SystemRole;
+use caudal_testkit::{Call, Client, TestApp, until};
+use serde_json::json;
+
+use super::people::person;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_in_one_process_is_heeded_in_the_other() {
+    // SQLite serves one process at a time.
+    TestApp::run_on_postgres(async |app| a_change_is_heeded(app).await).await;
+}
+
+async fn a_change_is_heeded(app: &TestApp) {
+    let other = app.beside().await;
+    let there = |client: &Client| other.client.as_somebody_of(client);
+    let ada = person(app, "ada", SystemRole::Support).await;
+    let made = json!({"name": "till", "scopes": ["wallets:read"]});
+    let made = app.client.post("/api-keys", made).await.expect(201);
+    let till = other.client.with_key(made["key"].as_str().expect("the key"));
+    let ada_there = there(&ada.client);
+    // Remembered there for the next half a minute, by a clock that stands still.
+    ada_there.get("/api-keys").await.expect(200);
+    till.get("/wallets").await.expect(200);
+
+    let call = Call::new("PUT", format!("/users/{}/roles", ada.id));
+    app.client.send(call.json(&json!({"roles": ["wallet_holder"]}))).await.expect(200);
+    until("the role is gone there", async || ada_there.get("/api-keys").await.status == 403).await;
+    let limits = json!({"config": {"rate_limits": {"view_per_hour": 77}}});
+    app.client.patch("/tenants/me", limits).await.expect(200);
+    until("the limit is new there", async || {
+        ada_there.get("/wallets").await.header("ratelimit-limit") == Some("77")
+    })
+    .await;
+    let key = format!("/api-keys/{}", made["id"].as_str().expect("an id"));
+    assert!(app.client.delete(&key).await.status < 300);
+    until("the key is gone there", async || till.get("/wallets").await.status == 401).await;
+    app.client.delete(format!("/users/{}/sessions", ada.id)).await.expect(204);
+    until("she is out there", async || ada_there.get("/wallets").await.status == 401).await;
+
+    let eve = person(app, "eve", SystemRole::WalletHolder).await;
+    let eve_there = there(&eve.client);
+    eve_there.get("/wallets").await.expect(200);
+    let distrust = json!({"distrust": true});
+    app.client.post("/signing-keys/rotate", distrust).await.expect(200);
+    until("its key is distrusted there", async || eve_there.get("/wallets").await.status == 401)
+        .await;
+    other.close().await;
+}
