@@ -1,4 +1,4 @@
-// Talks to the platform: this tab's API key, requests and their problems, idempotent writes that
+// Talks to the platform: this tab's API key or token, requests and their problems, idempotent writes that
 // are safe to repeat, and money held as whole minor units (text arithmetic only, never floats).
 
 const BASE = '/api/v1';
@@ -14,11 +14,12 @@ try { key = sessionStorage.getItem(KEY_ITEM) ?? ''; } catch { /* storage refused
 
 export const currentKey = () => key;
 
-export function useKey(text) {
+/** An API key, kept for this tab, or (`keep` false) a user's token, kept in memory. */
+export function useKey(text, keep = true) {
   key = text.trim();
   unsettled.clear();
   try {
-    if (key) sessionStorage.setItem(KEY_ITEM, key);
+    if (key && keep) sessionStorage.setItem(KEY_ITEM, key);
     else sessionStorage.removeItem(KEY_ITEM);
   } catch { /* storage refused: memory only */ }
 }
@@ -54,9 +55,10 @@ export class Problem extends Error {
   }
 }
 
-async function request(method, path, text, idempotencyKey) {
-  const used = key;
-  const headers = { Accept: 'application/json', Authorization: `Bearer ${used}` };
+async function request(method, path, text, { idempotencyKey, isOpen = false } = {}) {
+  const used = isOpen ? '' : key;
+  const headers = { Accept: 'application/json' };
+  if (used) headers.Authorization = `Bearer ${used}`;
   if (text !== undefined) headers['Content-Type'] = 'application/json';
   if (idempotencyKey) headers['Idempotency-Key'] = idempotencyKey;
   let response, raw;
@@ -72,7 +74,7 @@ async function request(method, path, text, idempotencyKey) {
   if (response.ok) {
     return { body, replayed: response.headers.get('Idempotency-Replayed') === 'true' };
   }
-  if (response.status === 401 && used === key) onRefusedKey();
+  if (response.status === 401 && used && used === key) onRefusedKey();
   throw new Problem(response.status, body, Number(response.headers.get('Retry-After')) || 0);
 }
 
@@ -81,6 +83,9 @@ export async function get(path, query = {}) {
   const search = given.length ? `?${new URLSearchParams(given)}` : '';
   return (await request('GET', path + search)).body;
 }
+
+/** A POST of somebody who is nobody yet: without credentials, and once. */
+export const send = (path, body) => request('POST', path, JSON.stringify(body), { isOpen: true });
 
 const unsettled = new Map(); // request → its Idempotency-Key, while its outcome is not known
 
@@ -95,7 +100,7 @@ export async function post(path, body, { remember = false } = {}) {
   for (let attempt = 1; ; attempt += 1) {
     if (remember) unsettled.set(name, idempotencyKey);
     try {
-      const answer = await request('POST', path, text, idempotencyKey);
+      const answer = await request('POST', path, text, { idempotencyKey });
       unsettled.delete(name);
       return answer;
     } catch (problem) {

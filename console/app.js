@@ -1,10 +1,13 @@
-// The console page: signing in by API key, status, the live rate and its events, wallets with their
+// The console page: signing in by password or API key, status, the live rate and its events, wallets with their
 // history, and transfers. Data reaches the page through textContent only, so none of it is markup.
 
 import {
   Problem, currentKey, formatMoney, get, keyFromAddress, plausibleKey, post, toMinor, useKey,
   whenKeyRefused,
 } from './api.js';
+import {
+  Session, askForRecovery, clearLogin, codeFromAddress, drawMails, logIn, recover, verifyEmail,
+} from './people.js';
 import { EventStream, Meter } from './stream.js';
 
 const TICK_MS = 250;
@@ -429,6 +432,9 @@ async function sendTransfer() {
 
 // ---- status, signing in and out ----
 
+let session;
+let recoveryCode = '';
+
 async function probe(path, pill, good, bad) {
   try {
     const signal = AbortSignal.timeout(PROBE_MS);
@@ -455,9 +461,32 @@ function drawMode() {
   setState($('mode'), mode ?? '', mode === 'live' ? 'Live' : 'Test mode');
 }
 
+/** By address and password: the token is renewed as long as the page is open. */
+async function logInHere() {
+  const tokens = await logIn();
+  if (!tokens) return;
+  clearLogin();
+  let isIn = false;
+  session = new Session(tokens, (token) => {
+    useKey(token, false);
+    if (isIn) follow(token);
+    isIn = true;
+  }, forget);
+  await enter(tokens.access_token);
+}
+
 async function signIn(key) {
   if (!plausibleKey(key)) throw new RangeError('That does not look like an API key.');
   useKey(key);
+  await enter(key.trim());
+}
+
+function follow(key) {
+  stream?.stop();
+  stream = new EventStream('/api/v1/events', key, onMessage, onStreamState);
+}
+
+async function enter(key) {
   try {
     await get('/wallets', { limit: 1 });
   } catch (failure) {
@@ -465,16 +494,19 @@ async function signIn(key) {
     // Anything else passes, or concerns wallets alone: the page itself shows it.
   }
   $('key').value = '';
-  $('signin-result').replaceChildren();
+  for (const id of ['signin-result', 'login-result']) $(id).replaceChildren();
   $('signin').hidden = true;
   for (const id of ['desk', 'forget', 'stream']) $(id).hidden = false;
   drawMode();
-  stream?.stop();
-  stream = new EventStream('/api/v1/events', key.trim(), onMessage, onStreamState);
+  follow(key);
+  drawMails();
   await loadWallets();
 }
 
 function forget(reason) {
+  session?.end();
+  session = undefined;
+  clearLogin();
   useKey('');
   stream?.stop();
   document.querySelectorAll('dialog[open]').forEach((dialog) => dialog.close());
@@ -484,9 +516,42 @@ function forget(reason) {
   for (const id of ['wallet-rows', 'event-rows', 'transfer-result']) $(id).replaceChildren();
   for (const id of ['desk', 'forget', 'stream', 'mode']) $(id).hidden = true;
   $('signin').hidden = $('events-note').hidden = false;
-  if (reason) show($('signin-result'), 'bad', reason);
-  else $('signin-result').replaceChildren();
-  $('key').focus();
+  if (reason) show($('login-result'), 'bad', reason);
+  else $('login-result').replaceChildren();
+  $('email').focus();
+}
+
+/** Somebody came by the link of a mail. */
+async function useCode({ what, code }) {
+  forget();
+  if (what === 'recover') {
+    recoveryCode = code;
+    $('recover-form').hidden = false;
+    $('new-password').focus();
+    return;
+  }
+  try {
+    await verifyEmail(code);
+    show($('login-result'), 'good', 'Your e-mail address is confirmed. Sign in.');
+  } catch (failure) {
+    showFailure($('login-result'), failure);
+  }
+}
+
+async function setNewPassword() {
+  await recover(recoveryCode, $('new-password').value);
+  $('new-password').value = recoveryCode = '';
+  $('recover-form').hidden = true;
+  show($('login-result'), 'good', 'Your new password is set. Sign in with it.');
+}
+
+async function sendRecovery() {
+  try {
+    await askForRecovery();
+    show($('login-result'), 'good', 'If the address has an account, a mail is on its way.');
+  } catch (failure) {
+    showFailure($('login-result'), failure);
+  }
 }
 
 // ---- beginning ----
@@ -503,6 +568,10 @@ function tick() {
 }
 
 function listen() {
+  onSubmit($('login-form'), $('login-result'), logInHere);
+  onSubmit($('recover-form'), $('recover-result'), setNewPassword);
+  $('forgot').addEventListener('click', sendRecovery);
+  $('mails-again').addEventListener('click', drawMails);
   onSubmit($('signin-form'), $('signin-result'), () => signIn($('key').value));
   onSubmit($('wallet-form'), $('wallet-result'), createWallet);
   onSubmit($('fund-form'), $('fund-result'), fund);
@@ -528,7 +597,11 @@ function listen() {
   document.addEventListener('click', ({ target }) => {
     if (target.matches('[data-close], dialog')) target.closest('dialog').close();
   });
-  window.addEventListener('hashchange', () => begin(keyFromAddress()));
+  window.addEventListener('hashchange', () => {
+    const link = codeFromAddress();
+    if (link) useCode(link);
+    else begin(keyFromAddress());
+  });
   whenKeyRefused(() => forget('That key was not accepted. Is it complete, and not revoked?'));
 }
 
@@ -541,6 +614,8 @@ fillPickers();
 probeAll();
 setInterval(probeAll, PROBE_MS);
 setInterval(tick, TICK_MS);
+const link = codeFromAddress();
 const given = keyFromAddress() || currentKey();
-if (given) begin(given);
+if (link) useCode(link);
+else if (given) begin(given);
 else forget();

@@ -1,9 +1,10 @@
 //! One-time codes of mails: found as long as they can be used. What they put into force is in the
 //! files of sign-up and passwords.
 
-use caudal_domain::{CodePurpose, Timestamp};
+use caudal_domain::{CodePurpose, TenantId, Timestamp, UserId};
 use caudal_identity::opaque;
 use caudal_store::{
+    Step,
     codes::{self, Code},
     users::{self, UserRow},
 };
@@ -24,6 +25,13 @@ pub(crate) async fn one_time_code(
     let is_good =
         |code: &Code| code.purpose == purpose && code.used_at.is_none() && at < code.expires_at;
     found.filter(is_good).ok_or_else(unknown_code)
+}
+
+/// What was asked for with an old password, or by somebody who is out now, comes to nothing: a new
+/// password, another address, the other half of a login.
+pub(crate) fn void_all(tenant: TenantId, user: UserId, at: Timestamp) -> [Step; 3] {
+    [CodePurpose::VerifyEmail, CodePurpose::Recover, CodePurpose::MfaChallenge]
+        .map(|purpose| codes::void(tenant, user, purpose, at))
 }
 
 pub(crate) async fn owner_of_code(service: &Service, code: &Code) -> Result<UserRow, ServiceError> {

@@ -25,7 +25,7 @@ use crate::{
     Asked, Caller, Origin, Service, ServiceError,
     api_keys::Secret,
     audit::{By, Did},
-    codes::{one_time_code, owner_of_code, unknown_code},
+    codes::{one_time_code, owner_of_code, unknown_code, void_all},
     logins::not_hashed,
     mails::NewMail,
     personal::Person,
@@ -148,7 +148,7 @@ impl Service {
         let mut steps = vec![users::replace_password(&Replacement { tenant, id, old, new, at })];
         let except = Some(signed_in.session);
         steps.push(sessions::revoke_all_of_user(&Others { tenant, user: id, except }, at));
-        steps.push(codes::void(tenant, id, CodePurpose::Recover, at));
+        steps.extend(void_all(tenant, id, at));
         steps.extend(self.mail_to(&row, MailTemplate::PasswordChanged, at)?);
         steps.push(self.audit(caller, password_did(kinds::PASSWORD_CHANGED, id), at));
         let events = vec![self.user_event(kinds::PASSWORD_CHANGED, &row, at)?];
@@ -246,15 +246,14 @@ impl Service {
         let (tenant, user) = (row.tenant, row.id);
         let mut steps = vec![
             codes::use_up(code.hash, CodePurpose::Recover, at),
-            codes::void(tenant, user, CodePurpose::Recover, at),
             users::reset_password(tenant, user, &phc, at),
             sessions::revoke_all_of_user(&Others { tenant, user, except: None }, at),
         ];
+        steps.extend(void_all(tenant, user, at));
         let mut events = vec![self.user_event(kinds::PASSWORD_RECOVERED, &row, at)?];
         if row.email_verified_at.is_none() {
-            // Whoever reads the mail has the address. What was signed up with it before is void.
+            // Whoever reads the mail has the address.
             steps.push(users::verified(&self.change_of(&row, at)));
-            steps.push(codes::void(tenant, user, CodePurpose::VerifyEmail, at));
             events.push(self.user_event(kinds::USER_VERIFIED, &row, at)?);
         }
         steps.extend(self.mail_to(&row, MailTemplate::PasswordChanged, at)?);

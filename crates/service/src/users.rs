@@ -5,12 +5,12 @@
 //! stand, also in receipts; events and audit have ids only.
 
 use caudal_domain::{
-    Actor, CodePurpose, Event, Fingerprint, Refusal, RoleRef, SystemRole, TenantId, Timestamp,
-    User, UserId, UserStatus, access::Scope, event::kinds,
+    Actor, Event, Fingerprint, Refusal, RoleRef, SystemRole, TenantId, Timestamp, User, UserId,
+    UserStatus, access::Scope, event::kinds,
 };
 use caudal_identity::{Email, PersonKey};
 use caudal_store::{
-    Step, UnitOfWork, codes, roles, sessions,
+    Step, UnitOfWork, roles, sessions,
     sessions::Others,
     users,
     users::{Change, UserRow},
@@ -22,6 +22,7 @@ use crate::{
     api_keys::Secret,
     asked::Window,
     audit::Did,
+    codes::void_all,
     id_range,
     passwords::read_password,
     personal::{Person, Profile},
@@ -299,8 +300,7 @@ impl Service {
         if status == UserStatus::Deactivated {
             let all = Others { tenant, user, except: None };
             steps.push(sessions::revoke_all_of_user(&all, at));
-            steps.push(codes::void(tenant, user, CodePurpose::Recover, at));
-            steps.push(codes::void(tenant, user, CodePurpose::MfaChallenge, at));
+            steps.extend(void_all(tenant, user, at));
         }
         steps.push(self.audit(caller, user_did(kind, user, &["status"]), at));
         steps.extend((status == UserStatus::Deactivated).then_some(owner_remains));

@@ -1,4 +1,4 @@
-//! A small SMTP server: keeps the mails it takes, refuses or says nothing as a test wants.
+//! A small SMTP server: keeps the mails it takes, or refuses them as a test wants.
 
 use std::{
     net::SocketAddr,
@@ -13,8 +13,6 @@ use tokio::{
 
 /// Its answer to a mail's end when it takes it.
 pub const TAKEN: &str = "250 taken";
-/// It hears, and never answers.
-pub const SILENT: &str = "";
 
 pub struct SmtpServer {
     pub addr: SocketAddr,
@@ -96,9 +94,7 @@ async fn talk(socket: TcpStream, shared: Arc<Mutex<Said>>) -> std::io::Result<()
             (None, "QUIT") => "221 bye",
             (None, _) => "250 ok",
         };
-        if !answer.is_empty() {
-            writer.write_all(format!("{answer}\r\n").as_bytes()).await?;
-        }
+        writer.write_all(format!("{answer}\r\n").as_bytes()).await?;
     }
     Ok(())
 }

@@ -16,11 +16,12 @@ use crate::{api::Api, problem::internal};
 struct Console;
 
 /// Path, file, media type: what is served, and nothing else of the folder.
-const FILES: [(&str, &str, &str); 6] = [
+const FILES: [(&str, &str, &str); 7] = [
     ("/", "index.html", "text/html; charset=utf-8"),
     ("/app.css", "app.css", "text/css; charset=utf-8"),
     ("/app.js", "app.js", "text/javascript; charset=utf-8"),
     ("/api.js", "api.js", "text/javascript; charset=utf-8"),
+    ("/people.js", "people.js", "text/javascript; charset=utf-8"),
     ("/stream.js", "stream.js", "text/javascript; charset=utf-8"),
     ("/favicon.svg", "favicon.svg", "image/svg+xml"),
 ];

@@ -7,7 +7,10 @@ use wiremock::{Mock, MockServer, ResponseTemplate, matchers::method};
 
 use super::users::{PASSWORD, code_in, login, mails, member, person, try_login};
 
-both_databases! { a_change_ends_other_sessions recovery_goes_by_mail_and_tells_nothing }
+both_databases! {
+    a_change_ends_other_sessions recovery_goes_by_mail_and_tells_nothing
+    a_new_password_voids_what_the_old_one_asked_for
+}
 
 /// Of the SHA-1 of [`PASSWORD`], without its first five digits.
 const SUFFIX: &str = "93CAB50964910E51C1D926E6EDD933FF500";
@@ -57,6 +60,33 @@ async fn recovery_goes_by_mail_and_tells_nothing(app: &TestApp) {
     let late = code_in(&mails(app, "ada@example.org", 3).await[0]);
     app.clock.advance(30 * 60);
     nobody.send(set(&late, PASSWORD)).await.refused(400, "invalid_request");
+}
+
+async fn a_new_password_voids_what_the_old_one_asked_for(app: &TestApp) {
+    let (_, ada) = member(app, "ada@example.org").await;
+    let nobody = app.client.without_key();
+    // A thief who knows the password has their own address wait for its proof.
+    let wish = json!({"email": "thief@example.org", "password": PASSWORD});
+    ada.patch("/users/me", wish.clone()).await.expect(200);
+    let first = code_in(&mails(app, "thief@example.org", 1).await[0]);
+    let change = json!({"current": PASSWORD, "new": NEW});
+    ada.post("/users/me/password", change).await.expect(204);
+    let proof = json!({"code": first});
+    nobody.post("/auth/verify-email", proof).await.refused(400, "invalid_request");
+    // And once more before she recovers it.
+    ada.patch("/users/me", json!({"email": "thief@example.org", "password": NEW}))
+        .await
+        .expect(200);
+    let second = code_in(&mails(app, "thief@example.org", 2).await[0]);
+    let recover = Call::new("POST", "/auth/recover").json(&json!({"email": "ada@example.org"}));
+    nobody.send(recover).await.expect(202);
+    let code = code_in(&mails(app, "ada@example.org", 2).await[0]);
+    let confirm = json!({"code": code, "password": PASSWORD});
+    nobody.post("/auth/recover/confirm", confirm).await.expect(204);
+    let proof = json!({"code": second});
+    nobody.post("/auth/verify-email", proof).await.refused(400, "invalid_request");
+    try_login(app, "thief@example.org", PASSWORD).await.refused(401, "invalid_credentials");
+    login(app, "ada@example.org", PASSWORD).await;
 }
 
 async fn with_a_check_that(answers: ResponseTemplate, fail_open: bool) -> (MockServer, TestApp) {

@@ -10,7 +10,8 @@ use super::people::{PASSWORD, Person, login, person, with_token};
 
 both_databases! {
     totp_is_proposed_confirmed_and_asked_for a_code_counts_once
-    a_challenge_is_bounded wrong_codes_lock_the_account recovery_codes_work_once
+    a_challenge_is_bounded a_challenge_ends_with_its_password
+    wrong_codes_lock_the_account recovery_codes_work_once
     removal_asks_for_everything sensitive_operations_ask_for_a_step_up
 }
 
@@ -36,6 +37,17 @@ fn base32(text: &str) -> Vec<u8> {
 
 async fn post(client: &Client, path: &str, body: Value) -> Answer {
     client.send(Call::new("POST", path).json(&body)).await
+}
+
+async fn a_challenge_ends_with_its_password(app: &TestApp) {
+    let ada = person(app, "ada", SystemRole::WalletHolder).await;
+    let (secret, _) = enrol(app, &ada).await;
+    let half = challenge(app, &ada).await;
+    let change = json!({"current": PASSWORD, "new": "another good password 1"});
+    ada.client.post("/users/me/password", change).await.expect(204);
+    let answer = json!({"challenge": half, "code": code(app, &secret)});
+    let nobody = app.client.without_key();
+    post(&nobody, "/auth/mfa", answer).await.refused(401, "invalid_credentials");
 }
 
 /// TOTP in force: the seed and the recovery codes. The clock goes on past the code used.
