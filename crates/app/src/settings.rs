@@ -335,6 +335,8 @@ impl Settings {
             workers_max: self.notifications_workers_max,
             queue: self.notifications_queue,
         }
+    }
+
     /// What is logged. However much is asked for, the database's driver does not tell what its
     /// statements are given: hashes, and all that is private.
     pub fn log_filter(&self) -> EnvFilter {

@@ -53,7 +53,7 @@ impl Service {
         given: &Credentials<'_>,
         origin: &Origin,
     ) -> Result<Login, ServiceError> {
-        // Nothing is looked up for those who still wait: a storm of logins costs the others nothing.
+        // Nothing is looked up for those who still wait, so a storm of logins costs nobody else.
         let turn = self.place_in_line()?.turn().await.map_err(not_hashed)?;
         let tenant = self.tenant_named(given.tenant).await?;
         let hash = match Email::parse(given.email) {
