@@ -24,6 +24,10 @@ pub enum MailTemplate {
     LockedOut,
     SecondFactorEnabled,
     SecondFactorDisabled,
+    /// To the payer: a receipt.
+    PaymentReceipt,
+    /// To the payer, of what was given back.
+    RefundReceipt,
 }
 
 names!(MailTemplate {
@@ -34,7 +38,9 @@ names!(MailTemplate {
     EmailChanged = "email_changed",
     LockedOut = "locked_out",
     SecondFactorEnabled = "second_factor_enabled",
-    SecondFactorDisabled = "second_factor_disabled"
+    SecondFactorDisabled = "second_factor_disabled",
+    PaymentReceipt = "payment_receipt",
+    RefundReceipt = "refund_receipt"
 });
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@
 //! mail: its template in `domain/mail.rs`, its words in [`words`], and [`Service::mail`] among the
 //! steps of what it tells.
 
-use caudal_domain::{Mail, MailId, MailTemplate, Timestamp, UserId};
+use caudal_domain::{Currency, Mail, MailId, MailTemplate, PaymentId, Timestamp, UserId};
 use caudal_identity::{Binding, PersonKey};
 pub use caudal_outbound::mail::Sent;
 use caudal_outbound::mail::{Mail as Outgoing, MailFault};
@@ -33,6 +33,16 @@ struct Letter {
     to: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     code: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    paid: Option<Paid>,
+}
+
+/// What a receipt is of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Paid {
+    pub payment_id: PaymentId,
+    pub amount: i64,
+    pub currency: Currency,
 }
 
 /// A mail to somebody who has a key.
@@ -60,11 +70,42 @@ impl Service {
         id: MailId,
         new: &NewMail<'_>,
     ) -> Result<String, ServiceError> {
-        let letter = Letter { to: new.to.to_owned(), code: new.code.map(str::to_owned) };
-        let plain = serde_json::to_vec(&letter).map_err(broken)?;
+        let code = new.code.map(str::to_owned);
+        let letter = Letter { to: new.to.to_owned(), code, paid: None };
+        self.sealed_letter((id, new.person), new.key, &letter)
+    }
+
+    fn sealed_letter(
+        &self,
+        (id, person): (MailId, Person),
+        key: &PersonKey,
+        letter: &Letter,
+    ) -> Result<String, ServiceError> {
+        let plain = serde_json::to_vec(letter).map_err(broken)?;
         let row = row_of(id);
-        let bound_to = Binding { tenant: new.person.tenant, row: &row, field: "sealed" };
-        Ok(new.key.seal(self.chance(), &bound_to, &plain))
+        let bound_to = Binding { tenant: person.tenant, row: &row, field: "sealed" };
+        Ok(key.seal(self.chance(), &bound_to, &plain))
+    }
+
+    /// The step that writes a receipt to somebody whose address is proven; else there is none.
+    pub(crate) async fn mail_receipt(
+        &self,
+        person: Person,
+        (template, paid): (MailTemplate, Paid),
+        at: Timestamp,
+    ) -> Result<Option<Step>, ServiceError> {
+        let Person { tenant, user } = person;
+        let found = users::find(self.store(), tenant, user).await?;
+        let Some(row) = found.filter(|row| row.email_verified_at.is_some()) else {
+            return Ok(None);
+        };
+        let Some(key) = self.person_key(&row)? else { return Ok(None) };
+        let Some(to) = self.open_profile(&row)?.email else { return Ok(None) };
+        let id = MailId(self.scattered_id(at));
+        let mail = Mail { id, tenant, user: Some(user), template, created_at: at };
+        let letter = Letter { to, code: None, paid: Some(paid) };
+        let sealed = self.sealed_letter((id, person), &key, &letter)?;
+        Ok(Some(mails::insert(&mail, &sealed)))
     }
 
     /// The same to the address of a user, if there is one.
@@ -217,6 +258,10 @@ fn words(template: MailTemplate, letter: &Letter, url: &str) -> (String, String)
         MailTemplate::SecondFactorDisabled => {
             told(url, "Your account has no second factor any more")
         }
+        MailTemplate::PaymentReceipt => receipt(url, ("You have paid", "You paid"), letter),
+        MailTemplate::RefundReceipt => {
+            receipt(url, ("Money is on its way back to you", "You were given back"), letter)
+        }
     };
     (subject.to_owned(), text)
 }
@@ -228,6 +273,31 @@ fn told(url: &str, what: &'static str) -> (&'static str, String) {
          runs your account.\n"
     );
     (what, text)
+}
+
+fn receipt(
+    url: &str,
+    (subject, verb): (&'static str, &str),
+    letter: &Letter,
+) -> (&'static str, String) {
+    let of = letter.paid.as_ref().map_or_else(String::new, |paid| {
+        let (amount, id) = (written(paid.amount, paid.currency), paid.payment_id);
+        format!("{verb} {amount}.\n\nPayment: {id}\n\n")
+    });
+    let text = format!(
+        "{of}Keep this mail as your receipt ({url}). If you don't know of it, write to whoever \
+         runs your account.\n"
+    );
+    (subject, text)
+}
+
+/// As people write money: `USD 10.50`.
+fn written(minor: i64, currency: Currency) -> String {
+    let digits = usize::from(currency.exponent());
+    let text = format!("{minor:0>width$}", width = digits + 1);
+    let (whole, part) = text.split_at(text.len() - digits);
+    let point = if part.is_empty() { "" } else { "." };
+    format!("{} {whole}{point}{part}", currency.code())
 }
 
 #[cfg(test)]
@@ -243,6 +313,19 @@ mod tests {
         let sealed = String::new();
         let next_at = created_at;
         MailRow { mail, sealed, attempts, next_at, sent_at: None, failed_at: None }
+    }
+
+    #[test]
+    fn money_is_written_with_its_decimals() {
+        for (minor, code, wanted) in [
+            (1050, "USD", "USD 10.50"),
+            (5, "USD", "USD 0.05"),
+            (1050, "JPY", "JPY 1050"),
+            (1, "KWD", "KWD 0.001"),
+            (9_007_199_254_740_991, "EUR", "EUR 90071992547409.91"),
+        ] {
+            assert_eq!(written(minor, Currency::from_code(code).expect("known")), wanted);
+        }
     }
 
     #[test]

@@ -8,8 +8,8 @@
 use std::collections::BTreeSet;
 
 use caudal_domain::{
-    DeliveryId, EventId, TenantId, Timestamp,
-    event::{CloudEvent, StoredEvent},
+    Currency, DeliveryId, EventId, MailTemplate, PaymentId, TenantId, Timestamp, UserId,
+    event::{CloudEvent, StoredEvent, kinds},
     id::STREAMS,
     webhook_endpoint::wants,
 };
@@ -22,8 +22,9 @@ use caudal_store::{
 };
 use futures::{StreamExt, TryStreamExt};
 use metrics::{counter, gauge};
+use serde::Deserialize;
 
-use crate::{Service, ServiceError, notifications};
+use crate::{Service, ServiceError, mails::Paid, notifications, personal::Person, unit::broken};
 
 /// As positions and the inbox name it.
 const CONSUMER: &str = "notices";
@@ -35,6 +36,23 @@ const SPAN: i64 = 20_000;
 const UNWRITTEN: i64 = 5_000;
 /// Streams worked through at the same time.
 const AT_ONCE: usize = 4;
+
+/// What is told by mail as well. Their kinds are among [`notifications::KINDS`].
+const RECEIPTS: [(&str, MailTemplate); 2] = [
+    (kinds::PAYMENT_PROCESSED, MailTemplate::PaymentReceipt),
+    (kinds::REFUND_SUCCEEDED, MailTemplate::RefundReceipt),
+];
+
+/// Of such an event.
+#[derive(Deserialize)]
+struct Receipted {
+    payment_id: PaymentId,
+    amount: i64,
+    amount_captured: Option<i64>,
+    currency: Currency,
+    /// The payer, if it is a user.
+    user_id: Option<UserId>,
+}
 
 /// What one event leads to.
 struct Notices {
@@ -152,11 +170,32 @@ impl Service {
                 .map(|endpoint| deliveries::insert(&self.delivery_of_event(endpoint, event, at)))
                 .collect();
             steps.extend(self.notifications_of(event, at).await?);
+            steps.extend(self.receipt_of(event, at).await?);
             if !steps.is_empty() {
                 all.push(Notices { event: event.id, steps });
             }
         }
         Ok(all)
+    }
+
+    /// The mail to the payer, of what was paid or given back.
+    async fn receipt_of(
+        &self,
+        event: &StoredEvent,
+        at: Timestamp,
+    ) -> Result<Option<Step>, ServiceError> {
+        let Some((_, template)) = RECEIPTS.iter().find(|(kind, _)| *kind == event.kind) else {
+            return Ok(None);
+        };
+        let told: Receipted = serde_json::from_str(&event.data).map_err(broken)?;
+        let Some(user) = told.user_id else { return Ok(None) };
+        let person = Person { tenant: event.tenant, user };
+        let paid = Paid {
+            payment_id: told.payment_id,
+            amount: told.amount_captured.unwrap_or(told.amount),
+            currency: told.currency,
+        };
+        self.mail_receipt(person, (*template, paid), at).await
     }
 
     /// Those of all tenants that the page is about.

@@ -23,6 +23,8 @@ use crate::{
 enum Audience {
     /// The people it names, and the holders of the wallets it names.
     Concerned,
+    /// The person it names: a payee need not know what a payer tried.
+    Named,
     /// Those who run the tenant.
     Staff,
 }
@@ -37,6 +39,14 @@ const TOLD: &[(&str, Audience)] = &[
     (kinds::SECOND_FACTOR_ENABLED, Audience::Concerned),
     (kinds::SECOND_FACTOR_DISABLED, Audience::Concerned),
     (kinds::USER_ROLES_CHANGED, Audience::Concerned),
+    (kinds::PAYMENT_PROCESSED, Audience::Concerned),
+    (kinds::PAYMENT_ACTION_REQUIRED, Audience::Named),
+    (kinds::PAYMENT_FAILED, Audience::Named),
+    (kinds::PAYMENT_CANCELED, Audience::Named),
+    (kinds::REFUND_SUCCEEDED, Audience::Concerned),
+    (kinds::REFUND_FAILED, Audience::Named),
+    (kinds::PAYMENT_IN_REVIEW, Audience::Staff),
+    (kinds::ACTIVITY_SUSPICIOUS, Audience::Staff),
     (kinds::WEBHOOK_ENDPOINT_DISABLED, Audience::Staff),
 ];
 
@@ -117,21 +127,22 @@ impl Service {
         let found = TOLD.iter().find(|(kind, _)| *kind == event.kind);
         match found.map(|(_, audience)| audience) {
             None => Ok(Vec::new()),
-            Some(Audience::Concerned) => self.tell_concerned(event, at).await,
+            Some(Audience::Concerned) => self.tell_concerned(event, (true, at)).await,
+            Some(Audience::Named) => self.tell_concerned(event, (false, at)).await,
             Some(Audience::Staff) => self.tell_staff(event, at).await,
         }
     }
 
-    /// Each holder is told their own side of it.
+    /// Each holder, if they are told, is told their own side of it.
     async fn tell_concerned(
         &self,
         event: &StoredEvent,
-        at: Timestamp,
+        (holders_too, at): (bool, Timestamp),
     ) -> Result<Vec<Step>, ServiceError> {
         let heard = Heard::new(event.clone());
         let names = heard.names();
         let mut wallets_of: Vec<(AccountId, UserId)> = Vec::new();
-        for wallet in names.wallets() {
+        for wallet in names.wallets().filter(|_| holders_too) {
             let owners = &self.inner.owners;
             let holder = owners.read(self.store(), event.tenant, wallet).await?;
             wallets_of.extend(holder.map(|user| (wallet, user)));

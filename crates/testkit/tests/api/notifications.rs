@@ -4,8 +4,11 @@ use caudal_domain::SystemRole;
 use caudal_testkit::{Client, TestApp, both_databases, until};
 use serde_json::{Value, json};
 
+use super::people::{PASSWORD, login, with_token};
+
 both_databases! {
     holders_are_told_their_own what_is_read_stays_read only_users_have_notifications
+    a_payment_is_told_to_both_and_mailed_to_its_payer
 }
 
 async fn wallet_of(app: &TestApp, user: &str) -> String {
@@ -88,6 +91,37 @@ async fn what_is_read_stays_read(app: &TestApp) {
         .refused(404, "notification_not_found");
     ada.patch("/notifications", json!({"read": true})).await.expect(204);
     assert_eq!(unread().await, 0);
+}
+
+async fn a_payment_is_told_to_both_and_mailed_to_its_payer(app: &TestApp) {
+    let email = "ada@example.org";
+    let new = json!({"email": email, "password": PASSWORD});
+    let made = app.client.post("/users", new).await.expect(201);
+    let ada = with_token(app, &login(app, email, PASSWORD).await.expect(200));
+    let (bob_id, bob) = app.user(&[SystemRole::WalletHolder]).await;
+    let adas = wallet_of(app, made["id"].as_str().expect("an id")).await;
+    let bobs = wallet_of(app, &bob_id.to_string()).await;
+    app.client.fund(&adas, 5000).await.expect(201);
+    let body = json!({"type": "wallet", "amount": 1050, "currency": "USD", "from": adas,
+        "to": bobs});
+    let paid = ada.post("/payments", body).await.expect(201);
+    assert_eq!(paid["status"], "succeeded");
+    let to_bob = told(&bob, 1).await;
+    assert_eq!(kinds(&to_bob), ["payment.processed"]);
+    assert_eq!(to_bob[0]["data"]["payment_id"], paid["id"]);
+    assert!(told(&ada, 2).await.iter().any(|it| it["subject"] == paid["id"]));
+    let mut mails = Vec::new();
+    until("the receipt", async || {
+        let sent = app.client.get("/dev/mails").await.expect(200);
+        mails = sent["data"].as_array().expect("mails").clone();
+        mails.retain(|mail| mail["text"].as_str().is_some_and(|text| text.contains("receipt")));
+        !mails.is_empty()
+    })
+    .await;
+    let text = mails[0]["text"].as_str().expect("a text");
+    assert_eq!((mails.len(), &mails[0]["to"]), (1, &json!(email)));
+    assert!(text.contains("USD 10.50"), "{text}");
+    assert!(text.contains(paid["id"].as_str().expect("an id")), "{text}");
 }
 
 async fn only_users_have_notifications(app: &TestApp) {
