@@ -4,7 +4,9 @@
 //! mail: its template in `domain/mail.rs`, its words in [`words`], and [`Service::mail`] among the
 //! steps of what it tells.
 
-use caudal_domain::{Currency, Mail, MailId, MailTemplate, PaymentId, Timestamp, UserId};
+use caudal_domain::{
+    Currency, Mail, MailId, MailTemplate, PaymentId, Timestamp, UserId, UserStatus,
+};
 use caudal_identity::{Binding, PersonKey};
 pub use caudal_outbound::mail::Sent;
 use caudal_outbound::mail::{Mail as Outgoing, MailFault};
@@ -87,7 +89,8 @@ impl Service {
         Ok(key.seal(self.chance(), &bound_to, &plain))
     }
 
-    /// The step that writes a receipt to somebody whose address is proven; else there is none.
+    /// The step that writes a receipt to somebody who is active and has an address; else there is
+    /// none.
     pub(crate) async fn mail_receipt(
         &self,
         person: Person,
@@ -96,7 +99,7 @@ impl Service {
     ) -> Result<Option<Step>, ServiceError> {
         let Person { tenant, user } = person;
         let found = users::find(self.store(), tenant, user).await?;
-        let Some(row) = found.filter(|row| row.email_verified_at.is_some()) else {
+        let Some(row) = found.filter(|row| row.status == UserStatus::Active) else {
             return Ok(None);
         };
         let Some(key) = self.person_key(&row)? else { return Ok(None) };
