@@ -67,6 +67,7 @@ pub mod transfers;
 mod unit;
 pub mod uploads;
 pub mod users;
+pub mod wallet_tiers;
 pub mod wallets;
 pub mod webhook_endpoints;
 mod whose_event;
@@ -135,6 +136,7 @@ struct Inner {
     payment_types: payment_types::KnownTypes,
     rules: screening::KnownRules,
     configs: tenants::KnownConfigs,
+    turns: wallet_tiers::Turns,
     key_uses: KeyUses,
 }
 
@@ -170,6 +172,7 @@ impl Service {
             payment_types: payment_types::KnownTypes::new(),
             rules: screening::KnownRules::new(),
             configs: tenants::KnownConfigs::new(),
+            turns: wallet_tiers::Turns::new(),
             key_uses,
         };
         Self { inner: Arc::new(inner) }

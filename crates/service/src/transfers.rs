@@ -103,7 +103,8 @@ impl Service {
         mut new: NewTransfer,
     ) -> Result<Transfer, ServiceError> {
         self.only_own_payers(caller, &mut [&mut new]).await?;
-        let command = Command::new(Movement::Post(only_wallets(new)));
+        let mut command = Command::new(Movement::Post(only_wallets(new)));
+        let _turns = self.limit_alike(caller.tenant, std::slice::from_mut(&mut command)).await?;
         let job = Job { dry_run: true, ..Job::one(caller.tenant, command) };
         let mut reply = self.run(job).await?;
         match reply.replies.pop().map(|reply| reply.given) {
@@ -123,7 +124,15 @@ impl Service {
         let mut transfers: Vec<&mut NewTransfer> = items.iter_mut().map(|(new, _)| new).collect();
         self.only_own_payers(caller, &mut transfers).await?;
         self.check_items(caller, &items)?;
-        let commands = items.into_iter().map(|(new, receipt)| post_command(new, receipt)).collect();
+        let mut commands: Vec<Command> =
+            items.into_iter().map(|(new, receipt)| post_command(new, receipt)).collect();
+        if !atomic && self.is_tiered(caller.tenant, &commands).await? {
+            return self.one_by_one(caller, commands).await;
+        }
+        let _turns = match atomic {
+            true => self.limit_alike(caller.tenant, &mut commands).await?,
+            false => Vec::new(),
+        };
         let job = Job { tenant: caller.tenant, commands, atomic, dry_run: false, receipt };
         let reply = self.run(job).await?;
         let value = match reply.refused_at {
@@ -131,6 +140,36 @@ impl Service {
             None => BatchOutcome::Items(self.items_of(caller.tenant, reply.replies).await?),
         };
         Ok(Done { value, replayed: reply.replayed, position: reply.position })
+    }
+
+    /// Items that fall alone and count against a limit are decided one after the other: each must
+    /// know what those before it took.
+    async fn one_by_one(
+        &self,
+        caller: &Caller,
+        commands: Vec<Command>,
+    ) -> Result<Done<BatchOutcome>, ServiceError> {
+        let mut items = Vec::with_capacity(commands.len());
+        let mut reached = std::collections::BTreeMap::new();
+        for command in commands {
+            items.push(match self.submit_transfer(caller, command).await {
+                Ok(done) => {
+                    for (stream, seq) in done.position {
+                        reached
+                            .entry(stream)
+                            .and_modify(|last| *last = seq.max(*last))
+                            .or_insert(seq);
+                    }
+                    Ok(done.value)
+                }
+                Err(ServiceError::Refused(refusal) | ServiceError::RefusedBefore(refusal)) => {
+                    Err(refusal)
+                }
+                Err(error) => return Err(error),
+            });
+        }
+        let position = reached.into_iter().collect();
+        Ok(Done { value: BatchOutcome::Items(items), replayed: false, position })
     }
 
     /// Of a user's batch each item counts, and all their amounts together: else a batch would be
@@ -278,7 +317,8 @@ impl Service {
         caller: &Caller,
         command: Command,
     ) -> Result<Done<Transfer>, ServiceError> {
-        let Done { value, replayed, position } = self.submit(caller.tenant, command).await?;
+        let done = self.submit_within_tiers(caller.tenant, command).await?;
+        let Done { value, replayed, position } = done;
         let value = self.transfer_of(caller.tenant, value).await?;
         Ok(Done { value, replayed, position })
     }

@@ -38,6 +38,7 @@ mod api {
     mod treasury;
     mod uploads;
     mod users;
+    mod wallet_tiers;
     mod wallets;
     mod webhooks;
 }

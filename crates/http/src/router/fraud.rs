@@ -1,22 +1,44 @@
-//! The routes of fraud rules and reviews.
+//! The routes of fraud rules and reviews, and of wallets' tiers.
 
 use axum::http::StatusCode;
-use caudal_domain::access::Scope::{FraudRulesRead, FraudRulesWrite, ReviewsRead, ReviewsWrite};
+use caudal_domain::access::Scope::{
+    FraudRulesRead, FraudRulesWrite, LimitsWrite, ReviewsRead, ReviewsWrite, WalletsRead,
+};
 
 use super::{CREATED, OK};
 use crate::{
-    endpoint::{Routes, delete, get, patch, post},
-    routes::{fraud_rules, reviews},
+    endpoint::{Routes, delete, get, patch, post, put},
+    routes::{fraud_rules, reviews, wallet_tiers},
     shapes::{
         NoFields,
         fraud_rules::{FraudRulePatch, FraudRuleRequest, FraudRuleShape, TrialRequest, TrialShape},
         payments::PaymentShape,
         reviews::ReviewShape,
+        wallet_tiers::{WalletTierRequest, WalletTierShape},
     },
 };
 
 pub(super) fn fraud_routes(routes: Routes) -> Routes {
-    review_routes(rule_routes(routes))
+    review_routes(rule_routes(tier_routes(routes)))
+}
+
+fn tier_routes(routes: Routes) -> Routes {
+    routes
+        .add(
+            get("/api/v1/wallets/{id}/tier", WalletsRead)
+                .summary("Read a wallet's tier, its limits and what was taken so far")
+                .gives::<WalletTierShape<'_>>(OK)
+                .errors(&[404]),
+            wallet_tiers::read,
+        )
+        .add(
+            put("/api/v1/wallets/{id}/tier", LimitsWrite)
+                .summary("Put a wallet into a tier, or out of it")
+                .takes::<WalletTierRequest>()
+                .gives::<WalletTierShape<'_>>(OK)
+                .errors(&[404, 409]),
+            wallet_tiers::write,
+        )
 }
 
 fn review_routes(routes: Routes) -> Routes {

@@ -32,6 +32,7 @@ pub(crate) mod tenants;
 pub(crate) mod transfers;
 pub(crate) mod uploads;
 pub(crate) mod users;
+pub(crate) mod wallet_tiers;
 pub(crate) mod wallets;
 pub(crate) mod webhook_endpoints;
 

@@ -182,7 +182,7 @@ impl Service {
             steps: vec![payments::update(&failed.to_row()?)],
             telling: telling::of(&failed)?,
         }));
-        let done = self.submit(caller.tenant, command).await;
+        let done = self.submit_within_tiers(caller.tenant, command).await;
         let paid = match done {
             Err(ServiceError::Refused(Refusal::InsufficientFunds { .. })) => failed,
             _ => paid,

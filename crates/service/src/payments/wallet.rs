@@ -27,7 +27,7 @@ impl Service {
         let Asked { caller, receipt } = asked;
         let accepted = accepted(payment)?;
         let command = pay_command(&accepted, receipt)?;
-        let done = self.submit(caller.tenant, command).await;
+        let done = self.submit_within_tiers(caller.tenant, command).await;
         self.paid_from_wallet(caller, accepted, done).await
     }
 
