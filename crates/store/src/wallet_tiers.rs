@@ -5,6 +5,9 @@ use caudal_domain::{AccountId, TenantId, Timestamp};
 
 use crate::{AttachedRow, Attachment, Backend, Row, Step, StoreError, Value};
 
+/// Wallets looked for in one statement.
+const AT_ONCE: usize = 100;
+
 const COLUMNS: &str =
     "id, tenant_id, tier, day, day_used, month, month_used, version from wallet_tiers";
 
@@ -97,26 +100,28 @@ pub async fn find(
     Ok(of_wallets(db, tenant, &[wallet]).await?.pop())
 }
 
-/// Those of the wallets that there are, by id.
+/// Those of the wallets (by id) that there are.
 pub async fn of_wallets(
     db: &dyn Backend,
     tenant: TenantId,
     wallets: &[AccountId],
 ) -> Result<Vec<WalletTier>, StoreError> {
-    let mut params: Vec<Value> = vec![tenant.0.into()];
-    let mut keys = Vec::with_capacity(wallets.len());
-    for wallet in wallets {
-        keys.push(format!("(${}, ${})", params.len() + 1, params.len() + 2));
-        params.extend([wallet.bucket().into(), wallet.0.into()]);
+    let mut found = Vec::new();
+    for some in wallets.chunks(AT_ONCE) {
+        let mut params: Vec<Value> = vec![tenant.0.into()];
+        let mut keys = Vec::with_capacity(some.len());
+        for wallet in some {
+            let place = params.len() + 1;
+            keys.push(format!("bucket = ${place} and id = ${}", place + 1));
+            params.extend([wallet.bucket().into(), wallet.0.into()]);
+        }
+        let keys = keys.join(" or ");
+        let sql = format!("select {COLUMNS} where tenant_id = $1 and ({keys}) order by id");
+        for row in db.query("wallet_tiers", &sql, &params).await? {
+            found.push(read(&row)?);
+        }
     }
-    if keys.is_empty() {
-        return Ok(Vec::new());
-    }
-    let keys = keys.join(", ");
-    let sql = format!(
-        "select {COLUMNS} where tenant_id = $1 and (bucket, id) in (values {keys}) order by id"
-    );
-    db.query("wallet_tiers", &sql, &params).await?.iter().map(read).collect()
+    Ok(found)
 }
 
 /// Whether any wallet is of the tier.
