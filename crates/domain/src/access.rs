@@ -55,6 +55,8 @@ scopes! {
     TransfersWrite = "transfers:write",
     PaymentsRead = "payments:read",
     PaymentsWrite = "payments:write",
+    PayoutsRead = "payouts:read",
+    PayoutsWrite = "payouts:write",
     EventsRead = "events:read",
     UsersRead = "users:read",
     UsersWrite = "users:write",

@@ -41,6 +41,13 @@ kinds! {
     pub const PAYMENT_BLOCKED: &str = "payment.blocked";
     pub const REFUND_REQUESTED: &str = "refund.requested";
     pub const REFUND_SUCCEEDED: &str = "refund.succeeded";
+    pub const PAYOUT_REQUESTED: &str = "payout.requested";
+    pub const PAYOUT_SENT: &str = "payout.sent";
+    pub const PAYOUT_LOST_FROM_SIGHT: &str = "payout.lost_from_sight";
+    pub const PAYOUT_PAID: &str = "payout.paid";
+    pub const PAYOUT_FAILED: &str = "payout.failed";
+    pub const PAYOUT_RETURNED: &str = "payout.returned";
+    pub const PAYOUT_CANCELED: &str = "payout.canceled";
     pub const REFUND_FAILED: &str = "refund.failed";
     pub const WALLET_FUNDED: &str = "wallet.funded";
     pub const WALLET_DEDUCTED: &str = "wallet.deducted";

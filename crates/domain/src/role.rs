@@ -71,7 +71,7 @@ fn granted_to(scope: Scope) -> &'static [SystemRole] {
         | S::LimitsWrite
         | S::FraudRulesWrite => &[Owner, Admin],
         S::WalletsControl | S::ReviewsWrite => &[Owner, Admin, Operator],
-        S::TransfersWrite | S::WalletsWrite | S::PaymentsWrite => {
+        S::TransfersWrite | S::WalletsWrite | S::PaymentsWrite | S::PayoutsWrite => {
             &[Owner, Admin, Operator, WalletHolder]
         }
         S::TenantRead
@@ -86,7 +86,9 @@ fn granted_to(scope: Scope) -> &'static [SystemRole] {
         | S::FraudRulesRead
         | S::ReportsRead
         | S::ReviewsRead => &[Owner, Admin, Operator, Support],
-        S::WalletsRead | S::TransfersRead | S::PaymentsRead | S::EventsRead => SystemRole::ALL,
+        S::WalletsRead | S::TransfersRead | S::PaymentsRead | S::PayoutsRead | S::EventsRead => {
+            SystemRole::ALL
+        }
     }
 }
 

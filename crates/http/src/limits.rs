@@ -20,9 +20,10 @@ pub(crate) fn class_of(endpoint: &Endpoint) -> LimitClass {
         (HttpMethod::Get, _) => LimitClass::View,
         (HttpMethod::Post, Access::Scope(Scope::WalletsWrite)) => LimitClass::CreateWallet,
         (HttpMethod::Post, Access::Scope(Scope::TreasuryFund)) => LimitClass::Fund,
-        (HttpMethod::Post, Access::Scope(Scope::TransfersWrite | Scope::PaymentsWrite)) => {
-            LimitClass::Transfer
-        }
+        (
+            HttpMethod::Post,
+            Access::Scope(Scope::TransfersWrite | Scope::PaymentsWrite | Scope::PayoutsWrite),
+        ) => LimitClass::Transfer,
         _ => LimitClass::Other,
     }
 }

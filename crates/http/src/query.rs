@@ -142,6 +142,7 @@ pub(crate) enum List {
     Uploads = 61,
     Payments = 17,
     Refunds = 18,
+    Payouts = 20,
     FraudRules = 40,
     Reviews = 41,
     WebhookEndpoints = 30,

@@ -10,6 +10,7 @@ mod fraud;
 mod notifications;
 mod payment_setup;
 mod payments;
+mod payouts;
 mod reports;
 mod schedules;
 mod second_factor;
@@ -98,7 +99,7 @@ fn public_routes(routes: Routes) -> Routes {
     let routes = user_routes(administration_routes(routes));
     let routes = fraud_routes(exchange_routes(payment_setup_routes(routes)));
     let routes = payments::payment_routes(routes);
-    let routes = treasury_routes(routes);
+    let routes = payouts::payout_routes(treasury_routes(routes));
     let routes = schedule_routes(report_routes(notification_routes(routes)));
     transfer_routes(wallets(tenant_routes(event_routes(routes))))
 }

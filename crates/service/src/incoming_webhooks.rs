@@ -161,7 +161,10 @@ impl Service {
             ServiceError::Unavailable(format!("the gateway was not heard: {fault}"))
         })?;
         let standing = standing.ok_or(ServiceError::NotFound("thing at the gateway"))?;
-        self.heed_gateway(tenant, gateway_account, &standing).await
+        match &standing {
+            Standing::Payout(payout) => self.heed_payout(tenant, gateway_account, payout).await,
+            _ => self.heed_gateway(tenant, gateway_account, &standing).await,
+        }
     }
 
     async fn put_webhook_off(

@@ -38,6 +38,7 @@ pub mod passwords;
 pub mod payment_saga;
 pub mod payment_types;
 pub mod payments;
+pub mod payouts;
 pub mod people;
 mod personal;
 pub mod profiles;

@@ -58,6 +58,9 @@ impl fmt::Debug for PayoutRow {
     }
 }
 
+/// Among the parameters of [`insert`].
+const TRANSFER_PLACE: usize = 11;
+
 /// Misses when there is a payout of this id.
 pub fn insert(payout: &PayoutRow) -> Step {
     Step::one(
@@ -88,6 +91,11 @@ pub fn insert(payout: &PayoutRow) -> Step {
             payout.version.into(),
         ],
     )
+}
+
+/// The insert, of a payout that the transfer of the same command holds money for.
+pub fn insert_with_transfer(payout: &PayoutRow) -> Step {
+    Step { transfer_at: Some(TRANSFER_PLACE), ..insert(payout) }
 }
 
 /// Writes what changes, if the row still has the version before `payout.version`.

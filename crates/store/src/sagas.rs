@@ -194,10 +194,25 @@ pub fn remove_finished(at: Timestamp) -> Step {
     Step::new("delete from sagas where finished_at < $1", vec![at.into()])
 }
 
-/// What is due at `now`, of all tenants, the longest due first. To be leased.
+/// What is due at `now`, of all tenants, the longest due first. To be leased. Payouts have a worker
+/// of their own: [`due_payouts`].
 pub async fn due(db: &dyn Backend, now: Timestamp, limit: i64) -> Result<Vec<SagaRow>, StoreError> {
     let sql = format!(
-        "select {COLUMNS} where finished_at is null and next_at <= $1 order by next_at limit $2"
+        "select {COLUMNS} where finished_at is null and next_at <= $1 and kind <> 'payout'
+         order by next_at limit $2"
+    );
+    db.query("sagas", &sql, &[now.into(), limit.into()]).await?.iter().map(read).collect()
+}
+
+/// The payouts that are due, likewise.
+pub async fn due_payouts(
+    db: &dyn Backend,
+    now: Timestamp,
+    limit: i64,
+) -> Result<Vec<SagaRow>, StoreError> {
+    let sql = format!(
+        "select {COLUMNS} where finished_at is null and next_at <= $1 and kind = 'payout'
+         order by next_at limit $2"
     );
     db.query("sagas", &sql, &[now.into(), limit.into()]).await?.iter().map(read).collect()
 }

@@ -24,6 +24,7 @@ mod api {
     mod payment_types;
     mod payments;
     mod payments_at_gateways;
+    mod payouts;
     mod people;
     mod processes;
     mod receiver;

@@ -9,6 +9,7 @@ mod keep_reports;
 mod make_available;
 mod make_notices;
 mod partitions;
+mod payouts;
 mod pool;
 mod payment_sagas;
 mod relay;
@@ -58,6 +59,7 @@ pub fn start(parts: &Parts, stop: &CancellationToken) -> JoinSet<()> {
     workers.spawn(rotate_signing_keys::run(parts.service.clone(), Rounds::new(stop)));
     workers.spawn(work_on_uploads::run(parts.service.clone(), Rounds::new(stop)));
     workers.spawn(run_schedules::run(parts.service.clone(), Rounds::new(stop)));
+    workers.spawn(payouts::run(parts.service.clone(), Rounds::new(stop)));
     workers.spawn(relay::run(parts.store.clone(), parts.bus.clone(), Rounds::new(stop)));
     workers.spawn(send_mails::run(parts.service.clone(), Rounds::new(stop)));
     workers.spawn(make_notices::run(parts.service.clone(), Rounds::new(stop)));

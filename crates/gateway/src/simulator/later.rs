@@ -4,7 +4,7 @@
 use caudal_domain::Timestamp;
 
 use super::{
-    books::{Asked, Books, Came, Later},
+    books::{Asked, Books, Came, Later, No, Said},
     settlement::{Line, Side},
     shapes::{Payout, Refund, Status, Thing},
 };
@@ -59,6 +59,17 @@ impl Books {
         }
         self.tell(asked, "refund.updated", &Thing::Refund(refund.clone()));
         self.put(asked.account, Thing::Refund(refund));
+    }
+
+    /// The bank sends back what it had taken.
+    pub fn return_payout(&mut self, asked: Asked<'_>, id: &str) -> Said {
+        match self.get(asked.account, id)? {
+            Thing::Payout(payout) if payout.status == Status::Succeeded => {
+                self.settle_payout(asked, payout, false);
+                self.get(asked.account, id)
+            }
+            _ => Err(No::new(400, "wrong_state")),
+        }
     }
 
     fn settle_payout(&mut self, asked: Asked<'_>, mut payout: Payout, well: bool) {

@@ -9,6 +9,7 @@
 //! | GET /v1/lookup?key=… | what a key made |
 //! | PUT /v1/webhook `{url, secrets}` | where the account's webhooks go |
 //! | POST /v1/charges/{id}/dispute, /v1/disputes/{id}/close `{won}` | the payer's bank |
+//! | POST /v1/payouts/{id}/return | the payee's bank, also after it was paid |
 //! | GET /3ds/{id}, POST /3ds/{id}/confirm, /3ds/{id}/fail | the payer's browser |
 //! | GET, PUT /settings | how it behaves |
 //! | GET /books?account=…, /settlement.csv?account=… | what it came to |
@@ -158,6 +159,7 @@ impl Simulator {
             ["charges", id, "cancel"] => books.cancel(asked, id),
             ["charges", id, "dispute"] => books.dispute(asked, id),
             ["refunds"] => books.refund(asked, &read::<NewRefund>(call)?),
+            ["payouts", id, "return"] => books.return_payout(asked, id),
             ["payouts"] => books.payout(asked, &read::<NewPayout>(call)?),
             ["disputes", id, "evidence"] => {
                 books.evidence(asked, id, &read::<NewEvidence>(call)?.text)

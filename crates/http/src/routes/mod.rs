@@ -17,6 +17,7 @@ pub(crate) mod openapi;
 pub(crate) mod passwords;
 pub(crate) mod payment_types;
 pub(crate) mod payments;
+pub(crate) mod payouts;
 pub(crate) mod quotes;
 pub(crate) mod rates;
 pub(crate) mod reports;
@@ -44,8 +45,8 @@ use axum::{
 };
 use caudal_domain::{
     AccountId, ApiKeyId, DeliveryId, FraudRuleId, GatewayAccountId, NotificationId, PaymentId,
-    PaymentTypeId, QuoteId, RefundId, RoleRef, ScheduleId, ServiceAccountId, SessionId, TransferId, UploadId,
-    UserId, WebhookEndpointId,
+    PaymentTypeId, PayoutId, QuoteId, RefundId, RoleRef, ScheduleId, ServiceAccountId, SessionId,
+    TransferId, UploadId, UserId, WebhookEndpointId,
 };
 use caudal_service::Caller;
 
@@ -116,6 +117,10 @@ impl Named for ServiceAccountId {
 
 impl Named for PaymentTypeId {
     const NOUN: &'static str = "payment_type";
+}
+
+impl Named for PayoutId {
+    const NOUN: &'static str = "payout";
 }
 
 impl Named for GatewayAccountId {

@@ -14,6 +14,7 @@ pub(crate) mod mails;
 pub(crate) mod notifications;
 pub(crate) mod payment_types;
 pub(crate) mod payments;
+pub(crate) mod payouts;
 pub(crate) mod quotes;
 pub(crate) mod rates;
 pub(crate) mod refunds;

@@ -1,0 +1,206 @@
+//! Payouts: held until the gateway tells, in transit, paid, returned; what is unclear stays held.
+
+use caudal_domain::SystemRole;
+use caudal_gateway::simulator::Settings;
+use caudal_testkit::{Answer, Client, Database, TestApp, both_databases, until};
+use serde_json::{Value, json};
+
+both_databases! {
+    a_payout_ends_as_the_bank_says what_is_unclear_stays_held a_paid_payout_may_come_back
+    a_payout_is_made_once payouts_of_others_are_not_seen payouts_that_cannot_be_are_refused
+}
+
+const API_KEY: &str = "sim_test_of_payouts";
+
+fn body(wallet: &str, amount: i64, destination: &str) -> Value {
+    json!({"wallet": wallet, "amount": amount, "destination": destination})
+}
+
+async fn pay_out(client: &Client, wallet: &str, destination: &str) -> String {
+    let made = client.post("/payouts", body(wallet, 400, destination)).await.expect(201);
+    assert_eq!((&made["status"], &made["amount"]), (&json!("pending"), &json!(400)));
+    made["id"].as_str().expect("an id").to_owned()
+}
+
+async fn read(client: &Client, id: &str) -> Value {
+    client.get(format!("/payouts/{id}")).await.expect(200)
+}
+
+async fn comes_to(client: &Client, id: &str, status: &str) -> Value {
+    until(&format!("{status}"), async || read(client, id).await["status"] == status).await;
+    read(client, id).await
+}
+
+/// A client of the simulator itself.
+fn simulator(app: &TestApp) -> Client {
+    let url = &app.instance.simulator.as_ref().expect("a simulator").url;
+    let addr = format!("{}:{}", url.host_str().expect("a host"), url.port().expect("a port"));
+    Client::new(addr.parse().expect("an address"), Some(API_KEY))
+}
+
+fn behave(app: &TestApp, settings: Settings) {
+    app.instance.simulator.as_ref().expect("a simulator").simulator.set(settings);
+}
+
+async fn a_payout_ends_as_the_bank_says(app: &TestApp) {
+    let client = &app.client;
+    for (destination, status, failure, left) in [
+        ("ba_ok", "paid", Value::Null, 600),
+        ("ba_returned", "returned", json!("bank"), 1000),
+        ("ba_refused", "failed", json!("bank"), 1000),
+        ("ba_nobody", "failed", json!("?"), 1000),
+    ] {
+        let wallet = client.funded(1000).await;
+        let id = pay_out(client, &wallet, destination).await;
+        let payout = comes_to(client, &id, status).await;
+        assert_eq!(payout["failure"].is_null(), failure.is_null(), "{destination}: {payout}");
+        assert_eq!(client.balance(&wallet).await, (left, 0, left), "{destination}");
+        client.act_payout(&id).await.refused(409, "payout_state");
+    }
+    let paid = client.get("/payouts?status=paid&fields=status").await.expect(200);
+    assert_eq!(paid["data"], json!([{"status": "paid"}]));
+    assert_eq!(client.all("/payouts").await.len(), 4);
+}
+
+async fn what_is_unclear_stays_held(app: &TestApp) {
+    let (client, wallet) = (&app.client, app.client.funded(1000).await);
+    // It happens, and nobody is told.
+    behave(app, Settings { p_error_after: 1.0, ..Settings::default() });
+    let id = pay_out(client, &wallet, "ba_ok").await;
+    comes_to(client, &id, "unknown").await;
+    assert_eq!(client.balance(&wallet).await, (600, 400, 1000));
+    client.act_payout(&id).await.refused(409, "payout_state");
+    // A question that is not answered says nothing.
+    app.clock.advance(301);
+    assert_eq!(read(client, &id).await["status"], "unknown");
+    behave(app, Settings::default());
+    app.clock.advance(86_401);
+    comes_to(client, &id, "paid").await;
+    assert_eq!(client.balance(&wallet).await, (600, 0, 600));
+}
+
+async fn a_paid_payout_may_come_back(app: &TestApp) {
+    let client = &app.client;
+    for account in client.all("/gateway-accounts").await {
+        let path = format!("/gateway-accounts/{}", account["id"].as_str().expect("an id"));
+        client.patch(path, json!({"active": false})).await.expect(200);
+    }
+    let new = json!({"kind": "simulator", "name": "payouts", "credentials":
+        {"api_key": API_KEY, "webhook_secrets": ["whsec_of_payouts"]}});
+    client.post("/gateway-accounts", new).await.expect(201);
+    let wallet = client.funded(1000).await;
+    let id = pay_out(client, &wallet, "ba_ok").await;
+    let paid = comes_to(client, &id, "paid").await;
+    assert_eq!(client.balance(&wallet).await, (600, 0, 600));
+    let reference = paid["gateway_reference"].as_str().expect("a reference");
+    // The bank sends it back, and the gateway tells by webhook.
+    let path = format!("//v1/payouts/{reference}/return");
+    simulator(app).post(path, json!({})).await.expect(200);
+    let returned = comes_to(client, &id, "returned").await;
+    assert!(returned["failure"].is_string(), "{returned}");
+    assert_eq!(client.balance(&wallet).await, (1000, 0, 1000));
+}
+
+async fn a_payout_is_made_once(app: &TestApp) {
+    let (client, wallet) = (&app.client, app.client.funded(1000).await);
+    let first = client.post_as("once", "/payouts", body(&wallet, 400, "ba_ok")).await.expect(201);
+    let id = first["id"].as_str().expect("an id");
+    comes_to(client, id, "paid").await;
+    let again = client.post_as("once", "/payouts", body(&wallet, 400, "ba_ok")).await;
+    assert!(again.is_replay());
+    assert_eq!(again.expect(201), first);
+    let other = client.post_as("once", "/payouts", body(&wallet, 401, "ba_ok")).await;
+    other.refused(422, "idempotency_mismatch");
+    let poor = client.post_as("poor", "/payouts", body(&wallet, 601, "ba_ok")).await;
+    poor.refused(402, "insufficient_funds");
+    assert!(client.post_as("poor", "/payouts", body(&wallet, 601, "ba_ok")).await.is_replay());
+    assert_eq!(client.balance(&wallet).await, (600, 0, 600));
+}
+
+async fn payouts_of_others_are_not_seen(app: &TestApp) {
+    let (ada_id, ada) = app.user(&[SystemRole::WalletHolder]).await;
+    let (_, bob) = app.user(&[SystemRole::WalletHolder]).await;
+    let new = json!({"currency": "USD", "user_id": ada_id.to_string()});
+    let wallet = app.client.post("/wallets", new).await.expect(201);
+    let wallet = wallet["id"].as_str().expect("an id");
+    app.client.fund(wallet, 1000).await.expect(201);
+    let id = pay_out(&ada, wallet, "ba_ok").await;
+    comes_to(&ada, &id, "paid").await;
+    assert_eq!(ada.all("/payouts").await.len(), 1);
+    let theirs = app.tenant("test").await;
+    for stranger in [&bob, &theirs] {
+        let path = format!("/payouts/{id}");
+        stranger.get(&path).await.refused(404, "payout_not_found");
+        stranger.act_payout(&id).await.refused(404, "payout_not_found");
+        assert_eq!(stranger.all("/payouts").await.len(), 0);
+    }
+    bob.post("/payouts", body(wallet, 5, "ba_ok")).await.refused(404, "wallet_not_found");
+}
+
+async fn payouts_that_cannot_be_are_refused(app: &TestApp) {
+    let (client, wallet) = (&app.client, app.client.funded(1000).await);
+    let with = |name: &str, value: Value| {
+        let mut body = body(&wallet, 400, "ba_ok");
+        body[name] = value;
+        body
+    };
+    for (body, status, code, param) in [
+        (with("amount", json!(0)), 400, "invalid_request", "amount"),
+        (with("destination", json!("")), 400, "invalid_request", "destination"),
+        (with("destination", json!("4242424242424242")), 400, "card_number_in_text", "destination"),
+        (with("gateway_account", json!("nobody")), 400, "invalid_request", "gateway_account"),
+        (with("colour", json!("red")), 400, "invalid_request", "colour"),
+        (with("currency", json!("EUR")), 422, "currency_mismatch", ""),
+        (with("wallet", json!("wal_nobody")), 404, "wallet_not_found", ""),
+        (
+            with("gateway_account", json!("gwa_00000000000000000000000007")),
+            404,
+            "gateway_account_not_found",
+            "",
+        ),
+    ] {
+        let answer = client.post("/payouts", body.clone()).await;
+        answer.refused_as(&body.to_string(), status, code);
+        assert_eq!(answer.json["param"].as_str().unwrap_or_default(), param, "{body}");
+    }
+    assert_eq!(client.balance(&wallet).await, (1000, 0, 1000));
+}
+
+/// A gateway that cannot be reached: nothing was sent, so it can be called off, and ends by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_never_sent_is_called_off_or_runs_out() {
+    let nowhere = "http://127.0.0.1:1/".to_owned();
+    let app = TestApp::start_with(Database::sqlite(), |settings| {
+        settings.simulator_url = Some(nowhere);
+    })
+    .await;
+    let (client, wallet) = (&app.client, app.client.funded(1000).await);
+    let (first, second) =
+        (pay_out(client, &wallet, "ba_ok").await, pay_out(client, &wallet, "ba_ok").await);
+    assert_eq!(client.balance(&wallet).await, (200, 800, 1000));
+    let mut canceled = None;
+    until("it to be free", async || {
+        let answer = client.act_payout(&first).await;
+        let is_canceled = answer.status == 200;
+        canceled = Some(answer);
+        is_canceled
+    })
+    .await;
+    assert_eq!(canceled.expect("an answer").json["status"], "canceled");
+    assert_eq!(client.balance(&wallet).await, (600, 400, 1000));
+    app.clock.advance(86_400 + 60);
+    let failed = comes_to(client, &second, "failed").await;
+    assert_eq!(failed["failure"], "gateway_unavailable");
+    assert_eq!(client.balance(&wallet).await, (1000, 0, 1000));
+    app.finish().await;
+}
+
+trait Payouts {
+    async fn act_payout(&self, id: &str) -> Answer;
+}
+
+impl Payouts for Client {
+    async fn act_payout(&self, id: &str) -> Answer {
+        self.post(format!("/payouts/{id}/cancel"), json!({})).await
+    }
+}
