@@ -2,10 +2,10 @@
 //!
 //! | step | what is known | done |
 //! |---|---|---|
-//! | `send` | nothing was sent, or nobody knows | asked after first where it may have been sent; then sent under its own key |
+//! | `send` | nothing was sent, or nobody knows | where it may have been: asked after; then sent |
 //! | `ask` | the gateway has it, or may have it | it is asked, never told again |
 //!
-//! A payout whose answer was unclear is `unknown`, and stays so until the gateway tells.
+//! It is sent under one key, however often. A payout whose answer was unclear is `unknown`, and stays so until the gateway tells.
 
 use caudal_domain::{
     Amount, GatewayAccountId, PayoutId, TenantId, Timestamp,
