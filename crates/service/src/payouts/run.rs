@@ -5,7 +5,8 @@
 //! | `send` | nothing was sent, or nobody knows | where it may have been: asked after; then sent |
 //! | `ask` | the gateway has it, or may have it | it is asked, never told again |
 //!
-//! It is sent under one key, however often. A payout whose answer was unclear is `unknown`, and stays so until the gateway tells.
+//! It is sent under one key, however often. A payout whose answer was unclear is `unknown`,
+//! and stays so until the gateway tells.
 
 use caudal_domain::{
     Amount, GatewayAccountId, PayoutId, TenantId, Timestamp,
