@@ -57,6 +57,7 @@ mod screening;
 pub mod second_factor;
 pub mod service_accounts;
 pub mod sessions;
+pub mod settlements;
 pub mod sign_up;
 pub mod signing_keys;
 mod standings;

@@ -35,6 +35,7 @@ mod api {
     mod screening;
     mod second_factor;
     mod sessions;
+    mod settlements;
     mod tokens;
     mod treasury;
     mod uploads;

@@ -1,10 +1,16 @@
 //! `caudal reconcile` and `caudal rebuild`: the books, proved.
 
-use std::process::ExitCode;
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context;
 use caudal_domain::TenantId;
-use caudal_service::rebuild::Rebuilt;
+use caudal_service::{
+    rebuild::Rebuilt,
+    settlements::{SettlementReport, read_settlement},
+};
 
 use super::{exit, say};
 use crate::{Instance, Settings};
@@ -14,12 +20,21 @@ pub(super) struct Args {
     /// Only this tenant's books.
     #[arg(long, value_name = "TENANT")]
     tenant: Option<String>,
+    /// Holds a gateway's settlement file against the tenant's payments instead.
+    #[arg(long, value_name = "FILE", requires = "tenant")]
+    settlement: Option<PathBuf>,
+    /// What amounts of the file may differ by, in minor units.
+    #[arg(long, value_name = "AMOUNT", default_value_t = 0, requires = "settlement")]
+    tolerance: i64,
 }
 
 pub(super) async fn reconcile(settings: &Settings, args: &Args) -> anyhow::Result<ExitCode> {
     let tenant = args.tenant.as_deref().map(str::parse::<TenantId>).transpose();
     let tenant = tenant.context("--tenant wants an id such as ten_…")?;
     let instance = Instance::open(settings).await?;
+    if let (Some(tenant), Some(file)) = (tenant, &args.settlement) {
+        return settlement(&instance, tenant, (file, args.tolerance)).await;
+    }
     let report = instance.service.reconcile(tenant).await?;
     for check in &report.checks {
         match &check.differences {
@@ -55,6 +70,22 @@ pub(super) async fn reconcile(settings: &Settings, args: &Args) -> anyhow::Resul
     };
     say(verdict)?;
     Ok(exit(proven))
+}
+
+async fn settlement(
+    instance: &Instance,
+    tenant: TenantId,
+    (file, tolerance): (&Path, i64),
+) -> anyhow::Result<ExitCode> {
+    let text = std::fs::read_to_string(file).context("the settlement file can't be read")?;
+    let lines = read_settlement(&text).map_err(anyhow::Error::msg)?;
+    let report = instance.service.check_settlement(tenant, &lines, tolerance).await?;
+    let SettlementReport { lines, matched, settlements, differences } = report;
+    say(format_args!("{lines} lines, {matched} charges matched, {settlements} settlements"))?;
+    differences.iter().try_for_each(|line| say(format_args!("  NO  {line}")))?;
+    let same = differences.is_empty();
+    say(if same { "File and payments agree." } else { "They do NOT agree: see NO above." })?;
+    Ok(exit(same))
 }
 
 pub(super) async fn rebuild(settings: &Settings) -> anyhow::Result<ExitCode> {
