@@ -38,11 +38,12 @@ use crate::{
     endpoint::{Access, Routes, delete, get, patch, post},
     frame::{frame, unknown_route, wrong_method},
     routes::{
-        api_keys, console, events, health, openapi, roles::Catalogue, sessions, signing_keys,
+        api_keys, config, console, events, health, openapi, roles::Catalogue, sessions, signing_keys,
         tenants, transfers, wallets,
     },
     shapes::{
         NoFields,
+        config::ConfigShape,
         api_keys::{ApiKeyPatch, ApiKeyRequest, ApiKeyShape},
         roles::PermissionShape,
         sessions::{
@@ -172,6 +173,13 @@ fn session_routes(routes: Routes) -> Routes {
 }
 
 fn event_routes(routes: Routes) -> Routes {
+    let routes = routes.add(
+        get("/api/v1/config/{name}", Access::Open)
+            .summary("Read what the platform takes and tells: currencies, limits, events")
+            .gives::<ConfigShape>(OK)
+            .errors(&[404]),
+        config::read,
+    );
     routes.add(
         get("/api/v1/events", EventsRead)
             .summary("Events as they happen: server-sent, resumable with Last-Event-ID")

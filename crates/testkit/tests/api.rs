@@ -8,6 +8,7 @@ mod api {
     mod administration;
     mod authorization;
     mod bad_input;
+    mod config;
     mod events;
     mod exchanges;
     mod fraud_rules;

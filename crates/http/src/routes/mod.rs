@@ -3,6 +3,7 @@
 pub(crate) mod api_keys;
 pub(crate) mod audit;
 pub(crate) mod bank_movements;
+pub(crate) mod config;
 pub(crate) mod console;
 pub(crate) mod deliveries;
 pub(crate) mod events;
