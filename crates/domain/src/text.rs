@@ -85,9 +85,49 @@ fn is_card_number(digits: &str) -> bool {
         && digits.bytes().rev().enumerate().map(doubled).sum::<u32>().is_multiple_of(10)
 }
 
+/// Numbers of lines as people count them, for records of a file that are met in their order. (A
+/// reader of CSV stands between the two characters of a line's end, or before an empty line.)
+pub struct LineNumbers<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    line: i64,
+}
+
+impl<'a> LineNumbers<'a> {
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0, line: 1 }
+    }
+
+    /// Of the record that begins at this byte, or after the ends of lines that stand there.
+    pub fn of(&mut self, byte: u64) -> i64 {
+        let byte = usize::try_from(byte).unwrap_or(usize::MAX).min(self.bytes.len());
+        let ends = self.bytes[byte..].iter().take_while(|byte| b"\r\n".contains(byte)).count();
+        let start = (byte + ends).max(self.at);
+        let passed = self.bytes[self.at..start].iter().filter(|byte| **byte == b'\n').count();
+        self.line += passed as i64;
+        self.at = start;
+        self.line
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_are_counted_as_people_do() {
+        for text in ["a\nb\n\nc", "a\r\nb\r\n\r\nc"] {
+            let mut numbers = LineNumbers::new(text.as_bytes());
+            let place = |of: char| text.find(of).expect("it is there") as u64;
+            assert_eq!(numbers.of(0), 1);
+            // Between the two characters of an end, or behind them.
+            assert_eq!(numbers.of(place('b') - 1), 2);
+            assert_eq!(numbers.of(place('b')), 2);
+            assert_eq!(numbers.of(place('b') + 1), 4);
+            assert_eq!(numbers.of(place('c')), 4);
+            assert_eq!(numbers.of(u64::MAX), 4);
+        }
+    }
 
     #[test]
     fn card_numbers_are_seen_in_text() {

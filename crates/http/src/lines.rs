@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
 };
 use bytes::Bytes;
-use caudal_domain::text::holds_card_number;
+use caudal_domain::text::{LineNumbers, holds_card_number};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -115,21 +115,21 @@ fn csv_lines(bytes: &[u8]) -> Result<Vec<NewLine>, Problem> {
     let columns: Vec<String> = header.iter().map(str::to_owned).collect();
     check_columns(&columns)?;
     let mut lines = Vec::new();
+    let mut numbers = LineNumbers::new(bytes);
     for record in reader.records() {
         if lines.len() == LINES_MOST {
             return Err(too_many());
         }
-        let line = match record {
-            Ok(record) => {
-                let number = record.position().map_or(0, csv::Position::line) as i64;
-                NewLine { number, payment: of_cells(&columns, &record) }
-            }
-            Err(error) => {
-                let number = error.position().map_or(0, csv::Position::line) as i64;
-                NewLine { number, payment: Err("is not UTF-8".into()) }
-            }
+        let position = match &record {
+            Ok(record) => record.position(),
+            Err(error) => error.position(),
         };
-        lines.push(line);
+        let number = numbers.of(position.map_or(0, csv::Position::byte));
+        let payment = match record {
+            Ok(record) => of_cells(&columns, &record),
+            Err(_) => Err("is not UTF-8".into()),
+        };
+        lines.push(NewLine { number, payment });
     }
     Ok(lines)
 }
@@ -138,7 +138,8 @@ fn check_columns(columns: &[String]) -> Result<(), Problem> {
     for (place, name) in columns.iter().enumerate() {
         let is_known = COLUMNS.contains(&name.as_str()) || name.starts_with(METADATA);
         if !is_known {
-            let detail = format!("the first row names columns: {}, metadata.…", COLUMNS.join(", "));
+            let known = COLUMNS.join(", ");
+            let detail = format!("the first row names columns: {known}, metadata.…");
             return Err(Problem::invalid(name.replace('\0', "?"), detail));
         }
         if columns[..place].contains(name) {
@@ -229,7 +230,12 @@ mod tests {
              wallet,5,USD\n\
              wallet,5,USD,{WALLET},,4242 4242 4242 4242\n"
         );
-        let upload = file(&text, true).read().expect("a file");
+        for text in [text.clone(), text.replace("\n", "\r\n")] {
+            each_row(&file(&text, true).read().expect("a file"));
+        }
+    }
+
+    fn each_row(upload: &NewUpload) {
         let first = upload.lines[0].payment.as_ref().expect("a payment");
         assert_eq!(first.metadata.0.get("shop").map(String::as_str), Some("7"));
         assert_eq!(first.description.as_deref(), Some("a, b"));
@@ -240,7 +246,7 @@ mod tests {
             (6, Some("has 3 cells, the header 6")),
             (7, Some("description")),
         ];
-        assert_eq!(outcomes(&upload), wanted.map(|(n, why)| (n, why.map(str::to_owned))));
+        assert_eq!(outcomes(upload), wanted.map(|(n, why)| (n, why.map(str::to_owned))));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use caudal_domain::{
     Currency, GatewayAccountId, MAX_AMOUNT, PaymentId, TenantId, Timestamp, id::lowest_at,
+    text::LineNumbers,
 };
 use caudal_store::{
     gateway_accounts,
@@ -55,7 +56,7 @@ impl SettlementKind {
 #[derive(Clone, Debug)]
 pub struct SettlementLine {
     /// As people count lines of the file.
-    pub number: usize,
+    pub number: i64,
     pub kind: SettlementKind,
     pub reference: String,
     pub charge: String,
@@ -74,10 +75,14 @@ pub fn read_settlement(text: &str) -> Result<Vec<SettlementLine>, String> {
         return Err(format!("line 1: the header is not {}", COLUMNS.join(",")));
     }
     let mut lines = Vec::new();
+    let mut numbers = LineNumbers::new(text.as_bytes());
     for record in reader.records() {
-        let record = record.map_err(|error| error.to_string())?;
-        let number = record.position().map_or(0, csv::Position::line) as usize;
-        let line = read_line(number, &record);
+        let position = match &record {
+            Ok(record) => record.position(),
+            Err(error) => error.position(),
+        };
+        let number = numbers.of(position.map_or(0, csv::Position::byte));
+        let line = record.ok().and_then(|record| read_line(number, &record));
         lines.push(line.ok_or_else(|| format!("line {number} can't be read"))?);
     }
     Ok(lines)
@@ -86,7 +91,7 @@ pub fn read_settlement(text: &str) -> Result<Vec<SettlementLine>, String> {
 const COLUMNS: [&str; 8] =
     ["kind", "reference", "charge", "key", "amount", "fee", "currency", "created_at"];
 
-fn read_line(number: usize, record: &csv::StringRecord) -> Option<SettlementLine> {
+fn read_line(number: i64, record: &csv::StringRecord) -> Option<SettlementLine> {
     let amount = |place: usize| {
         let amount: i64 = record.get(place)?.parse().ok()?;
         (-MAX_AMOUNT..=MAX_AMOUNT).contains(&amount).then_some(amount)
@@ -117,7 +122,7 @@ pub struct SettlementReport {
 /// What the file says of one charge.
 #[derive(Debug)]
 struct Told {
-    first: usize,
+    first: i64,
     currency: Currency,
     captured: i64,
     refunded: i64,
@@ -299,7 +304,7 @@ fn check_sums(lines: &[SettlementLine], tolerance: i64, report: &mut SettlementR
 mod tests {
     use super::*;
 
-    fn line(number: usize, kind: SettlementKind, amount: i64, fee: i64) -> SettlementLine {
+    fn line(number: i64, kind: SettlementKind, amount: i64, fee: i64) -> SettlementLine {
         SettlementLine {
             number,
             kind,
@@ -323,7 +328,7 @@ mod tests {
             ("gift,ch_1,ch_1,k,10,0,USD,2026-01-31T09:30:00Z\n", "line 3"),
             ("charge,ch_1,ch_1,k,10,0,usd,2026-01-31T09:30:00Z\n", "line 3"),
             ("charge,ch_1,ch_1,k,10,0,USD,yesterday\n", "line 3"),
-            ("charge,ch_1\n", "line: 3"),
+            ("charge,ch_1\n", "line 3"),
         ] {
             let error = read_settlement(&format!("{header}{good}{bad}")).expect_err(bad);
             assert!(error.contains(why), "{error}");

@@ -208,12 +208,12 @@ impl Service {
         let due = uploads::due(self.store(), self.now(), FILES_AT_ONCE).await?;
         let is_more = !due.is_empty();
         for row in due {
-            self.work_on(row).await?;
+            self.work_on_upload(row).await?;
         }
         Ok(is_more)
     }
 
-    async fn work_on(&self, row: UploadRow) -> Result<(), ServiceError> {
+    async fn work_on_upload(&self, row: UploadRow) -> Result<(), ServiceError> {
         let at = self.now();
         let mut data: UploadData = serde_json::from_str(&row.data).map_err(broken)?;
         let is_sure = !data.has_begun || at < row.updated_at.plus_seconds(SURE_SECONDS);
