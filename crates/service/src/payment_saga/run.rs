@@ -194,7 +194,6 @@ impl Service {
             self.run_saga(work).await.map(drop)
         };
         if let Err(error) = worked.await {
-            eprintln!("DEBUG saga {id}: {error}");
             tracing::warn!(saga = %id, %error, "a saga is left to its next lease");
         }
     }
