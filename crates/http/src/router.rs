@@ -38,13 +38,13 @@ use crate::{
     endpoint::{Access, Routes, delete, get, patch, post},
     frame::{frame, unknown_route, wrong_method},
     routes::{
-        api_keys, config, console, events, health, openapi, roles::Catalogue, sessions, signing_keys,
-        tenants, transfers, wallets,
+        api_keys, config, console, events, health, openapi, roles::Catalogue, sessions,
+        signing_keys, tenants, transfers, wallets,
     },
     shapes::{
         NoFields,
-        config::ConfigShape,
         api_keys::{ApiKeyPatch, ApiKeyRequest, ApiKeyShape},
+        config::ConfigShape,
         roles::PermissionShape,
         sessions::{
             LoginRequest, LoginShape, LogoutRequest, RefreshRequest, SessionShape, TokensShape,

@@ -6,6 +6,7 @@
 mod api {
     mod access;
     mod administration;
+    mod ambiguous_gateways;
     mod authorization;
     mod bad_input;
     mod config;
@@ -29,8 +30,8 @@ mod api {
     mod people;
     mod processes;
     mod receiver;
-    mod reports;
     mod refunds;
+    mod reports;
     mod reviews;
     mod schedules;
     mod screening;

@@ -4,8 +4,8 @@
 
 pub(crate) mod api_keys;
 pub(crate) mod audit;
-pub(crate) mod config;
 pub(crate) mod bank_movements;
+pub(crate) mod config;
 pub(crate) mod deliveries;
 pub(crate) mod events;
 pub(crate) mod exchanges;
