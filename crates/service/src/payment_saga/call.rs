@@ -46,7 +46,7 @@ fn lost(why: &str) -> ServiceError {
 
 /// Whether the standing tells what became of the call: a charge that could be captured before is
 /// still as it was when the capture was not heard.
-fn is_of_call(work: &Work, answer: &Answer) -> bool {
+pub(super) fn is_of_call(work: &Work, answer: &Answer) -> bool {
     let is_open = matches!(answer, Answer::RequiresCapture { .. } | Answer::RequiresAction { .. });
     match work.data.operation {
         Operation::Charge | Operation::Refund => true,

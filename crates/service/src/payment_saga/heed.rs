@@ -11,7 +11,7 @@ use caudal_store::{
     sagas::{self, SagaRow},
 };
 
-use super::{Operation, SagaData, Work, call};
+use super::{Heard, Operation, SagaData, Work, call};
 use crate::{Service, ServiceError, payments::Payment};
 
 /// Sagas of one payment or refund that are looked at.
@@ -33,7 +33,11 @@ impl Service {
         };
         let Some(work) = work else { return Ok(()) };
         let heard = call::heard(&work, standing);
-        self.settle(work, Some(&heard)).await.map(drop)
+        match heard {
+            // Told before what was asked of it last was heard there.
+            Heard::Stands { ref answer, .. } if !call::is_of_call(&work, answer) => Ok(()),
+            heard => self.settle(work, Some(&heard)).await.map(drop),
+        }
     }
 
     /// The work that the charge concerns, if something is left to do.
@@ -49,7 +53,7 @@ impl Service {
             let work = Work::read(saga, payment, None)?;
             // Told of an account that was given up: the one under way is another.
             let is_this = work.data.account() == Some(account);
-            return Ok(is_this.then_some(work));
+            return Ok((is_this && !self.is_worked_on(&work.saga)).then_some(work));
         }
         let is_new = payment.row.status == PaymentStatus::RequiresCapture
             && matches!(charge.answer, Answer::Succeeded { .. } | Answer::Canceled { .. });
@@ -91,6 +95,9 @@ impl Service {
         }
         let refund = found.ok_or(ServiceError::NotFound("refund"))?;
         if let Some(saga) = self.unfinished(tenant, refund.id.0).await? {
+            if self.is_worked_on(&saga) {
+                return Ok(None);
+            }
             return self.work_of(saga).await.map(Some);
         }
         let has_bounced = refund.status == RefundStatus::Succeeded
@@ -104,6 +111,11 @@ impl Service {
         work.data.amount = standing.amount_minor;
         work.refund = Some(refund);
         Ok(Some(work))
+    }
+
+    /// Whoever has its lease asks, or takes it over, and hears the same.
+    fn is_worked_on(&self, saga: &SagaRow) -> bool {
+        saga.holder.is_some() && saga.lease_until.is_some_and(|until| until > self.now())
     }
 
     async fn unfinished(

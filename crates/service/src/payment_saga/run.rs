@@ -183,11 +183,11 @@ impl Service {
         let steps = sagas::lease(&due, &lease);
         self.commit(UnitOfWork { at: now, steps, ..UnitOfWork::default() }).await?;
         let held = sagas::held(self.store(), holder).await?;
-        stream::iter(held).for_each_concurrent(AT_ONCE, |saga| self.work_on(saga)).await;
+        stream::iter(held).for_each_concurrent(AT_ONCE, |saga| self.work_on_saga(saga)).await;
         Ok(due.len())
     }
 
-    async fn work_on(&self, saga: SagaRow) {
+    async fn work_on_saga(&self, saga: SagaRow) {
         let id = saga.id;
         let worked = async {
             let work = self.work_of(saga).await?;

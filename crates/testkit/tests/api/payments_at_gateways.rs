@@ -322,12 +322,7 @@ async fn a_crash_between_any_two_steps_ends_well(app: &TestApp) {
         drop(app.instance.service.hold_saga_at(point));
         client.post(format!("/payments/{held}/capture"), json!({"amount": 200})).await;
         app.clock.advance(61);
-        until("DEBUG", async || {
-            let it = read(client, &held).await;
-            let rows = app.instance.store.query("sagas", "select kind, step, outcome, token, version from sagas where finished_at is null or kind = 'capture'", &[]).await.expect("rows");
-            eprintln!("DEBUG {point:?} {} {:?} {}", it["status"], rows.iter().map(|r| format!("{:?}", r.values)).collect::<Vec<_>>(), it["gateway_reference"]);
-            it["status"] == "succeeded"
-        }).await;
+        until_status(app, &held, "succeeded", 0).await;
         assert_eq!(client.balance(&wallet).await.2, 200, "{point:?}");
         drop(app.instance.service.hold_saga_at(point));
         let refund = client.post(format!("/payments/{held}/refunds"), json!({"amount": 50})).await;
