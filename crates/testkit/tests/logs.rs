@@ -62,15 +62,16 @@ impl Walk<'_> {
         (answer.status, answer.json)
     }
 
-    /// The code of the newest mail to the address.
+    /// The code of a mail to the address that was not met yet.
     async fn code_for(&mut self, to: &str) -> String {
         let mut code = String::new();
         until("a mail with a code", async || {
             let mails = self.mails.mails();
-            let own = mails.iter().rev().find(|mail| mail.contains(&format!("To: {to}")));
-            let line = own.and_then(|mail| mail.lines().find(|line| line.starts_with("cod_")));
-            code = line.unwrap_or_default().to_owned();
-            !code.is_empty() && !self.secrets.contains(&code)
+            let own = mails.iter().filter(|mail| mail.contains(&format!("To: {to}")));
+            let mut codes = own.flat_map(|mail| mail.lines()).filter(|it| it.starts_with("cod_"));
+            let fresh = codes.find(|code| !self.secrets.iter().any(|known| known == code));
+            code = fresh.unwrap_or_default().to_owned();
+            !code.is_empty()
         })
         .await;
         self.secrets.push(code.clone());
@@ -182,7 +183,7 @@ async fn no_log_tells_a_secret() {
         secrets.extend(walk(database).await);
     }
     let text = log.text();
-    assert!(text.contains(" TRACE ") && text.contains(" DEBUG "), "everything is logged");
+    assert!(text.contains("a token is not believed"), "what is logged for debugging is heard");
     assert!(secrets.len() > 15, "only {} secrets were met", secrets.len());
     let known = [EMAIL, NEW_EMAIL, PASSWORD, NEW_PASSWORD, WRONG, NAME, "$argon2id$"];
     for secret in known.into_iter().chain(secrets.iter().map(String::as_str)) {
