@@ -55,6 +55,9 @@ scopes! {
     TransfersWrite = "transfers:write",
     PaymentsRead = "payments:read",
     PaymentsWrite = "payments:write",
+    DisputesRead = "disputes:read",
+    /// Answers disputes and gives them up.
+    DisputesWrite = "disputes:write",
     PayoutsRead = "payouts:read",
     PayoutsWrite = "payouts:write",
     EventsRead = "events:read",

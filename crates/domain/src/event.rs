@@ -41,6 +41,10 @@ kinds! {
     pub const PAYMENT_BLOCKED: &str = "payment.blocked";
     pub const REFUND_REQUESTED: &str = "refund.requested";
     pub const REFUND_SUCCEEDED: &str = "refund.succeeded";
+    pub const DISPUTE_OPENED: &str = "dispute.opened";
+    pub const DISPUTE_ANSWERED: &str = "dispute.answered";
+    pub const DISPUTE_WON: &str = "dispute.won";
+    pub const DISPUTE_LOST: &str = "dispute.lost";
     pub const PAYOUT_REQUESTED: &str = "payout.requested";
     pub const PAYOUT_SENT: &str = "payout.sent";
     pub const PAYOUT_LOST_FROM_SIGHT: &str = "payout.lost_from_sight";

@@ -143,6 +143,7 @@ pub(crate) enum List {
     Payments = 17,
     Refunds = 18,
     Payouts = 20,
+    Disputes = 21,
     FraudRules = 40,
     Reviews = 41,
     WebhookEndpoints = 30,

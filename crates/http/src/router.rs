@@ -5,6 +5,7 @@
 //! written, all from that line.
 
 mod administration;
+mod disputes;
 mod exchanges;
 mod fraud;
 mod notifications;
@@ -100,7 +101,7 @@ fn public_routes(routes: Routes) -> Routes {
     let routes = user_routes(administration_routes(routes));
     let routes = fraud_routes(exchange_routes(payment_setup_routes(routes)));
     let routes = payments::payment_routes(routes);
-    let routes = payouts::payout_routes(treasury_routes(routes));
+    let routes = payouts::payout_routes(disputes::dispute_routes(treasury_routes(routes)));
     let routes = schedule_routes(report_routes(notification_routes(routes)));
     transfer_routes(wallets(tenant_routes(event_routes(routes))))
 }

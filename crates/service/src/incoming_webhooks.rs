@@ -163,6 +163,7 @@ impl Service {
         let standing = standing.ok_or(ServiceError::NotFound("thing at the gateway"))?;
         match &standing {
             Standing::Payout(payout) => self.heed_payout(tenant, gateway_account, payout).await,
+            Standing::Dispute(dispute) => self.heed_dispute(tenant, gateway_account, dispute).await,
             _ => self.heed_gateway(tenant, gateway_account, &standing).await,
         }
     }

@@ -18,6 +18,7 @@ mod bootstrap;
 mod chart;
 mod codes;
 pub mod deliveries;
+pub mod disputes;
 mod erasure;
 mod error;
 pub mod events;

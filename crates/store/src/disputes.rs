@@ -34,6 +34,9 @@ pub struct DisputeRow {
     pub version: i64,
 }
 
+/// Among the parameters of [`insert`].
+const TRANSFER_PLACE: usize = 10;
+
 /// Misses when the gateway account's dispute of this reference is there already.
 pub fn insert(dispute: &DisputeRow) -> Step {
     Step::one(
@@ -62,6 +65,11 @@ pub fn insert(dispute: &DisputeRow) -> Step {
             dispute.version.into(),
         ],
     )
+}
+
+/// The insert, of a dispute for which the same command takes the money back.
+pub fn insert_with_transfer(dispute: &DisputeRow) -> Step {
+    Step { transfer_at: Some(TRANSFER_PLACE), ..insert(dispute) }
 }
 
 /// Writes what changes, if the row still has the version before `dispute.version`.

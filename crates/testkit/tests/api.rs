@@ -10,6 +10,7 @@ mod api {
     mod authorization;
     mod bad_input;
     mod config;
+    mod disputes;
     mod events;
     mod exchanges;
     mod fraud_rules;

@@ -6,6 +6,7 @@ pub(crate) mod bank_movements;
 pub(crate) mod config;
 pub(crate) mod console;
 pub(crate) mod deliveries;
+pub(crate) mod disputes;
 pub(crate) mod events;
 pub(crate) mod exchanges;
 pub(crate) mod fraud_rules;
@@ -45,9 +46,9 @@ use axum::{
     http::{HeaderMap, header, request::Parts},
 };
 use caudal_domain::{
-    AccountId, ApiKeyId, DeliveryId, FraudRuleId, GatewayAccountId, NotificationId, PaymentId,
-    PaymentTypeId, PayoutId, QuoteId, RefundId, RoleRef, ScheduleId, ServiceAccountId, SessionId,
-    TransferId, UploadId, UserId, WebhookEndpointId,
+    AccountId, ApiKeyId, DeliveryId, DisputeId, FraudRuleId, GatewayAccountId, NotificationId,
+    PaymentId, PaymentTypeId, PayoutId, QuoteId, RefundId, RoleRef, ScheduleId, ServiceAccountId,
+    SessionId, TransferId, UploadId, UserId, WebhookEndpointId,
 };
 use caudal_service::Caller;
 
@@ -118,6 +119,10 @@ impl Named for ServiceAccountId {
 
 impl Named for PaymentTypeId {
     const NOUN: &'static str = "payment_type";
+}
+
+impl Named for DisputeId {
+    const NOUN: &'static str = "dispute";
 }
 
 impl Named for PayoutId {

@@ -7,6 +7,7 @@ pub(crate) mod audit;
 pub(crate) mod bank_movements;
 pub(crate) mod config;
 pub(crate) mod deliveries;
+pub(crate) mod disputes;
 pub(crate) mod events;
 pub(crate) mod exchanges;
 pub(crate) mod fraud_rules;

@@ -1,0 +1,362 @@
+//! Disputes: a payer's bank takes the money of a payment back, and perhaps gives it again. Opened
+//! and decided by the gateway's word, which was just asked for ([`Service::heed_dispute`]); answered
+//! by evidence, or given up. State and money are one commit.
+//!
+//! | event | money |
+//! |---|---|
+//! | `opened` | a chargeback, also below the wallet's floor: it is then in arrears |
+//! | `evidence_sent` | none |
+//! | `won` | the chargeback is undone |
+//! | `lost`, `conceded` | none; where the tenant bears it, from `dispute_loss` to the wallet |
+
+use caudal_domain::{
+    Chart, Currency, DisputeId, GatewayAccountId, PaymentId, Refusal, TenantId, Timestamp,
+    event::kinds,
+    payment::{DisputeEvent, DisputeStatus},
+    payment_type::LossBearer,
+};
+use caudal_engine::{Command, Job, Telling};
+use caudal_gateway::{Answer, DisputeStanding, DisputeState, EvidenceRequest, GatewayFault};
+use caudal_ledger::{Movement, movements::dispute};
+pub use caudal_store::disputes::DisputeRow;
+use caudal_store::{disputes, payments, transfers};
+use serde::Serialize;
+
+use crate::{
+    Asked, Caller, Done, Page, Service, ServiceError, asked::Window, audit::Did, id_range,
+    payments::Payment, transfers::accounts_of, unit::broken,
+};
+
+/// How often evidence is written when the gateway's word comes between.
+const TRIES: usize = 4;
+
+#[derive(Serialize)]
+struct DisputeTold {
+    dispute_id: DisputeId,
+    payment_id: PaymentId,
+    status: DisputeStatus,
+    amount: i64,
+    currency: Currency,
+}
+
+fn telling(dispute: &DisputeRow) -> Result<Telling, ServiceError> {
+    let data = DisputeTold {
+        dispute_id: dispute.id,
+        payment_id: dispute.payment,
+        status: dispute.status,
+        amount: dispute.amount,
+        currency: dispute.currency,
+    };
+    let kind = match dispute.status {
+        DisputeStatus::NeedsResponse => kinds::DISPUTE_OPENED,
+        DisputeStatus::UnderReview => kinds::DISPUTE_ANSWERED,
+        DisputeStatus::Won => kinds::DISPUTE_WON,
+        DisputeStatus::Lost => kinds::DISPUTE_LOST,
+    };
+    Ok(Telling {
+        kind,
+        subject: dispute.id.to_string(),
+        bucket: dispute.id.bucket(),
+        data: serde_json::to_string(&data).map_err(broken)?,
+    })
+}
+
+impl Service {
+    /// Heeds a standing that was just fetched from the gateway.
+    pub(crate) async fn heed_dispute(
+        &self,
+        tenant: TenantId,
+        account: GatewayAccountId,
+        standing: &DisputeStanding,
+    ) -> Result<(), ServiceError> {
+        if matches!(standing.state, DisputeState::Inquiry | DisputeState::Closed) {
+            return Ok(());
+        }
+        let (db, reference) = (self.store(), standing.reference.as_str());
+        let found = disputes::find_by_gateway(db, tenant, account, reference).await?;
+        let mut dispute = match found {
+            Some(dispute) => dispute,
+            None => self.open_dispute((tenant, account), standing).await?,
+        };
+        while let Some(event) = next(dispute.status, standing.state) {
+            dispute = self.turn_dispute(&dispute, Some(event), Command::writing()).await?.0;
+        }
+        Ok(())
+    }
+
+    async fn open_dispute(
+        &self,
+        (tenant, account): (TenantId, GatewayAccountId),
+        standing: &DisputeStanding,
+    ) -> Result<DisputeRow, ServiceError> {
+        let charge = standing.charge.as_deref().unwrap_or_default();
+        let found = payments::find_by_gateway(self.store(), tenant, account, charge).await?;
+        let payment = Payment::read(found.ok_or(ServiceError::NotFound("payment"))?)?;
+        // Not booked yet: it is heeded again in a moment.
+        let id = payment.row.transfer.ok_or(ServiceError::NotFound("payment"))?;
+        let found = transfers::find(self.store(), tenant, id).await?;
+        let transfer = found.ok_or(ServiceError::NotFound("payment"))?;
+        let row = &payment.row;
+        if standing.currency != row.currency {
+            return Err(ServiceError::Broken(format!("{}: disputed in another currency", row.id)));
+        }
+        // With a fee on top, the payer's bank takes more than the wallet was paid.
+        let amount = standing.amount_minor.min(row.amounts.refundable());
+        let at = self.now();
+        let dispute = DisputeRow {
+            id: DisputeId(self.next_id(at, row.id.bucket())),
+            tenant,
+            payment: row.id,
+            status: DisputeStatus::NeedsResponse,
+            amount,
+            currency: row.currency,
+            reason: Some(standing.reason.clone()).filter(|reason| !reason.is_empty()),
+            gateway_account: account,
+            gateway_reference: standing.reference.clone(),
+            transfer: None,
+            evidence: None,
+            evidence_due_at: standing.evidence_due_at,
+            data: "{}".into(),
+            created_at: at,
+            updated_at: at,
+            version: 1,
+        };
+        let mut after = payment.next(at);
+        after.row.amounts = row.amounts.dispute(amount)?;
+        let chart = Chart { tenant, currency: row.currency };
+        let taken = dispute::chargeback(chart, transfer.id, Some(amount));
+        let mut command = Command::new(taken);
+        command.accounts = accounts_of(&transfer);
+        command.steps.push(disputes::insert_with_transfer(&dispute));
+        command.attachments.push(payments::attachment(&after.to_row()?));
+        command.telling = Some(telling(&dispute)?);
+        self.run_one(tenant, command).await?;
+        let found = disputes::find(self.store(), tenant, dispute.id).await?;
+        found.ok_or_else(|| ServiceError::Broken(format!("{} is not there", dispute.id)))
+    }
+
+    /// Writes the turn with its money, and with what the command has already.
+    async fn turn_dispute(
+        &self,
+        dispute: &DisputeRow,
+        event: Option<DisputeEvent>,
+        with: Command,
+    ) -> Result<(DisputeRow, bool, crate::Position), ServiceError> {
+        let at = self.now();
+        let mut next = dispute.clone();
+        if let Some(event) = event {
+            next.status = dispute.status.next(event)?;
+        }
+        next.version += 1;
+        next.updated_at = at;
+        let found = payments::find(self.store(), dispute.tenant, dispute.payment).await?;
+        let payment = Payment::read(found.ok_or(ServiceError::NotFound("payment"))?)?;
+        let mut command = match event {
+            Some(DisputeEvent::Won) => self.won(dispute, &payment, at).await?,
+            Some(DisputeEvent::Lost | DisputeEvent::Conceded) => {
+                self.lost(dispute, &payment).await?
+            }
+            Some(DisputeEvent::Opened | DisputeEvent::EvidenceSent) | None => Command::writing(),
+        };
+        let Command { receipt, context, steps, .. } = with;
+        (command.receipt, command.context) = (receipt, context);
+        command.steps.extend(steps);
+        command.attachments.push(disputes::attachment(&next));
+        if event.is_some() {
+            command.telling = Some(telling(&next)?);
+        }
+        let (replayed, position) = self.run_one(dispute.tenant, command).await?;
+        Ok((next, replayed, position))
+    }
+
+    async fn won(
+        &self,
+        dispute: &DisputeRow,
+        payment: &Payment,
+        at: Timestamp,
+    ) -> Result<Command, ServiceError> {
+        let chargeback = self.chargeback_of(dispute).await?;
+        let chart = Chart { tenant: dispute.tenant, currency: dispute.currency };
+        let mut command = Command::new(dispute::won(chart, &chargeback));
+        command.accounts = accounts_of(&chargeback);
+        let mut after = payment.next(at);
+        after.row.amounts = after.row.amounts.dispute_won(dispute.amount);
+        command.attachments.push(payments::attachment(&after.to_row()?));
+        Ok(command)
+    }
+
+    /// The payee has borne it since it was opened, unless the type says otherwise.
+    async fn lost(&self, dispute: &DisputeRow, payment: &Payment) -> Result<Command, ServiceError> {
+        let kind = self.payment_type(dispute.tenant, &payment.row.kind).await?;
+        let bearer = kind.map_or(LossBearer::Payee, |kind| kind.settings.loss_bearer);
+        let chargeback = self.chargeback_of(dispute).await?;
+        // Of a closed wallet, the tenant has borne it from the start.
+        let wallet = payment.row.wallet;
+        let has_paid = chargeback.legs.first().is_some_and(|leg| leg.from == wallet);
+        if bearer == LossBearer::Payee || !has_paid {
+            return Ok(Command::writing());
+        }
+        let chart = self.chart(dispute.tenant, dispute.currency, None).await?;
+        Ok(Command::new(Movement::Post(dispute::lost(chart, wallet, dispute.amount))))
+    }
+
+    async fn chargeback_of(
+        &self,
+        dispute: &DisputeRow,
+    ) -> Result<caudal_domain::Transfer, ServiceError> {
+        let lost = || ServiceError::Broken(format!("{} has moved no money", dispute.id));
+        let id = dispute.transfer.ok_or_else(lost)?;
+        transfers::find(self.store(), dispute.tenant, id).await?.ok_or_else(lost)
+    }
+
+    async fn run_one(
+        &self,
+        tenant: TenantId,
+        command: Command,
+    ) -> Result<(bool, crate::Position), ServiceError> {
+        let mut reply = self.run(Job::one(tenant, command)).await?;
+        let first = reply.replies.pop();
+        match first.as_ref().map(|reply| &reply.given) {
+            Some(caudal_engine::Given::Refused(refusal)) => Err(refusal.clone().into()),
+            Some(_) => Ok((first.is_some_and(|reply| reply.replayed), reply.position)),
+            None => Err(ServiceError::Broken("the engine gave no reply".into())),
+        }
+    }
+
+    /// Hands evidence to the gateway, once.
+    pub async fn answer_dispute(
+        &self,
+        asked: Asked<'_>,
+        id: DisputeId,
+        text: String,
+    ) -> Result<Done<DisputeRow>, ServiceError> {
+        let Asked { caller, receipt } = asked;
+        let dispute = self.dispute(caller, id).await?;
+        if let Err(refusal) = dispute.status.next(DisputeEvent::EvidenceSent) {
+            return self.dispute_refused(asked, (id, DisputeStatus::UnderReview), refusal).await;
+        }
+        let gateway = self.gateway(caller.tenant, dispute.gateway_account).await?;
+        let key = format!("{id}-evidence");
+        let reference = dispute.gateway_reference.clone();
+        let said = EvidenceRequest { key, dispute: reference, text: text.clone() };
+        match gateway.submit_evidence(&said).await {
+            // With a name, it is the dispute that was lost by it.
+            Ok(Answer::Declined { code, reference: None, .. }) => {
+                let detail = format!("the gateway does not take it: {}", code.name());
+                return Err(ServiceError::invalid("text", detail));
+            }
+            Ok(_) => {}
+            // The same key: again is the same.
+            Err(GatewayFault::NotSent(_) | GatewayFault::Unclear(_)) => {
+                let detail = "the gateway was not heard; send it again";
+                return Err(ServiceError::Unavailable(detail.into()));
+            }
+        }
+        let mut with = Command::writing();
+        with.receipt = Some(receipt);
+        with.context = Some(serde_json::to_string(&id).map_err(broken)?);
+        with.steps.push(self.audit(caller, did(kinds::DISPUTE_ANSWERED, id), self.now()));
+        self.keep_evidence((caller, id), &text, with).await
+    }
+
+    /// The gateway has the evidence; it may have decided, and told so, before this is written.
+    async fn keep_evidence(
+        &self,
+        (caller, id): (&Caller, DisputeId),
+        text: &str,
+        with: Command,
+    ) -> Result<Done<DisputeRow>, ServiceError> {
+        for _ in 0..TRIES {
+            let dispute = self.dispute(caller, id).await?;
+            let event = DisputeEvent::EvidenceSent;
+            let event = dispute.status.next(event).is_ok().then_some(event);
+            let answered = DisputeRow { evidence: Some(text.to_owned()), ..dispute };
+            match self.turn_dispute(&answered, event, with.clone()).await {
+                Err(ServiceError::Refused(Refusal::Conflict)) => {}
+                turned => {
+                    let (value, replayed, position) = turned?;
+                    return Ok(Done { value, replayed, position });
+                }
+            }
+        }
+        Err(Refusal::Conflict.into())
+    }
+
+    /// The payee does not object.
+    pub async fn accept_dispute(
+        &self,
+        asked: Asked<'_>,
+        id: DisputeId,
+    ) -> Result<Done<DisputeRow>, ServiceError> {
+        let Asked { caller, receipt } = asked;
+        let dispute = self.dispute(caller, id).await?;
+        if let Err(refusal) = dispute.status.next(DisputeEvent::Conceded) {
+            return self.dispute_refused(asked, (id, DisputeStatus::Lost), refusal).await;
+        }
+        let mut with = Command::writing();
+        with.receipt = Some(receipt);
+        with.context = Some(serde_json::to_string(&id).map_err(broken)?);
+        with.steps.push(self.audit(caller, did("dispute.accepted", id), self.now()));
+        let (value, replayed, position) =
+            self.turn_dispute(&dispute, Some(DisputeEvent::Conceded), with).await?;
+        Ok(Done { value, replayed, position })
+    }
+
+    /// Refused, unless the same was done under this key: then it is said again.
+    async fn dispute_refused(
+        &self,
+        asked: Asked<'_>,
+        (id, then): (DisputeId, DisputeStatus),
+        refusal: Refusal,
+    ) -> Result<Done<DisputeRow>, ServiceError> {
+        let done: Done<DisputeId> = self.refuse(asked.receipt, refusal).await?;
+        let now = self.dispute(asked.caller, id).await?;
+        Ok(done.map(|_| DisputeRow { status: then, ..now }))
+    }
+
+    pub async fn dispute(
+        &self,
+        caller: &Caller,
+        id: DisputeId,
+    ) -> Result<DisputeRow, ServiceError> {
+        caller.reach.require_tenant()?;
+        let found = disputes::find(self.store(), caller.tenant, id).await?;
+        found.ok_or(ServiceError::NotFound("dispute"))
+    }
+
+    pub async fn list_disputes(
+        &self,
+        caller: &Caller,
+        status: Option<DisputeStatus>,
+        window: &Window,
+    ) -> Result<Page<DisputeRow>, ServiceError> {
+        caller.reach.require_tenant()?;
+        let (from, before) = id_range(&window.created);
+        let filter = disputes::Filter {
+            tenant: caller.tenant,
+            status,
+            before: window.cursor.map_or(before, |cursor| cursor.min(before)),
+            from,
+            limit: window.rows(),
+        };
+        let rows = disputes::list(self.store(), &filter).await?;
+        Ok(window.page(rows, |dispute| (dispute.id.0, dispute.created_at)))
+    }
+}
+
+/// What has happened, where the gateway is further than we are.
+fn next(status: DisputeStatus, state: DisputeState) -> Option<DisputeEvent> {
+    let is_open = matches!(status, DisputeStatus::NeedsResponse | DisputeStatus::UnderReview);
+    match state {
+        DisputeState::UnderReview if status == DisputeStatus::NeedsResponse => {
+            Some(DisputeEvent::EvidenceSent)
+        }
+        DisputeState::Won if is_open => Some(DisputeEvent::Won),
+        DisputeState::Lost if is_open => Some(DisputeEvent::Lost),
+        _ => None,
+    }
+}
+
+fn did(action: &str, id: DisputeId) -> Did<'_> {
+    Did { action, object_kind: "dispute", object_id: id.to_string(), fields: &["status"] }
+}
