@@ -30,7 +30,8 @@ fn simulate(app: &TestApp, settings: Settings) {
 async fn pay(app: &TestApp, wallet: &str, number: usize) -> String {
     let body = json!({"type": "shaky", "to": wallet, "amount": 100 + number, "currency": "USD",
         "payment_method": "pm_card_visa"});
-    let answer = app.client.post_as(&format!("shaky-{number}"), "/payments", body).await.expect(201);
+    let answer =
+        app.client.post_as(&format!("shaky-{number}"), "/payments", body).await.expect(201);
     // Time goes on, so that an open breaker closes again.
     app.clock.advance(1);
     answer["id"].as_str().expect("an id").to_owned()
@@ -48,7 +49,8 @@ async fn statuses(app: &TestApp, wallet: &str) -> BTreeMap<String, usize> {
 async fn no_card_is_charged_twice_and_no_payment_is_lost(app: &TestApp) {
     let client = &app.client;
     let wallet = client.wallet("USD").await;
-    let account = json!({"kind": "simulator", "name": "shaky", "credentials": {"api_key": ACCOUNT}});
+    let account =
+        json!({"kind": "simulator", "name": "shaky", "credentials": {"api_key": ACCOUNT}});
     let account = client.post("/gateway-accounts", account).await.expect(201);
     let kind = json!({"name": "shaky", "via": "gateway",
         "other_currencies": {"gateway_accounts": [account["id"]]}});
@@ -75,7 +77,8 @@ async fn no_card_is_charged_twice_and_no_payment_is_lost(app: &TestApp) {
         loop {
             app.clock.advance(3600);
             let charged = statuses(app, &wallet).await;
-            let moving = ["processing", "queued"].iter().any(|status| charged.contains_key(*status));
+            let moving =
+                ["processing", "queued"].iter().any(|status| charged.contains_key(*status));
             if !moving && known(app) == charged.get("succeeded").copied().unwrap_or_default() {
                 return charged;
             }
