@@ -55,6 +55,8 @@ scopes! {
     TransfersWrite = "transfers:write",
     PaymentsRead = "payments:read",
     PaymentsWrite = "payments:write",
+    UploadsRead = "uploads:read",
+    UploadsWrite = "uploads:write",
     DisputesRead = "disputes:read",
     /// Answers disputes and gives them up.
     DisputesWrite = "disputes:write",

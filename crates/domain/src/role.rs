@@ -70,7 +70,9 @@ fn granted_to(scope: Scope) -> &'static [SystemRole] {
         | S::WebhooksWrite
         | S::LimitsWrite
         | S::FraudRulesWrite => &[Owner, Admin],
-        S::WalletsControl | S::ReviewsWrite | S::DisputesWrite => &[Owner, Admin, Operator],
+        S::WalletsControl | S::ReviewsWrite | S::DisputesWrite | S::UploadsWrite => {
+            &[Owner, Admin, Operator]
+        }
         S::TransfersWrite | S::WalletsWrite | S::PaymentsWrite | S::PayoutsWrite => {
             &[Owner, Admin, Operator, WalletHolder]
         }
@@ -86,6 +88,7 @@ fn granted_to(scope: Scope) -> &'static [SystemRole] {
         | S::FraudRulesRead
         | S::ReportsRead
         | S::DisputesRead
+        | S::UploadsRead
         | S::ReviewsRead => &[Owner, Admin, Operator, Support],
         S::WalletsRead | S::TransfersRead | S::PaymentsRead | S::PayoutsRead | S::EventsRead => {
             SystemRole::ALL

@@ -2,7 +2,7 @@
 //! background.
 
 use axum::http::StatusCode;
-use caudal_domain::access::Scope::{PaymentsRead, PaymentsWrite};
+use caudal_domain::access::Scope::{PaymentsRead, PaymentsWrite, UploadsRead, UploadsWrite};
 
 use super::{CREATED, OK};
 use crate::{
@@ -52,7 +52,7 @@ pub(super) fn schedule_routes(routes: Routes) -> Routes {
 fn upload_routes(routes: Routes) -> Routes {
     routes
         .add(
-            post("/api/v1/payments/uploads", PaymentsWrite)
+            post("/api/v1/payments/uploads", UploadsWrite)
                 .summary("Have a file of payments worked through: CSV or a JSON object a line")
                 .takes_text(MEDIA_TYPES)
                 .gives::<UploadShape<'_>>(CREATED)
@@ -61,20 +61,20 @@ fn upload_routes(routes: Routes) -> Routes {
             uploads::create,
         )
         .add(
-            get("/api/v1/payments/uploads", PaymentsRead)
+            get("/api/v1/payments/uploads", UploadsRead)
                 .summary("List files of payments, newest first")
                 .lists::<UploadShape<'_>>(),
             uploads::list,
         )
         .add(
-            get("/api/v1/payments/uploads/{id}", PaymentsRead)
+            get("/api/v1/payments/uploads/{id}", UploadsRead)
                 .summary("Read how far a file of payments has come")
                 .gives::<UploadShape<'_>>(OK)
                 .errors(&[404]),
             uploads::read,
         )
         .add(
-            get("/api/v1/payments/uploads/{id}/results", PaymentsRead)
+            get("/api/v1/payments/uploads/{id}/results", UploadsRead)
                 .summary("Read what came of each line, as CSV")
                 .gives_text("text/csv")
                 .errors(&[404]),
