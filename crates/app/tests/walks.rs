@@ -131,3 +131,8 @@ fn walk(page: &str, heading: &str) {
 fn five_minutes_of_the_readme() {
     walk("README.md", "## Five minutes");
 }
+
+#[test]
+fn ten_minutes_of_payments() {
+    walk("docs/payments-walk.md", "## The walk");
+}

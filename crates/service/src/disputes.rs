@@ -1,6 +1,6 @@
 //! Disputes: a payer's bank takes the money of a payment back, and perhaps gives it again. Opened
-//! and decided by the gateway's word, which was just asked for ([`Service::heed_dispute`]); answered
-//! by evidence, or given up. State and money are one commit.
+//! and decided by the gateway's word, which was just asked for ([`Service::heed_dispute`]);
+//! answered by evidence, or given up. State and money are one commit.
 //!
 //! | event | money |
 //! |---|---|

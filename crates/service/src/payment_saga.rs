@@ -7,7 +7,7 @@
 //!
 //! | step | what is known | done |
 //! |---|---|---|
-//! | `send` | a call was written down | it is made; by who takes it over: asked after first, then made again under the same key |
+//! | `send` | a call was written down | made; taken over: asked after first, then under its key |
 //! | `queued` | nothing was sent | a call is written down, then made; not after the deadline |
 //! | `ask` | the gateway has it, or may have it | it is asked, never told again |
 //!

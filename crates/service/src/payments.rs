@@ -288,7 +288,7 @@ impl Service {
         if !route.is_empty() || terms.fee.of(new.amount.minor()) > 0 {
             self.open_accounts(caller, new.currency, &route).await?;
         }
-        let payment = self.new_payment(caller, (&kind, terms), (from, user), new);
+        let payment = self.new_payment((&kind, terms), (caller.tenant, from, user), new);
         Ok(Making { payment, route })
     }
 
@@ -335,9 +335,8 @@ impl Service {
 
     fn new_payment(
         &self,
-        caller: &Caller,
         (kind, terms): (&PaymentType, &PaymentTerms),
-        (from, user): (Option<AccountId>, Option<UserId>),
+        (tenant, from, user): (TenantId, Option<AccountId>, Option<UserId>),
         new: NewPayment,
     ) -> Payment {
         let at = self.now();
@@ -346,7 +345,7 @@ impl Service {
         let to = if new.to.is_system() { AccountId(0) } else { new.to };
         let row = PaymentRow {
             id: PaymentId(self.next_id(at, to.bucket())),
-            tenant: caller.tenant,
+            tenant,
             status: PaymentStatus::Processing,
             kind: new.kind,
             amount: new.amount.minor(),

@@ -142,7 +142,7 @@ impl Walk<'_> {
         self.app.client.get(by_email).await.expect(200);
     }
 
-    async fn to_its_end(&mut self) {
+    async fn walk_on(&mut self) {
         let own = self.sign_up().await;
         self.change_everything(&own).await;
         self.second_factor().await;
@@ -163,7 +163,7 @@ async fn walk(database: Database) -> Vec<String> {
     let url = mails.url();
     let app = TestApp::start_with(database, |settings| settings.smtp_url = Some(url)).await;
     let mut walk = Walk { app: &app, mails: &mails, secrets: Vec::new() };
-    walk.to_its_end().await;
+    walk.walk_on().await;
     let secrets = walk.secrets;
     app.finish().await;
     secrets

@@ -21,7 +21,7 @@ use crate::{
 
 pub(super) fn payment_routes(routes: Routes) -> Routes {
     let write = |path| -> Endpoint { post(path, PaymentsWrite).errors(MONEY).once() };
-    routes
+    let routes = routes
         .add(
             write("/api/v1/payments")
                 .summary("Make a payment; waits up to 5 s for what becomes of it")
@@ -73,7 +73,12 @@ pub(super) fn payment_routes(routes: Routes) -> Routes {
                 .takes::<RefundRequest>()
                 .gives::<RefundShape<'_>>(CREATED),
             refunds::create,
-        )
+        );
+    refund_routes(routes)
+}
+
+fn refund_routes(routes: Routes) -> Routes {
+    routes
         .add(
             get("/api/v1/refunds", PaymentsRead)
                 .summary("List refunds, newest first")

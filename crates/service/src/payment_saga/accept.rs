@@ -209,7 +209,7 @@ impl Service {
             let lost = || ServiceError::Broken(format!("{id} is not there any more"));
             let payment = Payment::read(found.ok_or_else(lost)?)?;
             if let Some(answer) = payment.data.answered.get(operation.name()).cloned() {
-                return Ok(payment.as_in(answer));
+                return Ok(payment.back_in(answer));
             }
             let mut next = payment.next(payment.row.updated_at);
             let answer = next.snapshot();
@@ -233,7 +233,7 @@ impl Service {
         let until = Instant::now() + DUPLICATE_WITHIN;
         loop {
             if let Some(answer) = payment.data.answered.get(operation).cloned() {
-                return Ok(payment.as_in(answer));
+                return Ok(payment.back_in(answer));
             }
             let last = payment.row.updated_at.plus_seconds(ANSWERED_AFTER_S);
             if payment.row.status != PaymentStatus::Processing || last < self.now() {

@@ -47,7 +47,7 @@ impl Payment {
     }
 
     /// The payment as it was shown then.
-    pub(crate) fn as_in(mut self, then: Snapshot) -> Self {
+    pub(crate) fn back_in(mut self, then: Snapshot) -> Self {
         let row = &mut self.row;
         row.status = then.status;
         row.amounts = then.amounts;
@@ -64,7 +64,7 @@ impl Payment {
     }
 
     /// As a payment from a wallet was when it was made: paid, held, or failed.
-    fn as_made_from_wallet(mut self) -> Self {
+    fn when_made_from_wallet(mut self) -> Self {
         let row = &mut self.row;
         row.updated_at = row.created_at;
         self.data.history.clear();
@@ -106,9 +106,9 @@ impl Service {
         let row = payments::find(self.store(), tenant, id).await?.ok_or_else(lost)?;
         let payment = Payment::read(row)?;
         let value = match then {
-            "" => payment.as_made_from_wallet(),
+            "" => payment.when_made_from_wallet(),
             text if text.starts_with('{') => {
-                payment.as_in(serde_json::from_str(text).map_err(broken)?)
+                payment.back_in(serde_json::from_str(text).map_err(broken)?)
             }
             operation => self.first_answer(payment, operation).await?,
         };

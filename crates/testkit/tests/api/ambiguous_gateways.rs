@@ -1,5 +1,5 @@
-//! A gateway that leaves a fifth of its answers unsaid or untrue, under 2,000 card payments: no card
-//! is charged twice, no payment is lost, and our books are the gateway's own.
+//! A gateway that leaves a fifth of its answers unsaid or untrue, under 2,000 card payments: no
+//! card is charged twice, no payment is lost, and our books are the gateway's own.
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -58,7 +58,7 @@ async fn holders_are_told_their_own(app: &TestApp) {
     assert_eq!(to_bob[0]["data"]["amount"], 7);
     assert_eq!(owner.all("/notifications").await.len(), 0);
     // Another's is not there, whatever is asked.
-    let path = format!("/notifications/{}", to_bob[0]["id"].as_str().unwrap());
+    let path = format!("/notifications/{}", to_bob[0]["id"].as_str().expect("text"));
     let foreign = ada.patch(&path, json!({"read": true})).await;
     foreign.refused(404, "notification_not_found");
     ada.patch("/notifications", json!({"read": true})).await.expect(204);
@@ -74,7 +74,7 @@ async fn what_is_read_stays_read(app: &TestApp) {
     let all = told(&ada, 3).await;
     let unread = async || ada.get("/notifications/unread").await.expect(200)["count"].clone();
     assert_eq!(unread().await, 3);
-    let path = format!("/notifications/{}", all[0]["id"].as_str().unwrap());
+    let path = format!("/notifications/{}", all[0]["id"].as_str().expect("text"));
     let read = ada.patch(&path, json!({"read": true})).await.expect(200);
     assert!(read["read_at"].is_string(), "{read}");
     app.clock.advance(5);

@@ -27,7 +27,7 @@ async fn read(client: &Client, id: &str) -> Value {
 }
 
 async fn comes_to(client: &Client, id: &str, status: &str) -> Value {
-    until(&format!("{status}"), async || read(client, id).await["status"] == status).await;
+    until(status, async || read(client, id).await["status"] == status).await;
     read(client, id).await
 }
 

@@ -87,7 +87,10 @@ async fn an_event_is_sent_once_and_signed(app: &TestApp) {
     assert!(is_signed(&heard[0], &endpoint.secret), "{:?}", heard[0].headers);
     assert!(!is_signed(&heard[0], "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"));
     assert_eq!(heard[0].json(), told, "the same as on the stream");
-    assert_eq!((heard[0].id(), &told["subject"]), (told["id"].as_str().unwrap(), &json!(wallet)));
+    assert_eq!(
+        (heard[0].id(), &told["subject"]),
+        (told["id"].as_str().expect("text"), &json!(wallet))
+    );
     assert_eq!(heard[0].headers["content-type"], "application/json");
     let listed = deliveries_once(&app.client, &endpoint, has_status("delivered")).await;
     assert_eq!(listed.len(), 1, "of its own making it is not told: {listed:?}");
@@ -97,7 +100,7 @@ async fn an_event_is_sent_once_and_signed(app: &TestApp) {
     assert_eq!(delivery["type"], "wallet.created");
     assert_eq!(delivery["attempts"][0]["status"], 200);
     assert_eq!(delivery["attempts"][0]["detail"], Value::Null);
-    let path = format!("{}/deliveries/{}", endpoint.path(), delivery["id"].as_str().unwrap());
+    let path = format!("{}/deliveries/{}", endpoint.path(), delivery["id"].as_str().expect("text"));
     assert_eq!(app.client.get(path).await.expect(200), *delivery);
     assert!(has_verified_by_the_example(&heard[0], &endpoint.secret), "docs/webhooks.md");
     // What came before it is there is not its business, nor what comes once it is gone.
@@ -220,7 +223,7 @@ async fn what_is_given_up_can_be_replayed(app: &TestApp) {
     let given_up = failed().await["data"][0].clone();
     assert_eq!(given_up["id"], first["id"]);
     assert!(has_tried(11)(&given_up), "{given_up}");
-    let replay = format!("{path}/{}/replay", first["id"].as_str().unwrap());
+    let replay = format!("{path}/{}/replay", first["id"].as_str().expect("text"));
     receiver.reply(|_| Reply::Status(200));
     let replayed = app.client.post_as("again", &replay, json!({})).await.expect(200);
     assert_eq!(replayed["status"], "pending");
@@ -269,7 +272,8 @@ async fn an_endpoint_that_fails_for_days_is_disabled(app: &TestApp) {
     let _ = clerk;
     let audit = app.client.get("/audit?action=webhook_endpoint.disabled").await.expect(200);
     assert_eq!(audit["data"][0]["actor"]["kind"], "system");
-    let replay = format!("{}/deliveries/{}", endpoint.path(), listed[0]["id"].as_str().unwrap());
+    let replay =
+        format!("{}/deliveries/{}", endpoint.path(), listed[0]["id"].as_str().expect("text"));
     let replay = app.client.post(format!("{replay}/replay"), json!({})).await;
     replay.refused(409, "webhook_endpoint_state");
     let ping = app.client.post(format!("{}/ping", endpoint.path()), json!({})).await;
@@ -414,7 +418,7 @@ async fn a_worker_that_died_is_followed(app: &TestApp) {
     receiver.reply(|_| Reply::Status(200));
     // Somebody claims it, and is never heard of again.
     let store = &app.instance.store;
-    let id = listed[0]["id"].as_str().unwrap().parse().expect("an id");
+    let id = listed[0]["id"].as_str().expect("text").parse().expect("an id");
     let row = deliveries::find(store.as_ref(), tenant(app).await, id).await;
     let row = row.expect("a read").expect("the delivery");
     let lease = app.clock.now().plus_seconds(60);
@@ -426,8 +430,12 @@ async fn a_worker_that_died_is_followed(app: &TestApp) {
     assert_eq!(due.len(), 0, "it is somebody's");
     app.clock.advance(1);
     let listed = deliveries_once(&app.client, &endpoint, has_status("delivered")).await;
-    let numbers: Vec<_> =
-        listed[0]["attempts"].as_array().unwrap().iter().map(|it| it["number"].clone()).collect();
+    let numbers: Vec<_> = listed[0]["attempts"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|it| it["number"].clone())
+        .collect();
     assert_eq!(json!(numbers), json!([1, 3]), "of the second nobody told");
     let heard = receiver.heard();
     assert_eq!(heard.len(), 2);
@@ -481,7 +489,7 @@ async fn endpoints_are_kept_like_anything(app: &TestApp) {
     let again = client.post_as("one", "/webhook-endpoints", body.clone()).await;
     assert!(again.is_replay());
     assert_eq!((again.status, again.json.get("secret")), (201, None));
-    let path = format!("/webhook-endpoints/{}", made["id"].as_str().unwrap());
+    let path = format!("/webhook-endpoints/{}", made["id"].as_str().expect("text"));
     let read = client.get(&path).await;
     let tag = read.header("etag").expect("a tag").to_owned();
     let shown = read.expect(200);
@@ -510,7 +518,7 @@ async fn endpoints_are_kept_like_anything(app: &TestApp) {
     }
     let full = client.post_as("full", "/webhook-endpoints", body.clone()).await;
     full.refused(422, "webhook_endpoints_full");
-    client.delete(format!("/webhook-endpoints/{}", listed[0]["id"].as_str().unwrap())).await;
+    client.delete(format!("/webhook-endpoints/{}", listed[0]["id"].as_str().expect("text"))).await;
     let kept = client.post_as("full", "/webhook-endpoints", body).await;
     assert!(kept.is_replay(), "what was decided is said again");
 }
@@ -520,7 +528,7 @@ async fn another_tenant_sees_nothing(app: &TestApp) {
     let endpoint = endpoint(&app.client, &receiver.url(), &["*"]).await;
     app.client.wallet("USD").await;
     let listed = deliveries_once(&app.client, &endpoint, has_status("delivered")).await;
-    let delivery = listed[0]["id"].as_str().unwrap();
+    let delivery = listed[0]["id"].as_str().expect("text");
     let other = app.tenant("test").await;
     let own = self::endpoint(&other, &receiver.url(), &["wallet.closed"]).await;
     let path = endpoint.path();
