@@ -77,15 +77,18 @@ async fn read_back(mut claim: Claim) -> Result<Findings, BenchError> {
     let mut acknowledged = std::mem::take(&mut claim.acknowledged);
     let reader = Arc::new(Reader::new(claim));
     let (mut listed, mut brought, mut held) = (Vec::new(), 0_i128, 0_i128);
-    let mut readers = JoinSet::new();
-    for number in 0..READERS {
-        readers.spawn(Arc::clone(&reader).read(number));
-    }
-    while let Some(done) = readers.join_next().await {
-        let part = done.map_err(|_| BenchError::Generator)??;
-        listed.extend(part.listed);
-        brought += part.brought;
-        held += part.held;
+    // Wallets last: while a payment is half done, its money is not there yet.
+    for what in [Reading::Lists, Reading::Wallets] {
+        let mut readers = JoinSet::new();
+        for number in 0..READERS {
+            readers.spawn(Arc::clone(&reader).read(number, what));
+        }
+        while let Some(done) = readers.join_next().await {
+            let part = done.map_err(|_| BenchError::Generator)??;
+            listed.extend(part.listed);
+            brought += part.brought;
+            held += part.held;
+        }
     }
     let funded = i128::from(FUNDED) * reader.claim.wallets.len() as i128;
     Ok(Findings { excess: held - funded - brought, ..compare(&mut acknowledged, &mut listed) })
@@ -106,6 +109,12 @@ fn compare(acknowledged: &mut Vec<Id>, listed: &mut Vec<Id>) -> Findings {
         strangers: listed.iter().filter(|id| lacks(acknowledged, id)).count(),
         excess: 0,
     }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Reading {
+    Lists,
+    Wallets,
 }
 
 #[derive(Debug, Default)]
@@ -139,22 +148,37 @@ impl Reader {
         }
     }
 
-    async fn read(self: Arc<Self>, number: usize) -> Result<Part, BenchError> {
+    async fn read(self: Arc<Self>, number: usize, what: Reading) -> Result<Part, BenchError> {
         let mut connection = Connection::new(Arc::clone(&self.claim.targets), number);
         let mut part = Part::default();
+        match what {
+            Reading::Lists => self.lists(&mut connection, &mut part).await?,
+            Reading::Wallets => self.wallets(&mut connection, &mut part).await?,
+        }
+        Ok(part)
+    }
+
+    async fn lists(&self, connection: &mut Connection, part: &mut Part) -> Result<(), BenchError> {
         loop {
             let slice = self.next_slice.fetch_add(1, Ordering::Relaxed) as i64;
             let from = self.claim.begun_ms + slice * self.slice_ms;
             if from >= self.claim.ended_ms {
-                break;
+                return Ok(());
             }
-            self.slice(&mut connection, from, &mut part).await?;
+            self.slice(connection, from, part).await?;
         }
+    }
+
+    async fn wallets(
+        &self,
+        connection: &mut Connection,
+        part: &mut Part,
+    ) -> Result<(), BenchError> {
         loop {
             let wallet = self.next_wallet.fetch_add(1, Ordering::Relaxed) as usize;
-            let Some(id) = self.claim.wallets.get(wallet) else { return Ok(part) };
-            self.get(&mut connection, &format!("/api/v1/wallets/{id}")).await?;
-            let wallet: Wallet = parse(&connection, "reading a wallet")?;
+            let Some(id) = self.claim.wallets.get(wallet) else { return Ok(()) };
+            self.get(connection, &format!("/api/v1/wallets/{id}")).await?;
+            let wallet: Wallet = parse(connection, "reading a wallet")?;
             part.held += i128::from(wallet.balance.total);
         }
     }

@@ -7,11 +7,14 @@ use std::{
 };
 
 use caudal_gateway::simulator::{Settings, Status};
-use caudal_testkit::{TestApp, both_databases};
+use caudal_testkit::TestApp;
 use futures::{StreamExt, stream};
 use serde_json::json;
 
-both_databases! { no_card_is_charged_twice_and_no_payment_is_lost }
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_postgres() {
+    TestApp::run_on_postgres(no_card_is_charged_twice_and_no_payment_is_lost).await;
+}
 
 const PAYMENTS: usize = 2_000;
 const CALLERS: usize = 64;
