@@ -80,14 +80,11 @@ impl Pool {
     /// Takes work in; whether there was a place for it.
     pub fn push(&mut self, row: DeliveryRow) -> bool {
         let most = self.share_of_queue();
-        let share = self.shares.entry(row.endpoint).or_default();
-        if self.queue.len() >= self.settings.queue
-            || share.queued >= most
-            || !self.known.insert(row.id)
-        {
+        let queued = self.shares.get(&row.endpoint).map_or(0, |share| share.queued);
+        if self.is_full() || queued >= most || !self.known.insert(row.id) {
             return false;
         }
-        share.queued += 1;
+        self.shares.entry(row.endpoint).or_default().queued += 1;
         self.queue.push_back(row);
         if self.is_full() {
             self.size = self.settings.workers_max;
