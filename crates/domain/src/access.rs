@@ -55,6 +55,8 @@ scopes! {
     TransfersWrite = "transfers:write",
     PaymentsRead = "payments:read",
     PaymentsWrite = "payments:write",
+    /// Says what became of a payment that its gateway could not be asked about.
+    PaymentsResolve = "payments:resolve",
     UploadsRead = "uploads:read",
     UploadsWrite = "uploads:write",
     DisputesRead = "disputes:read",

@@ -30,10 +30,12 @@ kinds! {
     pub const TRANSFER_AVAILABLE: &str = "transfer.available";
     pub const TRANSFER_REVERSED: &str = "transfer.reversed";
     pub const PAYMENT_REQUESTED: &str = "payment.requested";
+    pub const PAYMENT_PROCESSING: &str = "payment.processing";
     pub const PAYMENT_AUTHORIZED: &str = "payment.authorized";
     pub const PAYMENT_ACTION_REQUIRED: &str = "payment.action_required";
     pub const PAYMENT_QUEUED: &str = "payment.queued";
     pub const PAYMENT_LOST_FROM_SIGHT: &str = "payment.lost_from_sight";
+    pub const PAYMENT_NEEDS_DECISION: &str = "payment.needs_decision";
     pub const PAYMENT_IN_REVIEW: &str = "payment.in_review";
     pub const PAYMENT_PROCESSED: &str = "payment.processed";
     pub const PAYMENT_FAILED: &str = "payment.failed";

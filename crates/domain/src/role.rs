@@ -69,6 +69,7 @@ fn granted_to(scope: Scope) -> &'static [SystemRole] {
         | S::GatewayAccountsWrite
         | S::WebhooksWrite
         | S::LimitsWrite
+        | S::PaymentsResolve
         | S::FraudRulesWrite => &[Owner, Admin],
         S::WalletsControl | S::ReviewsWrite | S::DisputesWrite | S::UploadsWrite => {
             &[Owner, Admin, Operator]

@@ -12,13 +12,15 @@
 //! | `ask` | the gateway has it, or may have it | it is asked, never told again |
 //!
 //! Reading order: this file (what a saga knows), [`accept`] (the first commit), [`run`] (step after
-//! step), [`call`], [`decide`], [`commit`], [`heed`] (what gateways tell by themselves).
+//! step), [`call`], [`decide`], [`commit`], [`heed`] (what gateways tell by themselves),
+//! [`resolve`] (what a person has found out).
 
 mod accept;
 mod call;
 mod commit;
 mod decide;
 mod heed;
+mod resolve;
 mod run;
 mod seam;
 
@@ -30,7 +32,7 @@ use caudal_store::{refunds::RefundRow, sagas::SagaRow};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{commit::attempt_of, run::Runs, seam::Seam};
-pub use self::{run::SAGAS_MOST, seam::Point};
+pub use self::{resolve::Found, run::SAGAS_MOST, seam::Point};
 use crate::{ServiceError, payments::Payment, unit::broken};
 
 /// How long whoever asked for a payment waits for what becomes of it.

@@ -8,8 +8,8 @@
 mod batch;
 mod expire;
 mod follow;
-mod review;
-mod said;
+pub(crate) mod review;
+pub(crate) mod said;
 pub(crate) mod telling;
 mod wallet;
 
@@ -103,9 +103,9 @@ pub struct PaymentData {
     /// Somebody is calling it off at the gateway.
     #[serde(skip_serializing_if = "is_default")]
     pub is_canceling: bool,
-    /// Nobody knows for so long what became of it that a person has to find out.
+    /// Nobody knows for so long what became of it that a person has to find out and say so.
     #[serde(skip_serializing_if = "is_default")]
-    pub needs_person: bool,
+    pub needs_decision: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub return_url: Option<String>,
     /// Why a rule set it aside.

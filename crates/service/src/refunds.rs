@@ -91,7 +91,7 @@ impl Service {
         Err(Refusal::Conflict.into())
     }
 
-    async fn refuse_refund(
+    pub(crate) async fn refuse_refund(
         &self,
         asked: Asked<'_>,
         refusal: Refusal,
@@ -237,7 +237,7 @@ impl Service {
     }
 
     /// What was said first to a key that was met again: the refund, which only its gateway changes.
-    async fn refund_said(
+    pub(crate) async fn refund_said(
         &self,
         tenant: TenantId,
         kept: &str,

@@ -1,6 +1,6 @@
 //! The routes of payments and refunds.
 
-use caudal_domain::access::Scope::{PaymentsRead, PaymentsWrite};
+use caudal_domain::access::Scope::{PaymentsRead, PaymentsResolve, PaymentsWrite};
 
 use super::{CREATED, MONEY, OK};
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
             PaymentBatchRequest, PaymentBatchShape, PaymentCaptureRequest, PaymentRequest,
             PaymentShape,
         },
-        refunds::{RefundRequest, RefundShape},
+        refunds::{RefundRequest, RefundShape, ResolutionRequest},
     },
 };
 
@@ -74,7 +74,31 @@ pub(super) fn payment_routes(routes: Routes) -> Routes {
                 .gives::<RefundShape<'_>>(CREATED),
             refunds::create,
         );
-    refund_routes(routes)
+    refund_routes(resolution_routes(routes))
+}
+
+fn resolution_routes(routes: Routes) -> Routes {
+    let resolve = |path| {
+        post(path, PaymentsResolve)
+            .takes::<ResolutionRequest>()
+            .errors(&[403, 404, 409, 422])
+            .once()
+    };
+    routes
+        .add(
+            resolve("/api/v1/payments/{id}/resolve")
+                .summary("Say what became of a payment that needs a decision")
+                .gives::<PaymentShape<'_>>(OK)
+                .money(),
+            payments::resolve,
+        )
+        .add(
+            resolve("/api/v1/refunds/{id}/resolve")
+                .summary("Say what became of a refund whose payment needs a decision")
+                .gives::<RefundShape<'_>>(OK)
+                .money(),
+            refunds::resolve,
+        )
 }
 
 fn refund_routes(routes: Routes) -> Routes {

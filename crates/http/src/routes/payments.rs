@@ -23,6 +23,7 @@ use crate::{
             PaymentBatchRequest, PaymentBatchShape, PaymentCaptureRequest, PaymentItem,
             PaymentRequest, PaymentResultShape, PaymentShape,
         },
+        refunds::ResolutionRequest,
         transfers::BATCH_MOST,
     },
 };
@@ -150,4 +151,15 @@ pub(crate) async fn cancel(
     let asked = write.asked(&request)?;
     let canceled = api.service.follow_payment(asked, id, PaymentFollow::Cancel).await?;
     answer(StatusCode::OK, &canceled)
+}
+
+pub(crate) async fn resolve(
+    State(api): State<Api>,
+    InPath(id, _): Id,
+    write: Write,
+    Json(request): Json<ResolutionRequest>,
+) -> Answer {
+    let asked = write.asked(&request)?;
+    let resolved = api.service.resolve_payment(asked, id, request.found()?).await?;
+    answer(StatusCode::OK, &resolved)
 }

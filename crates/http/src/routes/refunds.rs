@@ -10,11 +10,11 @@ use crate::{
     api::Api,
     auth::By,
     idempotency::Write,
-    json::JsonOrNothing,
+    json::{Json, JsonOrNothing},
     query::{List, Params, Shown, list_body, next_of},
     shapes::{
         check_name,
-        refunds::{RefundRequest, RefundShape},
+        refunds::{RefundRequest, RefundShape, ResolutionRequest},
     },
 };
 
@@ -51,4 +51,15 @@ pub(crate) async fn read(
 ) -> Answer {
     let refund = api.service.refund_by_id(&caller, id).await?;
     json(StatusCode::OK, &RefundShape::from(&refund))
+}
+
+pub(crate) async fn resolve(
+    State(api): State<Api>,
+    InPath(id, _): InPath<RefundId>,
+    write: Write,
+    Json(request): Json<ResolutionRequest>,
+) -> Answer {
+    let asked = write.asked(&request)?;
+    let resolved = api.service.resolve_refund(asked, id, request.found()?).await?;
+    done(StatusCode::OK, &resolved, &RefundShape::from(&resolved.value))
 }

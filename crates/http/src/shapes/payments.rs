@@ -250,8 +250,8 @@ impl PaymentCaptureRequest {
     "to": "wal_01h455vb4pex5vsknk084sn02r", "from": null, "user_id": null,
     "payment_method": "pm_card_visa", "capture": "automatic", "capture_until": null,
     "gateway_account_id": "gwa_01h455vb4pex5vsknk084sn02t", "gateway_reference": "sim_ch_1",
-    "transfer_id": "trf_01h455vb4pex5vsknk084sn02v", "next_action": null, "failure": null,
-    "decline_code": null, "reference": null, "description": null, "metadata": {},
+    "transfer_id": "trf_01h455vb4pex5vsknk084sn02v", "next_action": null,
+    "needs_decision": false, "failure": null, "decline_code": null, "reference": null, "description": null, "metadata": {},
     "available_at": null, "created_at": "2026-01-31T09:30:00.000000Z",
     "updated_at": "2026-01-31T09:30:00.100000Z"
 }))]
@@ -292,6 +292,9 @@ pub(crate) struct PaymentShape<'a> {
     #[schema(value_type = Option<String>)]
     transfer_id: Option<TransferId>,
     next_action: Option<NextActionShape<'a>>,
+    /// Nobody could tell for seven days what became of it, or of a refund of it: a person finds out
+    /// and says so (`/resolve`).
+    needs_decision: bool,
     /// Why it failed: `insufficient_funds`, `card_declined`, `timed_out` …
     failure: Option<&'a str>,
     /// The gateway's reason.
@@ -366,6 +369,7 @@ impl<'a> From<&'a Payment> for PaymentShape<'a> {
             gateway_reference: row.gateway_reference.as_deref(),
             transfer_id: row.transfer.filter(|_| is_moved),
             next_action: url.map(|url| NextActionShape { kind: "redirect", url }),
+            needs_decision: data.needs_decision,
             failure: row.failure.as_deref(),
             decline_code: data.decline_code.as_deref(),
             reference: row.reference.as_deref(),
@@ -420,6 +424,7 @@ impl Shown for PaymentShape<'_> {
         "gateway_reference",
         "transfer_id",
         "next_action",
+        "needs_decision",
         "failure",
         "decline_code",
         "reference",

@@ -4,11 +4,15 @@ use caudal_domain::{
     Amount, Currency, GatewayAccountId, PaymentId, RefundId, Timestamp, TransferId,
     payment::RefundStatus,
 };
-use caudal_service::payments::{AttemptRow, RefundRow};
+use caudal_service::{
+    payment_saga::Found,
+    payments::{AttemptRow, RefundRow},
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::query::Shown;
+use super::check_name;
+use crate::{problem::Problem, query::Shown};
 
 #[derive(Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -19,6 +23,44 @@ pub(crate) struct RefundRequest {
     pub amount: Option<Amount>,
     #[schema(max_length = 200)]
     pub reason: Option<String>,
+}
+
+/// What a person has found out about money that nobody else could tell of.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Resolution, example = json!({"outcome": "succeeded", "gateway_reference": "ch_1"}))]
+pub(crate) struct ResolutionRequest {
+    /// `succeeded`: the money moved at the gateway; `failed`: it did not and will not.
+    outcome: Outcome,
+    /// The gateway's name for it; with `succeeded` alone.
+    #[schema(max_length = 200)]
+    gateway_reference: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Outcome {
+    Succeeded,
+    Failed,
+}
+
+impl ResolutionRequest {
+    pub fn found(&self) -> Result<Found, Problem> {
+        const FIELD: &str = "gateway_reference";
+        self.gateway_reference.iter().try_for_each(|text| check_name(FIELD, text))?;
+        match (self.outcome, &self.gateway_reference) {
+            (Outcome::Succeeded, Some(reference)) => {
+                Ok(Found::Moved { reference: reference.clone() })
+            }
+            (Outcome::Failed, None) => Ok(Found::NotMoved),
+            (Outcome::Succeeded, None) => {
+                Err(Problem::invalid(FIELD, "what moved has a name there"))
+            }
+            (Outcome::Failed, Some(_)) => {
+                Err(Problem::invalid(FIELD, "what did not move has no name there"))
+            }
+        }
+    }
 }
 
 /// A refund as it stands.

@@ -276,7 +276,8 @@ impl Service {
         let until = payment.data.capture_until.unwrap_or_else(|| at.plus_seconds(QUEUED_FOR_S));
         let asks = (Operation::Capture, principal, until);
         let work = self.follow_work(next, asks, at)?;
-        let command = follow_command(asked, &work)?;
+        let mut command = follow_command(asked, &work)?;
+        command.telling = Some(telling::of_change(&work.payment)?);
         self.follow_up(work, command).await
     }
 

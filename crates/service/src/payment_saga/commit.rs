@@ -1,7 +1,7 @@
 //! A decision is written: payment, refund, saga, attempts, money and event in one commit. What
 //! another has written meanwhile makes it stale, and then nothing of it is written.
 
-use caudal_domain::{Chart, Refusal, SagaId, Timestamp, payment::PaymentStatus};
+use caudal_domain::{Chart, Refusal, SagaId, Timestamp, event::kinds, payment::PaymentStatus};
 use caudal_engine::{Command, Given, Job};
 use caudal_ledger::{
     Movement,
@@ -43,19 +43,7 @@ impl Service {
         work: &Work,
         decision: Decision,
     ) -> Result<Written, ServiceError> {
-        let mut after = work.clone();
-        after.is_taken_over = false;
-        after.data = decision.data.clone();
-        if let Some(payment) = &decision.payment {
-            after.payment = payment.clone();
-        }
-        after.refund = decision.refund.clone().or(after.refund);
-        self.note_answer(&mut after, &decision);
-        let mut command = self.command_of(work, &after, &decision).await?;
-        if work.has_saga() {
-            let attachment = saga_attachment(&mut after, decision.then, self.now())?;
-            command.attachments.push(attachment);
-        }
+        let (mut after, command) = self.prepared(work, &decision).await?;
         let reply = self.run(Job::one(work.saga.tenant, command)).await?;
         match reply.replies.into_iter().next().map(|reply| reply.given) {
             Some(Given::Transfer(transfer)) => {
@@ -69,6 +57,28 @@ impl Service {
             Some(Given::Refused(refusal)) => Err(refusal.into()),
             _ => Err(ServiceError::Broken("a saga gave something else".into())),
         }
+    }
+
+    /// The work as it will stand, and the command that makes it so.
+    pub(super) async fn prepared(
+        &self,
+        work: &Work,
+        decision: &Decision,
+    ) -> Result<(Work, Command), ServiceError> {
+        let mut after = work.clone();
+        after.is_taken_over = false;
+        after.data = decision.data.clone();
+        if let Some(payment) = &decision.payment {
+            after.payment = payment.clone();
+        }
+        after.refund = decision.refund.clone().or(after.refund);
+        self.note_answer(&mut after, decision);
+        let mut command = self.command_of(work, &after, decision).await?;
+        if work.has_saga() {
+            let attachment = saga_attachment(&mut after, decision.then, self.now())?;
+            command.attachments.push(attachment);
+        }
+        Ok((after, command))
     }
 
     /// What is answered to whoever waits, kept for when they ask again.
@@ -223,10 +233,11 @@ fn told(work: &Work, after: &Work) -> Result<Option<caudal_engine::Telling>, Ser
     {
         return telling::of_refund(&after.payment, refund).map(Some);
     }
-    let is_new = work.payment.row.status != after.payment.row.status;
-    let is_quiet = after.payment.row.status == PaymentStatus::Processing;
-    match is_new && !is_quiet {
-        true => telling::of(&after.payment).map(Some),
-        false => Ok(None),
+    if after.payment.data.needs_decision && !work.payment.data.needs_decision {
+        return telling::telling(&after.payment, kinds::PAYMENT_NEEDS_DECISION).map(Some);
     }
+    if work.payment.row.status == after.payment.row.status {
+        return Ok(None);
+    }
+    telling::of_change(&after.payment).map(Some)
 }

@@ -3,7 +3,7 @@
 //!
 //! A success is booked, a decline is final, or tried at the next account where another one may say
 //! something else. What was not sent is tried elsewhere, or waits. What is unclear is never sent
-//! again and never fails: it is asked after until somebody knows.
+//! again and never fails: it is asked after until somebody knows, the gateway or a person.
 
 use caudal_domain::{
     Refusal, Timestamp,
@@ -13,7 +13,8 @@ use caudal_gateway::Answer;
 use caudal_store::{payment_attempts::Ended, refunds::RefundRow};
 
 use super::{
-    ACTION_WITHIN_S, Heard, Operation, PERSON_AFTER_S, SagaData, Step, TRY_AGAIN_S, Work, ask_again,
+    ACTION_WITHIN_S, Heard, Operation, PERSON_AFTER_S, RESEND_WITHIN_S, SagaData, Step,
+    TRY_AGAIN_S, Work, ask_again, resolve::Found,
 };
 use crate::payments::{AUTHORIZED_FOR_S, Payment};
 
@@ -73,17 +74,49 @@ pub(super) fn after(work: &Work, heard: &Heard, at: Timestamp) -> Result<Decisio
         Heard::Said(answer) => of_answer(work, (answer, None), at)?,
         Heard::Stands { answer, captured } => of_answer(work, (answer, *captured), at)?,
         Heard::NotSent(_) if work.step == Step::Send => not_sent(work, at)?,
-        Heard::NotSent(_) | Heard::NotTold => ask_later(work, at, false),
-        Heard::Unclear(_) => lost(work, at)?,
-        Heard::NothingKnown => ask_later(work, at, true),
+        Heard::NotTold if work.step == Step::Send => ask_first(work, at)?,
+        Heard::NotSent(_) | Heard::NotTold => call_for_person(work, ask_later(work, at, false), at),
+        Heard::Unclear(_) | Heard::NothingKnown => lost(work, at)?,
         Heard::Strange(_) => {
-            let later = ask_later(work, at, true);
-            let mut payment = later.payment.clone().unwrap_or_else(|| work.payment.next(at));
-            payment.data.needs_person = true;
-            later.with(payment)
+            let mut payment = work.payment.next(at);
+            payment.data.needs_decision = true;
+            ask_later(work, at, true).with(payment)
         }
     };
-    Ok(Decision { ended: ended(heard, at), ..decision })
+    Ok(decided(work, Decision { ended: ended(heard, at), ..decision }, at))
+}
+
+/// What has come to its end needs nobody any more.
+fn decided(work: &Work, decision: Decision, at: Timestamp) -> Decision {
+    let has_ended = matches!(decision.then, Then::Finished(_));
+    if !has_ended || !work.payment.data.needs_decision {
+        return decision;
+    }
+    let mut payment = decision.payment.clone().unwrap_or_else(|| work.payment.next(at));
+    payment.data.needs_decision = false;
+    decision.with(payment)
+}
+
+/// After a person has found out.
+pub(super) fn resolved(work: &Work, found: &Found, at: Timestamp) -> Result<Decision, Refusal> {
+    let finished = Decision::of(work, Then::Finished("resolved"));
+    let decision = match (found, work.data.operation) {
+        (Found::Moved { reference }, _) => {
+            let answer = Answer::Succeeded { reference: reference.clone(), fee: None };
+            of_answer(work, (&answer, None), at)?
+        }
+        (Found::NotMoved, Operation::Refund) => refund_failed(work, finished, ("resolved", at))?,
+        (Found::NotMoved, Operation::Cancel) => {
+            let answer = Answer::Canceled { reference: String::new() };
+            of_cancel(work, (&answer, None), at)?
+        }
+        (Found::NotMoved, Operation::Charge | Operation::Capture) => {
+            let mut payment = work.payment.on(PaymentEvent::Declined, at)?;
+            payment.row.failure = Some("resolved".into());
+            finished.with(payment)
+        }
+    };
+    Ok(decided(work, decision, at))
 }
 
 /// It has ended otherwise.
@@ -162,7 +195,7 @@ fn timed_out(work: &Work, at: Timestamp) -> Result<Decision, Refusal> {
 
 /// It may have been heard: from now on it is only asked after.
 fn lost(work: &Work, at: Timestamp) -> Result<Decision, Refusal> {
-    let later = Decision { payment: None, ..ask_later(work, at, true) };
+    let later = call_for_person(work, ask_later(work, at, true), at);
     Ok(match work.data.operation {
         Operation::Charge | Operation::Capture
             if work.payment.row.status == PaymentStatus::Processing =>
@@ -173,17 +206,35 @@ fn lost(work: &Work, at: Timestamp) -> Result<Decision, Refusal> {
     })
 }
 
+/// Whoever had it before may have made the call, and the gateway could not be asked: it is asked
+/// again before anything else, for as long as the call could still be made.
+fn ask_first(work: &Work, at: Timestamp) -> Result<Decision, Refusal> {
+    if work.data.since.plus_seconds(RESEND_WITHIN_S) < at {
+        return lost(work, at);
+    }
+    let later = ask_later(work, at, false);
+    Ok(match later.then {
+        Then::At(_, next) => Decision { then: Then::At(Step::Send, next), ..later },
+        _ => later,
+    })
+}
+
 fn ask_later(work: &Work, at: Timestamp, is_unclear: bool) -> Decision {
     let pause = ask_again(work.data.asked, is_unclear);
     let mut decision = Decision::of(work, Then::At(Step::Ask, at.plus_seconds(pause)));
     decision.data.asked += 1;
-    let is_old = work.saga.created_at.plus_seconds(PERSON_AFTER_S) <= at;
-    if is_unclear && is_old && !work.payment.data.needs_person {
-        let mut payment = work.payment.next(at);
-        payment.data.needs_person = true;
-        return decision.with(payment);
-    }
     decision
+}
+
+/// Asked in vain for a week, somebody has to find out.
+fn call_for_person(work: &Work, later: Decision, at: Timestamp) -> Decision {
+    let is_old = work.saga.created_at.plus_seconds(PERSON_AFTER_S) <= at;
+    if !is_old || work.payment.data.needs_decision {
+        return later;
+    }
+    let mut payment = work.payment.next(at);
+    payment.data.needs_decision = true;
+    later.with(payment)
 }
 
 fn of_answer(
@@ -430,7 +481,7 @@ fn booked(
     row.available_at = (wait > 0).then(|| at.plus_seconds(wait));
     payment.data.capture_until = None;
     payment.data.is_canceling = false;
-    payment.data.needs_person = false;
+    payment.data.needs_decision = false;
     let money = Some(Money::Captured { principal, fee: row.fee });
     Ok(Decision { money, ..Decision::of(work, Then::Finished("succeeded")).with(payment) })
 }

@@ -240,16 +240,20 @@ impl Service {
         let Some(payment) = self.find_payment(caller, id).await? else {
             return Ok(Err(Refusal::PaymentNotFound));
         };
-        if let (Actor::User(user), Some(payer)) = (caller.actor, payment.row.user)
-            && user == payer
-        {
-            return Err(ServiceError::OwnPayment);
-        }
+        not_own(caller, &payment)?;
         let status = payment.row.status;
         match status {
             PaymentStatus::InReview => Ok(Ok(payment)),
             _ => Ok(Err(Refusal::PaymentState { status })),
         }
+    }
+}
+
+/// Nobody decides on what they pay themselves.
+pub(crate) fn not_own(caller: &Caller, payment: &Payment) -> Result<(), ServiceError> {
+    match (caller.actor, payment.row.user) {
+        (Actor::User(user), Some(payer)) if user == payer => Err(ServiceError::OwnPayment),
+        _ => Ok(()),
     }
 }
 

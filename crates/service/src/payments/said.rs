@@ -88,7 +88,7 @@ impl Payment {
 }
 
 /// What a receipt keeps.
-pub(super) fn kept(payment: &Payment) -> Result<String, ServiceError> {
+pub(crate) fn kept(payment: &Payment) -> Result<String, ServiceError> {
     let snapshot = serde_json::to_string(&payment.snapshot()).map_err(broken)?;
     Ok(format!("{} {snapshot}", payment.row.id))
 }

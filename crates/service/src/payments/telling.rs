@@ -42,6 +42,15 @@ pub(crate) fn of(payment: &Payment) -> Result<Telling, ServiceError> {
     telling(payment, kind_of(payment.row.status))
 }
 
+/// The event of a payment that came to its status from another one: what was requested before is
+/// not requested again.
+pub(crate) fn of_change(payment: &Payment) -> Result<Telling, ServiceError> {
+    match payment.row.status {
+        PaymentStatus::Processing => telling(payment, kinds::PAYMENT_PROCESSING),
+        status => telling(payment, kind_of(status)),
+    }
+}
+
 pub(crate) fn telling(payment: &Payment, kind: &'static str) -> Result<Telling, ServiceError> {
     let row = &payment.row;
     let data = PaymentTold {

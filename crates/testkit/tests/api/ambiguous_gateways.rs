@@ -7,14 +7,11 @@ use std::{
 };
 
 use caudal_gateway::simulator::{Settings, Status};
-use caudal_testkit::TestApp;
+use caudal_testkit::{TestApp, both_databases};
 use futures::{StreamExt, stream};
 use serde_json::json;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_postgres() {
-    TestApp::run_on_postgres(no_card_is_charged_twice_and_no_payment_is_lost).await;
-}
+both_databases! { no_card_is_charged_twice_and_no_payment_is_lost }
 
 const PAYMENTS: usize = 2_000;
 const CALLERS: usize = 64;

@@ -16,7 +16,11 @@ both_databases! {
     promises_are_captured_or_let_go_at_the_gateway what_is_slow_is_asked_after
     what_is_unclear_is_never_sent_again a_closed_breaker_lets_the_queue_through
     what_stays_in_the_queue_fails_in_the_end another_account_is_tried_where_that_helps
-    a_crash_between_any_two_steps_ends_well a_lost_lease_writes_nothing
+    a_crash_between_any_two_steps_ends_well a_call_that_was_left_waits_for_its_gateway
+    a_call_that_nobody_knows_of_is_unknown
+    a_person_decides_what_nobody_knows
+    a_person_decides_on_a_refund
+    a_lost_lease_writes_nothing
     a_closed_wallets_money_is_unapplied pending_money_waits_for_its_day
     bad_card_payments_say_what_is_wrong
 }
@@ -333,6 +337,131 @@ async fn a_crash_between_any_two_steps_ends_well(app: &TestApp) {
             .await;
         assert_eq!(client.balance(&wallet).await.2, 150, "{point:?}");
     }
+}
+
+/// A payment is written down, its process ends, and its gateway is gone when another takes over.
+async fn left_before_its_call(app: &TestApp, wallet: &str, amount: i64) -> String {
+    drop(app.instance.service.hold_saga_at(Point::Accepted));
+    let made = app.client.post("/payments", card(wallet, amount, "pm_card_visa")).await;
+    let payment = id(&made.expect(201));
+    simulate(app, |settings| settings.p_error = 1.0);
+    let leases = caudal_store_sagas(app).await;
+    app.clock.advance(61);
+    until("a worker", async || caudal_store_sagas(app).await > leases).await;
+    payment
+}
+
+async fn a_call_that_was_left_waits_for_its_gateway(app: &TestApp) {
+    let client = &app.client;
+    let wallet = client.wallet("USD").await;
+    let payment = left_before_its_call(app, &wallet, 300).await;
+    assert_eq!(read(client, &payment).await["status"], "processing");
+    simulate(app, |settings| settings.p_error = 0.0);
+    until_status(app, &payment, "succeeded", 60).await;
+    assert_eq!(client.balance(&wallet).await, (300, 0, 300));
+}
+
+async fn a_call_that_nobody_knows_of_is_unknown(app: &TestApp) {
+    let client = &app.client;
+    let wallet = client.wallet("USD").await;
+    let payment = left_before_its_call(app, &wallet, 300).await;
+    // Past the day for which gateways keep keys, it is not made again.
+    until_status(app, &payment, "unknown", 6 * 3600).await;
+    simulate(app, |settings| settings.p_error = 0.0);
+    let leases = caudal_store_sagas(app).await;
+    app.clock.advance(2 * 86_400);
+    until("the janitor", async || caudal_store_sagas(app).await > leases).await;
+    assert_eq!(read(client, &payment).await["status"], "unknown");
+    assert_eq!(client.balance(&wallet).await, (0, 0, 0));
+}
+
+/// Makes a payment of which nobody ever hears, and lets a week pass.
+async fn undecided(app: &TestApp, wallet: &str) -> String {
+    let lost = app.client.post("/payments", card(wallet, 100, "pm_error_500")).await.expect(201);
+    let path = format!("/payments/{}/resolve", id(&lost));
+    let early = app.client.post(path, json!({"outcome": "failed"})).await;
+    early.refused(409, "payment_state");
+    until("a call for a person", async || {
+        app.clock.advance(86_400);
+        read(&app.client, &id(&lost)).await["needs_decision"] == true
+    })
+    .await;
+    id(&lost)
+}
+
+async fn a_person_decides_what_nobody_knows(app: &TestApp) {
+    let client = &app.client;
+    let wallet = client.wallet("USD").await;
+    let [taken, lost] = [undecided(app, &wallet).await, undecided(app, &wallet).await];
+    let resolve = format!("/payments/{taken}/resolve");
+    for (case, body) in [
+        ("no outcome", json!({})),
+        ("no such outcome", json!({"outcome": "maybe"})),
+        ("no name", json!({"outcome": "succeeded"})),
+        ("a name of nothing", json!({"outcome": "failed", "gateway_reference": "ch_1"})),
+    ] {
+        client.post(&resolve, body).await.refused_as(case, 400, "invalid_request");
+    }
+    let asked = json!({"outcome": "succeeded", "gateway_reference": "ch_1"});
+    let said = client.post_as("it was", &resolve, asked.clone()).await.expect(200);
+    assert_eq!((&said["status"], &said["needs_decision"]), (&json!("succeeded"), &json!(false)));
+    assert_eq!(
+        (&said["amount_captured"], &said["gateway_reference"]),
+        (&json!(100), &json!("ch_1"))
+    );
+    assert_eq!(read(client, &taken).await, said);
+    assert_eq!(client.balance(&wallet).await, (100, 0, 100));
+    let again = client.post_as("it was", &resolve, asked.clone()).await;
+    assert!(again.is_replay() && again.json["id"] == said["id"], "{}", again.json);
+    client.post(&resolve, asked).await.refused(409, "payment_state");
+
+    let path = format!("/payments/{lost}/resolve");
+    let said = client.post(path, json!({"outcome": "failed"})).await.expect(200);
+    assert_eq!(said["status"], "failed");
+    assert_eq!(read(client, &lost).await["failure"], "resolved");
+    assert_eq!(client.balance(&wallet).await, (100, 0, 100));
+    let audit = client.all("/audit").await;
+    let decided = audit.iter().filter(|it| it["action"] == "payment.resolved").count();
+    assert_eq!(decided, 2);
+}
+
+async fn a_person_decides_on_a_refund(app: &TestApp) {
+    let client = &app.client;
+    let wallet = client.wallet("USD").await;
+    let paid = id(&client.post("/payments", card(&wallet, 300, "pm_card_visa")).await.expect(201));
+    let mut refunds = Vec::new();
+    for amount in [100, 50] {
+        simulate(app, |settings| settings.p_error = 1.0);
+        let asked = json!({"amount": amount});
+        let refund = client.post(format!("/payments/{paid}/refunds"), asked).await.expect(201);
+        assert_eq!(refund["status"], "pending");
+        simulate(app, |settings| settings.p_error = 0.0);
+        refunds.push(id(&refund));
+    }
+    until("a call for a person", async || {
+        app.clock.advance(86_400);
+        read(client, &paid).await["needs_decision"] == true
+    })
+    .await;
+    assert_eq!(client.balance(&wallet).await.2, 150);
+    let (moved, not_moved) = (
+        json!({"outcome": "succeeded", "gateway_reference": "re_1"}),
+        json!({"outcome": "failed"}),
+    );
+    let path = format!("/refunds/{}/resolve", refunds[0]);
+    assert_eq!(client.post(path, moved).await.expect(200)["status"], "succeeded");
+    // The other one calls by itself, at its next question.
+    until("its own call", async || {
+        app.clock.advance(86_400);
+        read(client, &paid).await["needs_decision"] == true
+    })
+    .await;
+    let path = format!("/refunds/{}/resolve", refunds[1]);
+    assert_eq!(client.post(&path, not_moved.clone()).await.expect(200)["status"], "failed");
+    client.post(&path, not_moved).await.refused(409, "refund_state");
+    let paid = read(client, &paid).await;
+    assert_eq!((&paid["amount_refunded"], &paid["needs_decision"]), (&json!(100), &json!(false)));
+    assert_eq!(client.balance(&wallet).await.2, 200);
 }
 
 async fn a_lost_lease_writes_nothing(app: &TestApp) {

@@ -1,0 +1,153 @@
+//! What a person has found out, where nobody else could for a week: the payment, or its refund,
+//! ends as they say, with their name in the audit.
+
+use caudal_domain::{PaymentId, RefundId, Refusal};
+use caudal_engine::{Command, Given};
+use caudal_store::{refunds::RefundRow, sagas};
+
+use super::{Work, decide};
+use crate::{
+    Asked, Done, Service, ServiceError,
+    audit::Did,
+    payments::{Payment, review::not_own, said},
+};
+
+/// Whether the money moved at the gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    Moved {
+        /// The gateway's name for it.
+        reference: String,
+    },
+    NotMoved,
+}
+
+/// How often it is decided again when the saga asked meanwhile.
+const TRIES: usize = 4;
+/// Sagas of one payment or refund that are looked at.
+const SAGAS_OF_ONE: i64 = 10;
+
+impl Service {
+    /// Ends a payment that waits for a decision.
+    pub async fn resolve_payment(
+        &self,
+        asked: Asked<'_>,
+        id: PaymentId,
+        found: Found,
+    ) -> Result<Done<Payment>, ServiceError> {
+        for _ in 0..TRIES {
+            match self.resolve_payment_once(asked, id, &found).await {
+                Err(ServiceError::Refused(Refusal::Conflict)) => {}
+                done => return done,
+            }
+        }
+        Err(Refusal::Conflict.into())
+    }
+
+    async fn resolve_payment_once(
+        &self,
+        asked: Asked<'_>,
+        id: PaymentId,
+        found: &Found,
+    ) -> Result<Done<Payment>, ServiceError> {
+        asked.caller.reach.require_tenant()?;
+        let Some(payment) = self.find_payment(asked.caller, id).await? else {
+            return self.refuse_payment(asked, Refusal::PaymentNotFound).await;
+        };
+        not_own(asked.caller, &payment)?;
+        let status = payment.row.status;
+        let Some(work) = self.undecided(&payment, id.0).await? else {
+            return self.refuse_payment(asked, Refusal::PaymentState { status }).await;
+        };
+        let did = did("payment", id.to_string());
+        let (after, mut command) = self.resolving(asked, (&work, found), did).await?;
+        command.context = Some(said::kept(&after.payment)?);
+        let done = self.submit(asked.caller.tenant, command).await?;
+        match &done.value {
+            Given::Kept(kept) => self.said_of(asked.caller.tenant, kept).await,
+            given => {
+                let mut payment = after.payment;
+                if let Given::Transfer(transfer) = given {
+                    payment.row.transfer = Some(transfer.id);
+                }
+                Ok(done.map(|_| payment))
+            }
+        }
+    }
+
+    /// Ends a refund that waits for a decision.
+    pub async fn resolve_refund(
+        &self,
+        asked: Asked<'_>,
+        id: RefundId,
+        found: Found,
+    ) -> Result<Done<RefundRow>, ServiceError> {
+        for _ in 0..TRIES {
+            match self.resolve_refund_once(asked, id, &found).await {
+                Err(ServiceError::Refused(Refusal::Conflict)) => {}
+                done => return done,
+            }
+        }
+        Err(Refusal::Conflict.into())
+    }
+
+    async fn resolve_refund_once(
+        &self,
+        asked: Asked<'_>,
+        id: RefundId,
+        found: &Found,
+    ) -> Result<Done<RefundRow>, ServiceError> {
+        let refund = self.refund_by_id(asked.caller, id).await?;
+        let status = refund.status;
+        let payment = self.find_payment(asked.caller, refund.payment).await?;
+        let payment = payment.ok_or(ServiceError::NotFound("payment"))?;
+        not_own(asked.caller, &payment)?;
+        let Some(work) = self.undecided(&payment, id.0).await? else {
+            return self.refuse_refund(asked, Refusal::RefundState { status }).await;
+        };
+        let did = did("refund", id.to_string());
+        let (after, mut command) = self.resolving(asked, (&work, found), did).await?;
+        command.context = Some(id.to_string());
+        let done = self.submit(asked.caller.tenant, command).await?;
+        match &done.value {
+            Given::Kept(kept) => self.refund_said(asked.caller.tenant, kept).await,
+            _ => Ok(done.map(|_| after.refund.unwrap_or(refund))),
+        }
+    }
+
+    /// The saga that asks about the payment, or its refund, and has called for a person.
+    async fn undecided(
+        &self,
+        payment: &Payment,
+        subject: u128,
+    ) -> Result<Option<Work>, ServiceError> {
+        if !payment.data.needs_decision {
+            return Ok(None);
+        }
+        let tenant = payment.row.tenant;
+        let found = sagas::of_subject(self.store(), tenant, subject, SAGAS_OF_ONE).await?;
+        match found.into_iter().find(|saga| saga.finished_at.is_none()) {
+            Some(saga) => self.work_of(saga).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn resolving(
+        &self,
+        asked: Asked<'_>,
+        (work, found): (&Work, &Found),
+        did: Did<'_>,
+    ) -> Result<(Work, Command), ServiceError> {
+        let at = self.now();
+        let decision = decide::resolved(work, found, at)?;
+        let (after, mut command) = self.prepared(work, &decision).await?;
+        command.receipt = Some(asked.receipt);
+        command.steps.push(self.audit(asked.caller, did, at));
+        Ok((after, command))
+    }
+}
+
+fn did(object_kind: &'static str, object_id: String) -> Did<'static> {
+    let action = if object_kind == "refund" { "refund.resolved" } else { "payment.resolved" };
+    Did { action, object_kind, object_id, fields: &["status"] }
+}
