@@ -65,22 +65,25 @@ struct Load {
     connections: usize,
     batch: usize,
     hot: u8,
+    /// Fraud rules.
+    rules: usize,
 }
 
 const ONE_A_REQUEST: Load =
-    Load { workload: "transfers", connections: CONNECTIONS, batch: 1, hot: 0 };
+    Load { workload: "transfers", connections: CONNECTIONS, batch: 1, hot: 0, rules: 0 };
 const HOT: Load = Load { hot: 100, ..ONE_A_REQUEST };
 /// So many connections fill the engine's queue to a third; 256 would only be told `overloaded`.
 const BATCHES: Load = Load { connections: 32, batch: BATCH, ..ONE_A_REQUEST };
 const ALONE: Load = Load { connections: 1, ..ONE_A_REQUEST };
 
 const PAYMENTS: Load = Load { workload: "payments", ..ONE_A_REQUEST };
+const SCREENED: Load = Load { rules: 20, ..PAYMENTS };
 const CARDS: Load = Load { workload: "cards", ..ONE_A_REQUEST };
 
 /// How long the simulator takes for an answer.
 const GATEWAY_LATENCY_MS: u64 = 20;
 
-const PARTS: [Part; 12] = [
+const PARTS: [Part; 13] = [
     Part {
         key: "a",
         name: "pgbench double entry, 64 clients",
@@ -135,6 +138,11 @@ const PARTS: [Part; 12] = [
         key: "p",
         name: "Caudal on PostgreSQL, wallet payments",
         kind: Kind::Postgres { processes: 1, load: PAYMENTS },
+    },
+    Part {
+        key: "p-20",
+        name: "the same under 20 fraud rules",
+        kind: Kind::Postgres { processes: 1, load: SCREENED },
     },
     Part {
         key: "cards",

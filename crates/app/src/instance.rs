@@ -85,6 +85,7 @@ impl Instance {
             gateways,
             webhooks_url,
             webhooks: Webhooks::new(settings.webhooks()).context("the client of webhooks")?,
+            payments_pool: settings.payments_pool(),
         });
         let stop = CancellationToken::new();
         let (bus, workers) = (Bus::default(), JoinSet::new());

@@ -69,6 +69,10 @@ pub struct Settings {
     pub notifications_workers_max: usize,
     /// What waits for them in this process; the rest waits in the database.
     pub notifications_queue: usize,
+    /// Workers that run payments for requests.
+    pub payments_workers: usize,
+    /// Payments that wait for one; more are run by whoever asked for them.
+    pub payments_queue: usize,
     /// `off` in development only.
     pub rate_limits: Switch,
     /// Addresses or networks (CIDR) whose `X-Forwarded-For` is believed, comma-separated.
@@ -153,6 +157,7 @@ impl Default for Settings {
     fn default() -> Self {
         let engine = caudal_engine::Settings::default();
         let notifications = caudal_workers::PoolSettings::default();
+        let payments = caudal_service::payment_saga::PoolSettings::default();
         Self {
             env: Env::Development,
             roles: vec![Role::Users, Role::Wallets, Role::Workers],
@@ -187,6 +192,8 @@ impl Default for Settings {
             notifications_workers_min: notifications.workers_min,
             notifications_workers_max: notifications.workers_max,
             notifications_queue: notifications.queue,
+            payments_workers: payments.workers,
+            payments_queue: payments.queue,
             rate_limits: Switch::On,
             trusted_proxies: String::new(),
             log: "info".into(),
@@ -263,6 +270,11 @@ impl Settings {
             (1..=100_000).contains(&self.notifications_queue),
             "notifications_queue must be 1 to 100000"
         );
+        ensure!(
+            (1..=10_000).contains(&self.payments_workers)
+                && (1..=100_000).contains(&self.payments_queue),
+            "payments_workers must be 1 to 10000, payments_queue 1 to 100000"
+        );
         self.http()?;
         if let Some(keys) = &self.master_keys {
             caudal_identity::Vault::from_setting(keys).context("CAUDAL_MASTER_KEYS")?;
@@ -337,6 +349,13 @@ impl Settings {
         }
     }
 
+    pub fn payments_pool(&self) -> caudal_service::payment_saga::PoolSettings {
+        caudal_service::payment_saga::PoolSettings {
+            workers: self.payments_workers,
+            queue: self.payments_queue,
+        }
+    }
+
     /// What is logged. However much is asked for, the database's driver does not tell what its
     /// statements are given: hashes, and all that is private.
     pub fn log_filter(&self) -> EnvFilter {
@@ -394,6 +413,8 @@ impl fmt::Display for Settings {
         writeln!(f, "notifications_workers_min = {}", self.notifications_workers_min)?;
         writeln!(f, "notifications_workers_max = {}", self.notifications_workers_max)?;
         writeln!(f, "notifications_queue = {}", self.notifications_queue)?;
+        writeln!(f, "payments_workers = {}", self.payments_workers)?;
+        writeln!(f, "payments_queue = {}", self.payments_queue)?;
         writeln!(f, "rate_limits = {:?}", self.rate_limits)?;
         writeln!(f, "trusted_proxies = {}", self.trusted_proxies)?;
         writeln!(f, "log = {}", self.log)?;

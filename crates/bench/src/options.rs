@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 /// Most transfers the API takes in one batch.
 const BATCH_MOST: usize = 1_000;
 
+/// Most fraud rules that a tenant may have active.
+const RULES_MOST: usize = 100;
+
 /// What is asked of the server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Workload {
@@ -72,6 +75,8 @@ pub struct Options {
     pub hot: u8,
     /// Transfers a request; above 1 the batch endpoint is used.
     pub batch: usize,
+    /// Fraud rules made for the run, none of which holds for its payments.
+    pub rules: usize,
     /// Requests a second in all (open loop); `None`: as fast as answers come.
     pub rate: Option<u32>,
     /// A run for each step of rising rate, then one without limit.
@@ -100,6 +105,7 @@ impl Default for Options {
             wallets: 10_000,
             hot: 0,
             batch: 1,
+            rules: 0,
             rate: None,
             ladder: false,
             progress: true,
@@ -134,6 +140,9 @@ impl Options {
         }
         if self.batch > 1 && self.workload != Workload::Transfers {
             return wrong("only transfers go in batches");
+        }
+        if self.rules > RULES_MOST {
+            return wrong("a tenant has 100 active rules at most");
         }
         if self.rate == Some(0) {
             return wrong("a rate of zero would send nothing");

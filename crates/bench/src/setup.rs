@@ -29,13 +29,37 @@ pub(crate) struct Order {
     /// Begins the names and keys.
     pub run: String,
     pub wallets: usize,
+    pub rules: usize,
     pub connections: usize,
     /// Counts the wallets that are ready.
     pub ready: Arc<AtomicU64>,
 }
 
+/// Rules as tenants write them: over the payment, the wallet that pays and how often it paid.
+const RULES: [&str; 5] = [
+    "payment.amount > 900000000",
+    r#"payment.currency == "EUR" && payment.amount > 500"#,
+    r#"payment.type == "card" && payment.amount > 5000000"#,
+    r#"wallet.status == "frozen" || wallet.available < 0"#,
+    "velocity.wallet.count_1h > 1000000",
+];
+
+async fn make_rules(order: &Order) -> Result<(), BenchError> {
+    let mut connection = Connection::new(Arc::clone(&order.targets), 0);
+    for (number, rule) in RULES.iter().cycle().take(order.rules).enumerate() {
+        let (run, rule) = (&order.run, rule.replace('"', "\\\""));
+        let body =
+            format!(r#"{{"name":"bench {run} {number}","expression":"{rule}","action":"review"}}"#);
+        let key = format!("{run}-r{number}");
+        let request = order.targets.post("/api/v1/fraud-rules", &key, &body);
+        created(&mut connection, &request, "making a fraud rule").await?;
+    }
+    Ok(())
+}
+
 /// Creates and funds all wallets over the connections given.
 pub(crate) async fn prepare(order: &Order) -> Result<Prepared, BenchError> {
+    make_rules(order).await?;
     let next = Arc::new(AtomicU64::new(0));
     let mut workers = JoinSet::new();
     for number in 0..order.connections.min(order.wallets) {

@@ -92,6 +92,7 @@ async fn prepare(
         targets: Arc::clone(targets),
         run: run.to_owned(),
         wallets: options.wallets,
+        rules: options.rules,
         connections: options.connections.min(PREPARING),
         ready: Arc::new(AtomicU64::new(0)),
     };

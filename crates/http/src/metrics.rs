@@ -60,6 +60,9 @@ impl Metrics {
         let (queued, most) = service.queued();
         gauge!("engine_queue_commands").set(queued as f64);
         gauge!("engine_queue_commands_max").set(most as f64);
+        let (workers, waiting) = service.paying();
+        gauge!("payments_active").set((workers + waiting) as f64);
+        gauge!("payments_queue").set(waiting as f64);
         measure_process();
         self.handle.render()
     }

@@ -106,6 +106,7 @@ pub struct Parts {
     /// Where gateways that can be told reach this platform.
     pub webhooks_url: String,
     pub webhooks: Webhooks,
+    pub payments_pool: payment_saga::PoolSettings,
 }
 
 /// All use cases. Cheap to clone.
@@ -131,7 +132,7 @@ struct Inner {
     hub: Arc<events::Hub>,
     owners: ownership::Owners,
     opened_accounts: payments::OpenedAccounts,
-    runs: payment_saga::Runs,
+    payments_pool: payment_saga::Pool,
     seam: payment_saga::Seam,
     refund_turns: refunds::Turns,
     charts: chart::Charts,
@@ -145,8 +146,8 @@ struct Inner {
 
 impl Service {
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, engine, clock, ids, chance, people, gateways, webhooks_url, webhooks } =
-            parts;
+        let Parts { store, engine, clock, ids, chance, people, gateways, .. } = parts;
+        let Parts { webhooks_url, webhooks, payments_pool, .. } = parts;
         let hub = Arc::new(events::Hub::new(store.clone()));
         let known_keys = access::KnownKeys::new();
         let ids = Mutex::new(ids);
@@ -166,7 +167,7 @@ impl Service {
             recovery_key: tokio::sync::OnceCell::new(),
             hub,
             owners,
-            runs: payment_saga::Runs::new(),
+            payments_pool: payment_saga::Pool::new(payments_pool),
             seam: payment_saga::Seam::default(),
             refund_turns: refunds::Turns::new(),
             opened_accounts: moka::sync::Cache::new(payments::OPENED_MOST),
@@ -188,6 +189,11 @@ impl Service {
     /// Commands waiting in the engine, and the most there may be.
     pub fn queued(&self) -> (usize, usize) {
         self.inner.engine.queued()
+    }
+
+    /// Workers that run payments for requests and are at work, and payments that wait for one.
+    pub fn paying(&self) -> (usize, usize) {
+        self.inner.payments_pool.busy()
     }
 
     /// Database connections in use, and the most there may be.

@@ -20,6 +20,7 @@ mod call;
 mod commit;
 mod decide;
 mod heed;
+mod pool;
 mod resolve;
 mod run;
 mod seam;
@@ -31,8 +32,8 @@ use caudal_gateway::{Answer, ChargeStanding};
 use caudal_store::{refunds::RefundRow, sagas::SagaRow};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::{commit::attempt_of, run::Runs, seam::Seam};
-pub use self::{resolve::Found, run::SAGAS_MOST, seam::Point};
+pub(crate) use self::{commit::attempt_of, pool::Pool, seam::Seam};
+pub use self::{pool::PoolSettings, resolve::Found, run::SAGAS_MOST, seam::Point};
 use crate::{ServiceError, payments::Payment, unit::broken};
 
 /// How long whoever asked for a payment waits for what becomes of it.

@@ -6,6 +6,7 @@
 //! calls off), `refunds`. [`said`] keeps what was answered, [`telling`] says what happened.
 
 mod batch;
+pub(crate) mod counted;
 mod expire;
 mod follow;
 pub(crate) mod review;

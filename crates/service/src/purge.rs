@@ -1,8 +1,8 @@
-//! Throws away what has ended and is of no more use: codes, sessions, mails, quotes, webhooks in
-//! and out.
+//! Throws away what has ended and is of no more use: codes, sessions, mails, quotes, sagas,
+//! webhooks in and out.
 
 use caudal_store::{
-    UnitOfWork, codes, deliveries, inbox, incoming_webhooks, mails, quotes, sessions,
+    UnitOfWork, codes, deliveries, inbox, incoming_webhooks, mails, quotes, sagas, sessions,
 };
 
 use crate::{Service, ServiceError};
@@ -15,6 +15,8 @@ const QUOTES_KEPT_SECONDS: i64 = 24 * 3600;
 const WEBHOOKS_KEPT_SECONDS: i64 = 30 * 24 * 3600;
 /// A month, in which a delivery can be replayed.
 const DELIVERIES_KEPT_SECONDS: i64 = 30 * 24 * 3600;
+/// A month, in which somebody may ask how a payment came to its end.
+const SAGAS_KEPT_SECONDS: i64 = 30 * 24 * 3600;
 /// A week: consumers go on where they were, and are not set back further than that.
 const INBOX_KEPT_SECONDS: i64 = 7 * 24 * 3600;
 
@@ -28,6 +30,7 @@ impl Service {
         steps.push(incoming_webhooks::remove_before(at.plus_seconds(-WEBHOOKS_KEPT_SECONDS)));
         steps.extend(deliveries::remove_before(at.plus_seconds(-DELIVERIES_KEPT_SECONDS)));
         steps.push(inbox::remove_before(at.plus_seconds(-INBOX_KEPT_SECONDS)));
+        steps.push(sagas::remove_finished(at.plus_seconds(-SAGAS_KEPT_SECONDS)));
         let unit = UnitOfWork { at, steps, ..UnitOfWork::default() };
         self.commit(unit).await.map(drop)
     }

@@ -61,6 +61,7 @@ impl Run<'_> {
         command.args(["--duration", &self.seconds.to_string(), "--wallets", &wallets.to_string()]);
         command.args(["--workload", load.workload]);
         command.args(["--hot", &load.hot.to_string(), "--batch", &load.batch.to_string()]);
+        command.args(["--rules", &load.rules.to_string()]);
         command.args(["--name", name, "--no-progress", "--out"]).arg(&out);
         let mut lines = Vec::new();
         let limit = AROUND_LIMIT + Duration::from_secs(self.seconds);

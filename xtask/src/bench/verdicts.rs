@@ -36,6 +36,7 @@ pub(crate) fn verdicts(measured: &Measured) -> All {
     all.least("f / b", ratio("f", "b"), 1.0);
     all.least("f-hot / b", ratio("f-hot", "b"), 1.0);
     all.least("p / b", ratio("p", "b"), 0.65);
+    all.shown("p-20 / p", ratio("p-20", "p"));
     all.least("cards / s", tps("cards"), 2_000.0);
     let beyond = of("g", "p50_ms").zip(of("a-1", "p50_ms")).map(|(g, a)| g - a);
     all.most("g p50 - a-1 p50 ms", beyond, 0.5);
@@ -54,6 +55,11 @@ impl All {
     fn least(&mut self, what: &'static str, value: Option<f64>, least: f64) {
         let met = value.is_some_and(|value| value >= least);
         self.0.push(Verdict { what, value, required: format!(">= {least}"), met });
+    }
+
+    /// Nothing is required of it.
+    fn shown(&mut self, what: &'static str, value: Option<f64>) {
+        self.0.push(Verdict { what, value, required: "-".into(), met: value.is_some() });
     }
 
     /// What was said last is also met with so many transfers a second.

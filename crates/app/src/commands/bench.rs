@@ -45,6 +45,9 @@ pub(super) struct Args {
     /// Transfers a request.
     #[arg(long, default_value_t = 1)]
     batch: usize,
+    /// Fraud rules made for the run, none of which holds.
+    #[arg(long, default_value_t = 0)]
+    rules: usize,
     /// Names the run in reports.
     #[arg(long, default_value = "bench")]
     name: String,
@@ -92,6 +95,7 @@ async fn drive(args: Args, urls: Vec<String>, api_key: String) -> anyhow::Result
         wallets: args.wallets,
         hot: args.hot,
         batch: args.batch,
+        rules: args.rules,
         rate: args.rate,
         ladder: args.ladder,
         progress: !args.no_progress,

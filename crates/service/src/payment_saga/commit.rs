@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     Service, ServiceError,
-    payments::{Payment, telling},
+    payments::{Payment, counted, telling},
     transfers::accounts_of,
     unit::broken,
 };
@@ -45,7 +45,12 @@ impl Service {
     ) -> Result<Written, ServiceError> {
         let (mut after, command) = self.prepared(work, &decision).await?;
         let reply = self.run(Job::one(work.saga.tenant, command)).await?;
-        match reply.replies.into_iter().next().map(|reply| reply.given) {
+        let given = reply.replies.into_iter().next().map(|reply| reply.given);
+        let is_new = work.payment.row.status != after.payment.row.status;
+        if is_new && matches!(given, Some(Given::Transfer(_) | Given::Done)) {
+            counted::changed(&after.payment, self.now());
+        }
+        match given {
             Some(Given::Transfer(transfer)) => {
                 if matches!(decision.money, Some(Money::Captured { .. })) {
                     after.payment.row.transfer = Some(transfer.id);

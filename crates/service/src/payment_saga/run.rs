@@ -1,8 +1,6 @@
 //! Step after step, until the saga rests: at once in the process that accepted it, so that a
 //! payment is answered within its request; in a worker, what was left.
 
-use std::sync::Arc;
-
 use caudal_domain::{PaymentId, RefundId, Refusal};
 use caudal_engine::{Command, Job};
 use caudal_store::{
@@ -10,10 +8,7 @@ use caudal_store::{
     sagas::{self, Lease, SagaRow},
 };
 use futures::{StreamExt, stream};
-use tokio::{
-    sync::{Semaphore, oneshot},
-    time::timeout,
-};
+use tokio::{sync::oneshot, time::timeout};
 
 use super::{
     ANSWER_WITHIN, Heard, LEASE_S, Operation, Point, Step, Work,
@@ -22,9 +17,6 @@ use super::{
 };
 use crate::{Service, ServiceError, payments::Payment};
 
-/// Sagas that one process runs for requests; more are left to the workers (requirements.md §3:
-/// a queue of 1,000).
-const RUNS_MOST: usize = 1000;
 /// Sagas that a worker takes at once, and works on at once.
 pub const SAGAS_MOST: i64 = 100;
 const AT_ONCE: usize = 32;
@@ -33,26 +25,17 @@ const STEPS_MOST: usize = 50;
 /// How often a decision is made again when the payment was labelled meanwhile.
 const TRIES: usize = 4;
 
-/// Places for sagas that run for requests.
-pub(crate) struct Runs(Arc<Semaphore>);
-
-impl Runs {
-    pub fn new() -> Self {
-        Self(Arc::new(Semaphore::new(RUNS_MOST)))
-    }
-}
-
 impl Service {
     /// Runs the saga in a task of its own, which goes on when nobody waits any more. `None`: it
     /// does not rest yet.
     pub(crate) async fn run_for_request(&self, mut work: Work) -> Option<Work> {
-        let place = self.inner.runs.0.clone().try_acquire_owned().ok()?;
         work.is_waited_for = true;
         work.is_taken_over = false;
         let (service, (sender, receiver)) = (self.clone(), oneshot::channel());
         tokio::spawn(async move {
-            let ended = service.run_saga(work).await;
-            drop(place);
+            let worker = service.inner.payments_pool.worker().await;
+            let ended = service.run_in_time(work).await;
+            drop(worker);
             // Whoever asked may be gone.
             let _ = sender.send(ended);
         });
@@ -64,6 +47,14 @@ impl Service {
             }
             _ => None,
         }
+    }
+
+    /// Its lease may have ended in the line: then a worker has it, or will.
+    async fn run_in_time(&self, work: Work) -> Result<Work, ServiceError> {
+        if work.saga.lease_until.is_some_and(|until| until <= self.now()) {
+            return Err(ServiceError::Unavailable("its turn came after its lease".into()));
+        }
+        self.run_saga(work).await
     }
 
     async fn run_saga(&self, mut work: Work) -> Result<Work, ServiceError> {

@@ -15,7 +15,7 @@ use caudal_ledger::{
 };
 use caudal_store::payments;
 
-use super::{AUTHORIZED_FOR_S, Happened, Payment, PaymentData, said, telling};
+use super::{AUTHORIZED_FOR_S, Happened, Payment, PaymentData, counted, said, telling};
 use crate::{Asked, Caller, Done, ReceiptOf, Service, ServiceError};
 
 impl Service {
@@ -40,7 +40,9 @@ impl Service {
     ) -> Result<Done<Payment>, ServiceError> {
         let Done { value, replayed, position } = match done {
             Err(ServiceError::Refused(Refusal::InsufficientFunds { .. })) => {
-                let declined = refused(payment).declined(false);
+                let failed = refused(payment);
+                counted::changed(&failed, self.now());
+                let declined = failed.declined(false);
                 let lost = || ServiceError::Broken("a refused payment has not failed".into());
                 return Err(ServiceError::Declined(Box::new(declined.ok_or_else(lost)?)));
             }
@@ -50,6 +52,7 @@ impl Service {
             Given::Transfer(transfer) => {
                 let is_paid = payment.row.status == PaymentStatus::Succeeded;
                 payment.row.transfer = is_paid.then_some(transfer.id);
+                counted::changed(&payment, self.now());
                 Ok(Done { value: payment, replayed, position })
             }
             Given::Kept(kept) => said::unless_declined(self.said_of(caller.tenant, &kept).await?),

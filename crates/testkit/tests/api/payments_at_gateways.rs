@@ -20,6 +20,7 @@ both_databases! {
     a_call_that_nobody_knows_of_is_unknown
     a_person_decides_what_nobody_knows
     a_person_decides_on_a_refund
+    what_has_ended_is_thrown_away_after_a_month
     a_lost_lease_writes_nothing
     a_closed_wallets_money_is_unapplied pending_money_waits_for_its_day
     bad_card_payments_say_what_is_wrong
@@ -462,6 +463,21 @@ async fn a_person_decides_on_a_refund(app: &TestApp) {
     let paid = read(client, &paid).await;
     assert_eq!((&paid["amount_refunded"], &paid["needs_decision"]), (&json!(100), &json!(false)));
     assert_eq!(client.balance(&wallet).await.2, 200);
+}
+
+async fn what_has_ended_is_thrown_away_after_a_month(app: &TestApp) {
+    let wallet = app.client.wallet("USD").await;
+    app.client.post("/payments", card(&wallet, 300, "pm_card_visa")).await.expect(201);
+    let sagas = async || {
+        let sql = "select count(*) from sagas";
+        let rows = app.instance.store.query("sagas", sql, &[]).await.expect("rows");
+        rows[0].int(0).expect("a number")
+    };
+    for (days, left) in [(29, 1), (2, 0)] {
+        app.clock.advance(days * 86_400);
+        app.instance.service.purge().await.expect("a purge");
+        assert_eq!(sagas().await, left);
+    }
 }
 
 async fn a_lost_lease_writes_nothing(app: &TestApp) {
