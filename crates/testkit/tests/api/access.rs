@@ -78,7 +78,8 @@ async fn everything(app: &TestApp, pair: &(String, String)) -> Vec<Thing> {
     let mut manual = card(500, "pm_card_visa");
     manual["capture"] = json!("manual");
     let held = made("/payments", manual).await;
-    let paid = made("/payments", card(300, "pm_card_createDispute")).await;
+    made("/payments", card(300, "pm_card_createDispute")).await;
+    let paid = made("/payments", card(200, "pm_card_visa")).await;
     let refund = made(&format!("/payments/{paid}/refunds"), json!({"amount": 10})).await;
     until("the dispute", async || !ours.all("/disputes").await.is_empty()).await;
     let rates = json!({"rates": {"EUR": "0.9"}, "source": "desk"});
@@ -94,6 +95,14 @@ async fn everything(app: &TestApp, pair: &(String, String)) -> Vec<Thing> {
     let line = format!("{planned}\n");
     let upload = Call::new("POST", "/payments/uploads").key("file").body(line.into_bytes());
     let upload = ours.send(upload.header("content-type", "application/x-ndjson")).await;
+    let upload = id_of(&upload.expect(201));
+    let payout = made("/payouts", payout).await;
+    for (path, status) in [
+        (format!("/payouts/{payout}"), "paid"),
+        (format!("/payments/uploads/{upload}"), "completed"),
+    ] {
+        until(status, async || ours.get(&path).await.expect(200)["status"] == status).await;
+    }
     [
         ("/transfers/{id}/reverse", moved, "transfer_not_found"),
         ("/transfers/", hold, "transfer_not_found"),
@@ -107,14 +116,14 @@ async fn everything(app: &TestApp, pair: &(String, String)) -> Vec<Thing> {
         ("/fraud-rules/", rule, "fraud_rule_not_found"),
         ("/payment-types/", first("/payment-types").await, "payment_type_not_found"),
         ("/gateway-accounts/", first("/gateway-accounts").await, "gateway_account_not_found"),
-        ("/payments/uploads/", id_of(&upload.expect(201)), "upload_not_found"),
+        ("/payments/uploads/", upload, "upload_not_found"),
         ("/payments/{id}/refunds", paid, "payment_not_found"),
         ("/payments/", held, "payment_not_found"),
         ("/reviews/", reviewed, "payment_not_found"),
         ("/quotes/", made("/quotes", quote).await, "quote_not_found"),
         ("/users/", user, "user_not_found"),
         ("/disputes/", first("/disputes").await, "dispute_not_found"),
-        ("/payouts/", made("/payouts", payout).await, "payout_not_found"),
+        ("/payouts/", payout, "payout_not_found"),
         ("/refunds/", refund, "refund_not_found"),
         ("/schedules/", made("/schedules", schedule).await, "schedule_not_found"),
         ("/webhook-endpoints/", endpoint, "webhook_endpoint_not_found"),
@@ -129,7 +138,7 @@ async fn state(client: &Client) -> Vec<Value> {
     let mut state = Vec::new();
     for list in [
         "/wallets?fields=id,name,status,floor",
-        "/transfers?fields=id,status&limit=3",
+        "/transfers?fields=id,status&limit=50",
         "/roles",
         "/service-accounts",
         "/fraud-rules",
