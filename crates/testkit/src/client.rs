@@ -181,6 +181,11 @@ impl Client {
         Self { key: other.key.clone(), ..self.clone() }
     }
 
+    /// The key or token it comes with.
+    pub fn secret(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
     pub fn without_key(&self) -> Self {
         Self { key: None, ..self.clone() }
     }
