@@ -23,8 +23,9 @@ pub use accounts::{Credentials, GatewayAccount, GatewayKind, OpenError, Surround
 pub use errors::DeclineCode;
 pub use port::{
     Answer, CancelRequest, CaptureMode, CaptureRequest, ChargeRequest, ChargeStanding,
-    DisputeStanding, DisputeState, EvidenceRequest, Fee, Gateway, GatewayFault, NotSent, Object,
-    PayoutRequest, PayoutStanding, Query, RefundRequest, RefundStanding, Standing, Unclear,
+    ConcedeRequest, DisputeStanding, DisputeState, EvidenceRequest, Fee, Gateway, GatewayFault,
+    NotSent, Object, PayoutRequest, PayoutStanding, Query, RefundRequest, RefundStanding, Standing,
+    Unclear,
 };
 pub use quirks::{AmountQuirk, Purpose};
 pub use webhooks::{Delivery, EventKind, WebhookError, WebhookEvent};

@@ -55,6 +55,9 @@ pub trait Gateway: Send + Sync {
     /// Answers a dispute; what comes of it is told by its standing later.
     async fn submit_evidence(&self, evidence: &EvidenceRequest) -> Result<Answer, GatewayFault>;
 
+    /// Gives a dispute up, for good: the answer is that it is lost.
+    async fn concede(&self, concession: &ConcedeRequest) -> Result<Answer, GatewayFault>;
+
     /// What the gateway knows of a thing. `None` is not a failure: a request may still be under
     /// way, or the gateway's index may lag.
     async fn query(&self, query: &Query) -> Result<Option<Standing>, GatewayFault>;
@@ -142,6 +145,13 @@ pub struct EvidenceRequest {
     /// The dispute's reference.
     pub dispute: String,
     pub text: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct ConcedeRequest {
+    pub key: String,
+    /// The dispute's reference.
+    pub dispute: String,
 }
 
 /// What the gateway decided. References are those of what was asked for: of the charge, also for

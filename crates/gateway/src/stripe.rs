@@ -20,9 +20,9 @@ use crate::{
     calls::{Calls, read},
     errors::DeclineCode,
     port::{
-        Answer, CancelRequest, CaptureMode, CaptureRequest, ChargeRequest, EvidenceRequest,
-        Gateway, GatewayFault, NotSent, Object, PayoutRequest, Query, RefundRequest, Standing,
-        Unclear,
+        Answer, CancelRequest, CaptureMode, CaptureRequest, ChargeRequest, ConcedeRequest,
+        EvidenceRequest, Gateway, GatewayFault, NotSent, Object, PayoutRequest, Query,
+        RefundRequest, Standing, Unclear,
     },
     quirks::{self, AmountQuirk, Purpose},
     webhooks::{Delivery, WebhookError, WebhookEvent, hmac::HmacScheme},
@@ -361,6 +361,12 @@ impl Gateway for StripeGateway {
         answer(&self.post(&path, &evidence.key, form).await?, |dispute: &Dispute| {
             Ok(dispute.answer())
         })
+    }
+
+    async fn concede(&self, concession: &ConcedeRequest) -> Result<Answer, GatewayFault> {
+        let path = ["disputes", &concession.dispute, "close"];
+        let reply = self.post(&path, &concession.key, Form::new()).await?;
+        answer(&reply, |dispute: &Dispute| Ok(dispute.answer()))
     }
 
     async fn query(&self, query: &Query) -> Result<Option<Standing>, GatewayFault> {

@@ -149,6 +149,7 @@ impl Books {
     pub fn charge(&mut self, asked: Asked<'_>, new: &NewCharge, page: &str) -> Said {
         let (fate, _) =
             tokens::method(&new.payment_method).ok_or(No::new(400, "resource_missing"))?;
+        let fate = tokens::declines(asked.account).map_or(fate, Fate::Decline);
         let id = self.next_id("ch");
         let mut charge = Charge {
             next_action_url: None,
@@ -366,6 +367,14 @@ impl Books {
             "winning_evidence" => self.close(asked, id, true),
             "losing_evidence" => self.close(asked, id, false),
             _ => Ok(said),
+        }
+    }
+
+    /// As at Stripe, only while evidence might be given instead.
+    pub fn concede(&mut self, asked: Asked<'_>, id: &str) -> Said {
+        match self.dispute_of(asked.account, id)?.status {
+            DisputeStatus::Open => self.close(asked, id, false),
+            _ => Err(No::new(400, "wrong_state")),
         }
     }
 

@@ -16,8 +16,9 @@ use crate::{
     errors::{self, decline},
     port::{
         Answer, CancelRequest, CaptureMode, CaptureRequest, ChargeRequest, ChargeStanding,
-        DisputeStanding, DisputeState, EvidenceRequest, Fee, Gateway, GatewayFault, NotSent,
-        Object, PayoutRequest, PayoutStanding, Query, RefundRequest, RefundStanding, Standing,
+        ConcedeRequest, DisputeStanding, DisputeState, EvidenceRequest, Fee, Gateway, GatewayFault,
+        NotSent, Object, PayoutRequest, PayoutStanding, Query, RefundRequest, RefundStanding,
+        Standing,
     },
     quirks::{self, AmountQuirk, Purpose},
     webhooks::{
@@ -161,6 +162,11 @@ impl Gateway for SimulatorGateway {
         let path = ["disputes", &evidence.dispute, "evidence"];
         let new = NewEvidence { text: evidence.text.clone() };
         answer(&self.post(&path, &evidence.key, &new).await?)
+    }
+
+    async fn concede(&self, concession: &ConcedeRequest) -> Result<Answer, GatewayFault> {
+        let path = ["disputes", &concession.dispute, "concede"];
+        answer(&self.post(&path, &concession.key, &()).await?)
     }
 
     async fn query(&self, query: &Query) -> Result<Option<Standing>, GatewayFault> {

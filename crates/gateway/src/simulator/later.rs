@@ -61,6 +61,17 @@ impl Books {
         self.put(asked.account, Thing::Refund(refund));
     }
 
+    /// The payer's bank sends a refund back that it had taken.
+    pub fn bounce_refund(&mut self, asked: Asked<'_>, id: &str) -> Said {
+        match self.get(asked.account, id)? {
+            Thing::Refund(refund) if refund.status == Status::Succeeded => {
+                self.settle_refund(asked, refund, false);
+                self.get(asked.account, id)
+            }
+            _ => Err(No::new(400, "wrong_state")),
+        }
+    }
+
     /// The bank sends back what it had taken.
     pub fn return_payout(&mut self, asked: Asked<'_>, id: &str) -> Said {
         match self.get(asked.account, id)? {

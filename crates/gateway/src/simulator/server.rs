@@ -4,12 +4,13 @@
 //! | page | does |
 //! |---|---|
 //! | POST /v1/charges, /v1/charges/{id}/capture, /v1/charges/{id}/cancel | |
-//! | POST /v1/refunds, /v1/payouts, /v1/disputes/{id}/evidence | |
+//! | POST /v1/refunds, /v1/payouts, /v1/disputes/{id}/evidence, /v1/disputes/{id}/concede | |
 //! | GET /v1/{charges, refunds, disputes, payouts}/{id} | |
 //! | GET /v1/lookup?key=… | what a key made |
 //! | PUT /v1/webhook `{url, secrets}` | where the account's webhooks go |
 //! | POST /v1/charges/{id}/dispute, /v1/disputes/{id}/close `{won}` | the payer's bank |
 //! | POST /v1/payouts/{id}/return | the payee's bank, also after it was paid |
+//! | POST /v1/refunds/{id}/bounce | the payer's bank, after it succeeded |
 //! | GET /3ds/{id}, POST /3ds/{id}/confirm, /3ds/{id}/fail | the payer's browser |
 //! | GET, PUT /settings | how it behaves |
 //! | GET /books?account=…, /settlement.csv?account=… | what it came to |
@@ -158,12 +159,14 @@ impl Simulator {
             }
             ["charges", id, "cancel"] => books.cancel(asked, id),
             ["charges", id, "dispute"] => books.dispute(asked, id),
+            ["refunds", id, "bounce"] => books.bounce_refund(asked, id),
             ["refunds"] => books.refund(asked, &read::<NewRefund>(call)?),
             ["payouts", id, "return"] => books.return_payout(asked, id),
             ["payouts"] => books.payout(asked, &read::<NewPayout>(call)?),
             ["disputes", id, "evidence"] => {
                 books.evidence(asked, id, &read::<NewEvidence>(call)?.text)
             }
+            ["disputes", id, "concede"] => books.concede(asked, id),
             ["disputes", id, "close"] => books.close(asked, id, read::<Verdict>(call)?.won),
             _ => Err(No::new(404, "resource_missing")),
         }

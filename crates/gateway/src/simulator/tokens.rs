@@ -67,6 +67,14 @@ pub enum Bank {
     Refused,
 }
 
+/// Accounts whose key begins so are at a bank that takes no cards today, whoever pays.
+const DECLINING: &str = "sim_test_declines";
+
+/// Why the account's bank declines every charge.
+pub fn declines(account: &str) -> Option<&'static str> {
+    account.starts_with(DECLINING).then_some("processing_error")
+}
+
 pub fn bank(token: &str) -> Option<Bank> {
     match token {
         "ba_ok" => Some(Bank::Paid),

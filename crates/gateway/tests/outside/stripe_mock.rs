@@ -8,8 +8,8 @@ use std::{io::Write, process::Stdio};
 
 use caudal_domain::Clock;
 use caudal_gateway::{
-    CancelRequest, CaptureRequest, EvidenceRequest, GatewayKind, Object, PayoutRequest, Query,
-    RefundRequest, Standing,
+    CancelRequest, CaptureRequest, ConcedeRequest, EvidenceRequest, GatewayKind, Object,
+    PayoutRequest, Query, RefundRequest, Standing,
 };
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -71,6 +71,7 @@ async fn every_request_and_answer_has_the_shape_that_stripe_documents() {
             let text = "we have it in writing".to_owned();
             gateway.submit_evidence(&EvidenceRequest { key: key(), dispute: id(), text }).await
         }),
+        ("concession", gateway.concede(&ConcedeRequest { key: key(), dispute: id() }).await),
     ];
     for (what, answer) in answers {
         let text = said(answer);

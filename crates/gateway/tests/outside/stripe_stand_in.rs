@@ -16,8 +16,8 @@ use axum::{
 };
 use caudal_domain::{Clock, Currency};
 use caudal_gateway::{
-    Answer, CancelRequest, CaptureMode, CaptureRequest, ChargeRequest, Delivery, Fee, Gateway,
-    GatewayKind, Object, Query, RefundRequest, Standing, webhooks::hmac::sign,
+    Answer, CancelRequest, CaptureMode, CaptureRequest, ChargeRequest, ConcedeRequest, Delivery,
+    Fee, Gateway, GatewayKind, Object, Query, RefundRequest, Standing, webhooks::hmac::sign,
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -28,6 +28,7 @@ use crate::{SECOND, TestClock, around, charge, opened, reference, said, usd};
 struct Books {
     intents: Vec<Value>,
     refunds: Vec<Value>,
+    disputes: Vec<Value>,
     answers: HashMap<String, (StatusCode, Value)>,
     /// Requests that were acted on.
     acted: usize,
@@ -46,6 +47,7 @@ async fn start() -> (Arc<Mutex<Books>>, Arc<dyn Gateway>, TestClock) {
         .route("/v1/payment_intents/{id}", get(show))
         .route("/v1/payment_intents/{id}/{act}", post(change))
         .route("/v1/refunds", get(refunds).post(refund))
+        .route("/v1/disputes/{id}/close", post(close))
         .with_state(Arc::clone(&books));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -185,6 +187,29 @@ async fn refund(books: Stripe, headers: HeaderMap, body: Bytes) -> Response {
     })
 }
 
+async fn close(books: Stripe, headers: HeaderMap, Path(id): Path<String>, body: Bytes) -> Response {
+    assert!(body.is_empty());
+    once(&books, &headers, |books| {
+        let found = books.disputes.iter_mut().find(|dispute| dispute["id"] == id);
+        match found {
+            Some(dispute) if dispute["status"] == "needs_response" => {
+                dispute["status"] = "lost".into();
+                (StatusCode::OK, dispute.clone())
+            }
+            Some(_) => (
+                StatusCode::BAD_REQUEST,
+                json!({"error": {"type": "invalid_request_error",
+                    "message": "This dispute is already closed"}}),
+            ),
+            None => (
+                StatusCode::NOT_FOUND,
+                json!({"error": {"type": "invalid_request_error", "code": "resource_missing",
+                    "message": "No such dispute"}}),
+            ),
+        }
+    })
+}
+
 /// Newest first, two a page whatever is asked, so that paging is seen.
 async fn refunds(books: Stripe, Pairs(pairs): Pairs<Form>) -> Json<Value> {
     let books = books.lock().unwrap();
@@ -276,6 +301,34 @@ async fn captures_cancellations_and_refunds() {
         };
         let Some(Standing::Refund(found)) = gateway.query(&query).await.unwrap() else { panic!() };
         assert_eq!(found.amount_minor, 10 + n);
+    }
+}
+
+#[tokio::test]
+async fn a_dispute_is_given_up_once() {
+    let (books, gateway, _) = start().await;
+    for (id, status) in [("dp_1", "needs_response"), ("dp_2", "won")] {
+        books.lock().unwrap().disputes.push(json!({
+            "id": id, "object": "dispute", "status": status, "amount": 1_000, "currency": "usd",
+            "payment_intent": "pi_1", "reason": "fraudulent",
+        }));
+    }
+    let concede = async |key: &str, dispute: &str| {
+        let concession = ConcedeRequest { key: key.into(), dispute: dispute.into() };
+        gateway.concede(&concession).await
+    };
+    // Its first answer is lost on the way, and had by a second try.
+    books.lock().unwrap().lose_next = true;
+    let given_up = concede("a", "dp_1").await.unwrap();
+    assert_eq!(given_up, concede("a", "dp_1").await.unwrap());
+    assert_eq!(books.lock().unwrap().acted, 1);
+    let Answer::Declined { reference, .. } = given_up else { panic!("{given_up:?}") };
+    assert_eq!(reference.as_deref(), Some("dp_1"));
+    // Without a name, nothing was given up.
+    for (key, dispute) in [("b", "dp_1"), ("c", "dp_2"), ("d", "dp_3")] {
+        let refused = concede(key, dispute).await.unwrap();
+        let Answer::Declined { reference, .. } = refused else { panic!("{refused:?}") };
+        assert_eq!(reference, None, "{dispute}");
     }
 }
 
