@@ -13,6 +13,7 @@ mod api {
     mod disputes;
     mod events;
     mod exchanges;
+    mod fail_over;
     mod fraud_rules;
     mod gateway_accounts;
     mod idempotency;

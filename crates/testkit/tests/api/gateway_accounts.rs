@@ -1,12 +1,35 @@
 //! Accounts at gateways: how they are made and changed, and that nobody sees what opens them.
 
-use caudal_testkit::{Call, TestApp, both_databases};
+use caudal_testkit::{Call, Client, TestApp, both_databases};
 use serde_json::{Value, json};
 
 both_databases! {
     accounts_are_made_and_changed credentials_are_shown_nowhere
     accounts_are_the_tenants_own live_money_and_tests_are_kept_apart
     accounts_that_cannot_be_meant_are_refused
+}
+
+/// A payment type through accounts of its own at the simulator, which are found there under these
+/// keys: the accounts' ids.
+pub async fn own_accounts(app: &TestApp, kind: &str, api_keys: &[&str]) -> Vec<String> {
+    let mut accounts = Vec::new();
+    for api_key in api_keys {
+        let new = json!({"kind": "simulator", "name": api_key, "credentials":
+            {"api_key": api_key, "webhook_secrets": ["whsec_of_its_own"]}});
+        let made = app.client.post("/gateway-accounts", new).await.expect(201);
+        accounts.push(id_of(&made));
+    }
+    let kind = json!({"name": kind, "via": "gateway",
+        "other_currencies": {"gateway_accounts": accounts}});
+    app.client.post("/payment-types", kind).await.expect(201);
+    accounts
+}
+
+/// A client of the simulator itself, which sees what the key's account has there.
+pub fn at_the_simulator(app: &TestApp, api_key: &str) -> Client {
+    let url = &app.instance.simulator.as_ref().expect("a simulator").url;
+    let addr = format!("{}:{}", url.host_str().expect("a host"), url.port().expect("a port"));
+    Client::new(addr.parse().expect("an address"), Some(api_key))
 }
 
 /// Words that must not be found again.

@@ -48,7 +48,7 @@ async fn until_status(app: &TestApp, payment: &str, status: &str, seconds: i64) 
 }
 
 /// Its calls to gateways: operation and outcome.
-async fn attempts(client: &Client, payment: &str) -> Vec<String> {
+pub async fn attempts(client: &Client, payment: &str) -> Vec<String> {
     let path = format!("/payments/{payment}?expand[]=attempts");
     let shown = client.get(path).await.expect(200);
     let of = |it: &Value| format!("{} {}", it["operation"].as_str().expect("text"), it["outcome"]);

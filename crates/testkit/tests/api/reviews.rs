@@ -4,12 +4,17 @@ use caudal_domain::SystemRole;
 use caudal_testkit::{Client, TestApp, at_once, both_databases};
 use serde_json::{Value, json};
 
-use super::{payments::body, screening::rule};
+use super::{
+    gateway_accounts::own_accounts,
+    payments::{body, with},
+    payments_at_gateways::{attempts, card},
+    screening::rule,
+};
 
 both_databases! {
     what_is_approved_goes_on what_is_rejected_is_blocked promises_are_made_when_approved
     who_pays_does_not_decide the_payer_may_have_nothing_left of_many_decisions_one_counts
-    what_waits_can_be_called_off
+    what_waits_can_be_called_off card_payments_are_charged_when_approved
 }
 
 /// A payment in review, and the wallets of it.
@@ -169,4 +174,44 @@ async fn what_waits_can_be_called_off(app: &TestApp) {
     let late = client.post(format!("/reviews/{id}/approve"), json!({})).await;
     late.refused(409, "payment_state");
     assert_eq!(client.balance(&pair.0).await, (1000, 0, 1000));
+}
+
+async fn card_payments_are_charged_when_approved(app: &TestApp) {
+    const API_KEY: &str = "sim_test_of_reviews";
+    let client = &app.client;
+    let simulator = &app.instance.simulator.as_ref().expect("a simulator").simulator;
+    own_accounts(app, "reviewed", &[API_KEY]).await;
+    rule(client, "true", "review").await;
+    let wallet = client.wallet("USD").await;
+    let mut waiting = Vec::new();
+    for order in ["good", "bad"] {
+        let asked = with(card(&wallet, 300, "pm_card_visa"), "type", "reviewed");
+        let asked = client.post_as(order, "/payments", asked).await.expect(201);
+        assert_eq!(asked["status"], "in_review");
+        waiting.push(asked["id"].as_str().expect("an id").to_owned());
+    }
+    let (good, bad) = (&waiting[0], &waiting[1]);
+    assert_eq!(simulator.charges(API_KEY).len(), 0);
+    let path = format!("/reviews/{bad}/reject");
+    let blocked = client.post_as("no", &path, json!({})).await.expect(200);
+    assert_eq!(blocked["status"], "blocked");
+    assert_eq!(attempts(client, bad).await, [""; 0]);
+    assert_eq!(simulator.charges(API_KEY).len(), 0);
+    assert_eq!(client.balance(&wallet).await, (0, 0, 0));
+
+    let path = format!("/reviews/{good}/approve");
+    let paid = client.post_as("yes", &path, json!({})).await.expect(200);
+    assert_eq!((&paid["status"], &paid["amount_captured"]), (&json!("succeeded"), &json!(300)));
+    let again = client.post_as("yes", &path, json!({})).await;
+    assert_eq!((again.is_replay(), &again.json["status"]), (true, &json!("succeeded")));
+    client.post(&path, json!({})).await.refused(409, "payment_state");
+    assert_eq!(statuses(client, good).await, ["in_review", "processing", "succeeded"]);
+    assert_eq!(attempts(client, good).await, ["charge \"succeeded\""]);
+    let charges = simulator.charges(API_KEY);
+    let captured: Vec<_> = charges.iter().map(|charge| charge.amount_captured).collect();
+    assert_eq!(captured, [300]);
+    assert_eq!(client.balance(&wallet).await, (300, 0, 300));
+    let asked = with(card(&wallet, 300, "pm_card_visa"), "type", "reviewed");
+    let first = client.post_as("good", "/payments", asked).await;
+    assert_eq!((first.is_replay(), &first.json["status"]), (true, &json!("in_review")));
 }
