@@ -326,6 +326,29 @@ fn what_comes_too_late_for_a_closed_wallet_is_unapplied() {
 }
 
 #[test]
+fn what_does_not_fit_a_wallet_is_unapplied() {
+    play(
+        "chart USD
+         account W USD balance MAX-10
+         account A USD balance 50
+         card W 11 fee 2 payee as p1     -> ok
+         entries gateway_receivable -11, unapplied 11, unapplied -2, fees 2
+         card W 10 fee 2 payee as p2     -> ok
+         entries gateway_receivable -10, W 10, W -2, fees 2
+         refund p1 9                     -> ok
+         entries unapplied -9, gateway_receivable 9
+         transfer A W 3                  -> balance_limit W    # a payer is told
+         transfer A W 2                  -> ok
+         refund p2 1 as r1               -> ok
+         transfer A W 1                  -> ok
+         refund_failed r1                -> ok
+         entries gateway_receivable -1, unapplied 1
+         apply W 1                       -> balance_limit W
+         W total MAX",
+    );
+}
+
+#[test]
 fn a_refund_to_a_closed_payer_is_unapplied() {
     play(
         "chart USD

@@ -1,22 +1,26 @@
-//! What comes too late: a closed wallet's place is taken by an account of the tenant's.
+//! What comes too late, or is too much: the place of a closed wallet is taken by an account of the
+//! tenant's, and that of a wallet whose balance could not hold what it is credited.
 //!
 //! | asked | entries instead |
 //! |---|---|
 //! | credit of x to a closed wallet | `unapplied` +x |
+//! | credit of x that lifts a wallet above 2^53 − 1 | `unapplied` +x |
 //! | forced debit of x from a closed wallet | `dispute_loss` −x |
 //! | unapplied money of x, applied | `unapplied` −x, wallet +x |
 //!
-//! Only where the transfer's terms name the stand-in; else a closed wallet refuses. What a wallet
-//! was credited and pays on in one transfer (its fee) stays with the one stand-in.
+//! Only where the transfer's terms name the stand-in; else the wallet refuses. What a wallet was
+//! credited and pays on in one transfer (its fee) stays with the one stand-in.
 
 use std::borrow::Cow;
 
-use caudal_domain::{AccountId, AccountKind, AccountStatus, Chart, Leg, TenantId, TransferKind};
+use caudal_domain::{
+    Account, AccountId, AccountKind, AccountStatus, Chart, Leg, MAX_AMOUNT, TenantId, TransferKind,
+};
 
 use super::NewTransfer;
 use crate::book::Book;
 
-/// Who pays and who is paid in the place of a closed wallet.
+/// Who pays and who is paid in the place of a closed wallet; or is paid, of one that is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StandIns {
     pub credits: Option<AccountId>,
@@ -48,16 +52,20 @@ pub(crate) fn redirect<'l>(
     legs: &'l [Leg],
     stand_ins: StandIns,
 ) -> Cow<'l, [Leg]> {
-    let closed = |id| {
-        book.account(id).is_some_and(|a| a.tenant == tenant && a.status == AccountStatus::Closed)
+    if stand_ins == StandIns::default() {
+        return Cow::Borrowed(legs);
+    }
+    let can_not = |account: &Account| {
+        let is_full = || stand_ins.credits.is_some() && overflows(account, legs);
+        account.status == AccountStatus::Closed || is_full()
     };
-    let none_named = stand_ins == StandIns::default();
-    if none_named || !legs.iter().any(|leg| closed(leg.from) || closed(leg.to)) {
+    let is_out = |id| book.account(id).is_some_and(|a| a.tenant == tenant && can_not(a));
+    if !legs.iter().any(|leg| is_out(leg.from) || is_out(leg.to)) {
         return Cow::Borrowed(legs);
     }
     let is_paid = |id| legs.iter().any(|leg| leg.to == id);
     let place = |id, stand_in: Option<AccountId>| match stand_in {
-        Some(stand_in) if closed(id) => stand_in,
+        Some(stand_in) if is_out(id) => stand_in,
         _ => id,
     };
     let mut made = legs.to_vec();
@@ -67,4 +75,12 @@ pub(crate) fn redirect<'l>(
         leg.to = place(leg.to, stand_ins.credits);
     }
     Cow::Owned(made)
+}
+
+/// Whether the legs credit the wallet more than its balance may be, before it pays any of it on.
+fn overflows(account: &Account, legs: &[Leg]) -> bool {
+    let pays = |leg: &&Leg| leg.from == account.id;
+    let brought = legs.iter().take_while(|leg| !pays(leg)).filter(|leg| leg.to == account.id);
+    let total = brought.fold(account.total, |total, leg| total.saturating_add(leg.amount));
+    account.kind == AccountKind::Wallet && total > MAX_AMOUNT
 }

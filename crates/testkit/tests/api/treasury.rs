@@ -2,7 +2,8 @@
 //! time, what is owed and written off, what came too late.
 
 use caudal_domain::{
-    AccountId, Chart, Clock, Currency, GatewayAccountId, Refusal, TransferId, fee::FeeBearer,
+    AccountId, Chart, Clock, Currency, GatewayAccountId, MAX_AMOUNT, Refusal, TransferId,
+    fee::FeeBearer,
 };
 use caudal_engine::{Command, Given, Job};
 use caudal_ledger::{
@@ -17,9 +18,15 @@ use caudal_store::{UnitOfWork, wallets};
 use caudal_testkit::{Answer, Client, TestApp, both_databases};
 use serde_json::json;
 
+use super::{
+    payments::{id, read},
+    payments_at_gateways::card,
+};
+
 both_databases! {
     a_live_treasury_spends_what_came_from_the_bank what_is_pending_becomes_available_by_itself
     what_a_wallet_owes_is_written_off what_came_too_late_is_applied privileged_acts_refuse_nonsense
+    what_does_not_fit_a_wallet_is_unapplied
 }
 
 const GATEWAY: GatewayAccountId = GatewayAccountId(7);
@@ -146,6 +153,30 @@ async fn what_came_too_late_is_applied(app: &TestApp) {
     assert_eq!(client.balance(&other).await, (200, 0, 200));
     let acts = client.all(&format!("/audit?object={other}")).await;
     assert_eq!(acts[0]["action"], "wallet.unapplied_applied");
+}
+
+async fn what_does_not_fit_a_wallet_is_unapplied(app: &TestApp) {
+    let client = &app.client;
+    let full = client.funded(MAX_AMOUNT - 100).await;
+    // The gateway has the money: it can't be refused.
+    let paid = client.post("/payments", card(&full, 300, "pm_card_visa")).await.expect(201);
+    assert_eq!((&paid["status"], &paid["amount_captured"]), (&json!("succeeded"), &json!(300)));
+    assert_eq!(client.balance(&full).await.2, MAX_AMOUNT - 100);
+    // What fits is the wallet's as ever.
+    client.post("/payments", card(&full, 100, "pm_card_visa")).await.expect(201);
+    assert_eq!(client.balance(&full).await.2, MAX_AMOUNT);
+    // Given back, it comes from where it went.
+    let path = format!("/payments/{}/refunds", id(&paid));
+    let refund = client.post(&path, json!({"amount": 120})).await.expect(201);
+    assert_eq!(refund["status"], "succeeded");
+    assert_eq!(read(client, &id(&paid)).await["amount_refunded"], 120);
+    assert_eq!(client.balance(&full).await.2, MAX_AMOUNT);
+    act(client, &full, "apply", 1).await.refused(422, "balance_limit");
+    let other = client.wallet("USD").await;
+    client.transfer(&full, &other, 1000).await.expect(201);
+    act(client, &full, "apply", 181).await.refused(402, "insufficient_funds");
+    act(client, &full, "apply", 180).await.expect(201);
+    assert_eq!(client.balance(&full).await.2, MAX_AMOUNT - 820);
 }
 
 async fn privileged_acts_refuse_nonsense(app: &TestApp) {
