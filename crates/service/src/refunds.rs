@@ -2,6 +2,8 @@
 //! that makes the refund; what went through a gateway is a saga's from then on, and comes back when
 //! the gateway refuses it.
 
+pub(crate) mod said;
+
 use std::time::Duration;
 
 use caudal_domain::{
@@ -221,13 +223,13 @@ impl Service {
 
     /// Runs the saga, and tells what became of the refund so far.
     async fn refunded_so_far(&self, work: Work) -> Result<RefundRow, ServiceError> {
-        let (tenant, refund) = (work.saga.tenant, work.refund.clone());
-        let id = refund.map(|refund| refund.id);
+        let tenant = work.saga.tenant;
+        let lost = || ServiceError::Broken(format!("{} is about no refund", work.saga.id));
+        let id = work.refund.as_ref().map(|refund| refund.id).ok_or_else(lost)?;
         let ended = self.run_for_request(work).await.and_then(|work| work.refund);
-        match (ended, id) {
-            (Some(refund), _) => Ok(refund),
-            (None, Some(id)) => self.refund_row(tenant, id).await,
-            (None, None) => Err(ServiceError::Broken("a refund without a row".into())),
+        match ended.as_ref().map(said::first).transpose()?.flatten() {
+            Some(first) => Ok(first),
+            None => self.first_refund_answer(tenant, id).await,
         }
     }
 
@@ -236,14 +238,19 @@ impl Service {
         found.ok_or(ServiceError::NotFound("refund"))
     }
 
-    /// What was said first to a key that was met again: the refund, which only its gateway changes.
+    /// What was said first to a key that was met again.
     pub(crate) async fn refund_said(
         &self,
         tenant: TenantId,
         kept: &str,
     ) -> Result<Done<RefundRow>, ServiceError> {
         let id = kept.parse().map_err(|_| ServiceError::from(Refusal::IdempotencyMismatch))?;
-        let value = self.refund_row(tenant, id).await?;
+        let refund = self.refund_row(tenant, id).await?;
+        let value = match refund.gateway_account {
+            Some(_) => self.first_refund_answer(tenant, id).await?,
+            // Between wallets it was done at once, and stays so.
+            None => refund,
+        };
         Ok(Done { value, replayed: true, position: Vec::new() })
     }
 

@@ -25,6 +25,7 @@ use super::{
 use crate::{
     Service, ServiceError,
     payments::{Payment, counted, telling},
+    refunds::said,
     transfers::accounts_of,
     unit::broken,
 };
@@ -77,7 +78,7 @@ impl Service {
             after.payment = payment.clone();
         }
         after.refund = decision.refund.clone().or(after.refund);
-        self.note_answer(&mut after, decision);
+        self.note_answer(&mut after, decision)?;
         let mut command = self.command_of(work, &after, decision).await?;
         if work.has_saga() {
             let attachment = saga_attachment(&mut after, decision.then, self.now())?;
@@ -87,13 +88,23 @@ impl Service {
     }
 
     /// What is answered to whoever waits, kept for when they ask again.
-    fn note_answer(&self, after: &mut Work, decision: &Decision) {
+    fn note_answer(&self, after: &mut Work, decision: &Decision) -> Result<(), ServiceError> {
+        if !after.is_waited_for {
+            return Ok(());
+        }
+        if let Some(refund) = &mut after.refund {
+            return match decision.refund {
+                Some(_) => said::note(refund),
+                None => Ok(()),
+            };
+        }
         let rests = after.payment.row.status != PaymentStatus::Processing;
-        if after.is_waited_for && rests && decision.payment.is_some() {
+        if rests && decision.payment.is_some() {
             let answer = after.payment.snapshot();
             let name = after.data.operation.name().to_owned();
             after.payment.data.answered.entry(name).or_insert(answer);
         }
+        Ok(())
     }
 
     async fn command_of(
@@ -116,7 +127,7 @@ impl Service {
                 _ => payments::attachment(&row),
             });
         }
-        if let Some(refund) = &decision.refund {
+        if let Some(refund) = after.refund.as_ref().filter(|_| decision.refund.is_some()) {
             command.attachments.push(refunds::attachment(refund));
         }
         command.telling = told(work, after)?;

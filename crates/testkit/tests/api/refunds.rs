@@ -2,10 +2,12 @@
 //! when they fail.
 
 use caudal_domain::SystemRole;
+use caudal_gateway::simulator::Settings;
 use caudal_testkit::{TestApp, at_once, both_databases, until};
 use serde_json::{Value, json};
 
 use super::{
+    gateway_accounts::{at_the_simulator, own_accounts},
     payments::{body, fee_type, id, read, with},
     payments_at_gateways::card,
 };
@@ -15,6 +17,7 @@ both_databases! {
     fees_are_kept_or_given_back_in_proportion card_payments_are_given_back_by_their_gateway
     a_refund_that_fails_gives_the_money_back refunds_out_of_place_are_refused
     refunds_are_listed_and_others_see_none a_payments_transfer_is_left_alone
+    a_refund_that_bounces_later_is_given_back replays_say_what_was_said_first
 }
 
 async fn wallet_payments_are_given_back_at_once(app: &TestApp) {
@@ -195,4 +198,60 @@ async fn a_payments_transfer_is_left_alone(app: &TestApp) {
         refused.refused(409, "transfer_of_payment");
     }
     assert_eq!(client.balance(&pair.1).await, (100, 0, 100));
+}
+
+async fn a_refund_that_bounces_later_is_given_back(app: &TestApp) {
+    const API_KEY: &str = "sim_test_of_refunds";
+    let client = &app.client;
+    own_accounts(app, "own", &[API_KEY]).await;
+    let wallet = client.wallet("USD").await;
+    let asked = with(card(&wallet, 1000, "pm_card_visa"), "type", "own");
+    let paid = id(&client.post("/payments", asked).await.expect(201));
+    let path = format!("/payments/{paid}/refunds");
+    let first = client.post_as("once", &path, json!({"amount": 300})).await.expect(201);
+    assert_eq!(first["status"], "succeeded");
+    assert_eq!(client.balance(&wallet).await, (700, 0, 700));
+    // Days later the payer's bank sends it back, and the gateway tells by webhook.
+    app.clock.advance(3 * 86_400);
+    let simulator = at_the_simulator(app, API_KEY);
+    let reference = first["gateway_reference"].as_str().expect("a reference");
+    simulator.post(format!("//v1/refunds/{reference}/bounce"), json!({})).await.expect(200);
+    let now = async || client.get(format!("/refunds/{}", id(&first))).await.expect(200);
+    until("it to bounce", async || now().await["status"] == "failed").await;
+    assert!(now().await["failure"].is_string());
+    assert_eq!(client.balance(&wallet).await, (1000, 0, 1000));
+    let payment = read(client, &paid).await;
+    let sums = (&payment["amount_captured"], &payment["amount_refunded"]);
+    assert_eq!((&payment["status"], sums), (&json!("succeeded"), (&json!(1000), &json!(0))));
+    let again = client.post_as("once", &path, json!({"amount": 300})).await;
+    assert_eq!((again.is_replay(), &again.json), (true, &first));
+    // All of it can be given back again.
+    let whole = client.post(&path, json!({})).await.expect(201);
+    assert_eq!((&whole["status"], &whole["amount"]), (&json!("succeeded"), &json!(1000)));
+    assert_eq!(client.balance(&wallet).await, (0, 0, 0));
+    assert_eq!(read(client, &paid).await["amount_refunded"], 1000);
+    let books = &app.instance.simulator.as_ref().expect("a simulator").simulator;
+    assert_eq!(books.totals(API_KEY)["USD"].refunded, 1000);
+}
+
+async fn replays_say_what_was_said_first(app: &TestApp) {
+    let client = &app.client;
+    let wallet = client.wallet("USD").await;
+    let simulator = &app.instance.simulator.as_ref().expect("a simulator").simulator;
+    // One that takes a while, and one of which nobody is told for a while.
+    for (method, p_error_after) in [("pm_card_pendingRefund", 0.0), ("pm_card_visa", 1.0)] {
+        let path = format!("/payments/{}/refunds", paid_by_card(app, &wallet, method).await);
+        simulator.set(Settings { p_error_after, ..Settings::default() });
+        let first = client.post_as(method, &path, json!({})).await.expect(201);
+        simulator.set(Settings::default());
+        assert_eq!(first["status"], "pending", "{method}");
+        until("the gateway's word", async || {
+            app.clock.advance(60);
+            let now = client.get(format!("/refunds/{}", id(&first))).await.expect(200);
+            now["status"] == "succeeded"
+        })
+        .await;
+        let again = client.post_as(method, &path, json!({})).await;
+        assert_eq!((again.is_replay(), again.status, &again.json), (true, 201, &first), "{method}");
+    }
 }
