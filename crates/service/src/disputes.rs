@@ -16,7 +16,10 @@ use caudal_domain::{
     payment_type::LossBearer,
 };
 use caudal_engine::{Command, Job, Telling};
-use caudal_gateway::{Answer, DisputeStanding, DisputeState, EvidenceRequest, GatewayFault};
+use caudal_gateway::{
+    Answer, ConcedeRequest, DisputeStanding, DisputeState, EvidenceRequest, Gateway, GatewayFault,
+    Object, Query, Standing,
+};
 use caudal_ledger::{Movement, movements::dispute};
 pub use caudal_store::disputes::DisputeRow;
 use caudal_store::{disputes, payments, transfers};
@@ -247,31 +250,28 @@ impl Service {
             }
             Ok(_) => {}
             // The same key: again is the same.
-            Err(GatewayFault::NotSent(_) | GatewayFault::Unclear(_)) => {
-                let detail = "the gateway was not heard; send it again";
-                return Err(ServiceError::Unavailable(detail.into()));
-            }
+            Err(fault) => return Err(not_heard(&fault)),
         }
         let mut with = Command::writing();
         with.receipt = Some(receipt);
         with.context = Some(serde_json::to_string(&id).map_err(broken)?);
         with.steps.push(self.audit(caller, did(kinds::DISPUTE_ANSWERED, id), self.now()));
-        self.keep_evidence((caller, id), &text, with).await
+        self.keep((caller, id), (DisputeEvent::EvidenceSent, Some(text)), with).await
     }
 
-    /// The gateway has the evidence; it may have decided, and told so, before this is written.
-    async fn keep_evidence(
+    /// The gateway has taken it; it may have decided, and told so, before this is written.
+    async fn keep(
         &self,
         (caller, id): (&Caller, DisputeId),
-        text: &str,
+        (event, evidence): (DisputeEvent, Option<String>),
         with: Command,
     ) -> Result<Done<DisputeRow>, ServiceError> {
         for _ in 0..TRIES {
             let dispute = self.dispute(caller, id).await?;
-            let event = DisputeEvent::EvidenceSent;
             let event = dispute.status.next(event).is_ok().then_some(event);
-            let answered = DisputeRow { evidence: Some(text.to_owned()), ..dispute };
-            match self.turn_dispute(&answered, event, with.clone()).await {
+            let evidence = evidence.clone().or_else(|| dispute.evidence.clone());
+            let told = DisputeRow { evidence, ..dispute };
+            match self.turn_dispute(&told, event, with.clone()).await {
                 Err(ServiceError::Refused(Refusal::Conflict)) => {}
                 turned => {
                     let (value, replayed, position) = turned?;
@@ -282,7 +282,7 @@ impl Service {
         Err(Refusal::Conflict.into())
     }
 
-    /// The payee does not object.
+    /// The payee does not object: the gateway is told, and then it is lost here.
     pub async fn accept_dispute(
         &self,
         asked: Asked<'_>,
@@ -293,13 +293,47 @@ impl Service {
         if let Err(refusal) = dispute.status.next(DisputeEvent::Conceded) {
             return self.dispute_refused(asked, (id, DisputeStatus::Lost), refusal).await;
         }
+        if let Err(refusal) = self.concede_at_gateway(&dispute).await? {
+            return self.dispute_refused(asked, (id, DisputeStatus::Lost), refusal).await;
+        }
         let mut with = Command::writing();
         with.receipt = Some(receipt);
         with.context = Some(serde_json::to_string(&id).map_err(broken)?);
         with.steps.push(self.audit(caller, did("dispute.accepted", id), self.now()));
-        let (value, replayed, position) =
-            self.turn_dispute(&dispute, Some(DisputeEvent::Conceded), with).await?;
-        Ok(Done { value, replayed, position })
+        self.keep((caller, id), (DisputeEvent::Conceded, None), with).await
+    }
+
+    /// Gives it up there, always under one key. Where the gateway does not take that, or is not
+    /// heard, it is asked how the dispute stands: what it has decided before is heeded, and refuses
+    /// unless it is lost all the same.
+    async fn concede_at_gateway(
+        &self,
+        dispute: &DisputeRow,
+    ) -> Result<Result<(), Refusal>, ServiceError> {
+        let (tenant, account) = (dispute.tenant, dispute.gateway_account);
+        let gateway = self.gateway(tenant, account).await?;
+        let reference = dispute.gateway_reference.clone();
+        let key = format!("{}-concede", dispute.id);
+        let said = gateway.concede(&ConcedeRequest { key, dispute: reference.clone() }).await;
+        // With a name, it is the dispute that is lost.
+        if matches!(said, Ok(Answer::Declined { reference: Some(_), .. })) {
+            return Ok(Ok(()));
+        }
+        let standing = standing_of(gateway.as_ref(), reference).await;
+        match (&standing, said) {
+            (Some(standing), _) if standing.state == DisputeState::Lost => Ok(Ok(())),
+            (_, Err(fault)) => Err(not_heard(&fault)),
+            (Some(standing), Ok(_)) if next(dispute.status, standing.state).is_some() => {
+                self.heed_dispute(tenant, account, standing).await?;
+                let found = disputes::find(self.store(), tenant, dispute.id).await?;
+                let status = found.map_or(dispute.status, |found| found.status);
+                Ok(Err(Refusal::DisputeState { status }))
+            }
+            (_, Ok(_)) => {
+                let detail = "the gateway does not let this dispute be given up now";
+                Err(ServiceError::Unavailable(detail.into()))
+            }
+        }
     }
 
     /// Refused, unless the same was done under this key: then it is said again.
@@ -341,6 +375,20 @@ impl Service {
         };
         let rows = disputes::list(self.store(), &filter).await?;
         Ok(window.page(rows, |dispute| (dispute.id.0, dispute.created_at)))
+    }
+}
+
+fn not_heard(fault: &GatewayFault) -> ServiceError {
+    tracing::warn!(%fault, "a gateway was not heard about a dispute");
+    ServiceError::Unavailable("the gateway was not heard; send it again".into())
+}
+
+/// `None`: the gateway tells nothing.
+async fn standing_of(gateway: &dyn Gateway, reference: String) -> Option<DisputeStanding> {
+    let query = Query::Reference { object: Object::Dispute, reference };
+    match gateway.query(&query).await {
+        Ok(Some(Standing::Dispute(standing))) => Some(standing),
+        Ok(_) | Err(_) => None,
     }
 }
 

@@ -4,10 +4,16 @@ use caudal_gateway::simulator::{Settings, WebhookSettings};
 use caudal_testkit::{TestApp, both_databases, until};
 use serde_json::{Value, json};
 
+use super::gateway_accounts::{at_the_simulator, own_accounts};
+
 both_databases! {
     a_dispute_takes_what_is_not_there_and_gives_it_back a_dispute_ends_as_it_is_answered
     the_tenant_bears_what_its_type_says disputes_of_others_are_not_seen
+    what_is_given_up_is_given_up_at_the_gateway an_unclear_answer_gives_nothing_up
+    what_the_bank_has_decided_is_not_given_up
 }
+
+const API_KEY: &str = "sim_test_of_disputes";
 
 fn webhooks(app: &TestApp, hold: bool) {
     let webhooks = WebhookSettings { hold, ..WebhookSettings::default() };
@@ -104,6 +110,79 @@ async fn the_tenant_bears_what_its_type_says(app: &TestApp) {
     assert_eq!(client.balance(&wallet).await, (0, 0, 0));
     client.post(format!("/disputes/{id}/accept"), json!({})).await.expect(200);
     assert_eq!(client.balance(&wallet).await, (500, 0, 500));
+}
+
+/// How it stands at the gateway.
+async fn at_the_gateway(app: &TestApp, dispute: &Value) -> Value {
+    let reference = dispute["gateway_reference"].as_str().expect("a reference");
+    let path = format!("//v1/disputes/{reference}");
+    at_the_simulator(app, API_KEY).get(path).await.expect(200)["status"].clone()
+}
+
+/// A dispute of 500 at an account whose side of it can be seen.
+async fn own_dispute(app: &TestApp) -> (String, Value) {
+    own_accounts(app, "own", &[API_KEY]).await;
+    let wallet = app.client.wallet("USD").await;
+    let id = dispute_of(app, &disputed(app, "own", &wallet).await).await;
+    let dispute = app.client.get(format!("/disputes/{id}")).await.expect(200);
+    assert_eq!(at_the_gateway(app, &dispute).await, "open");
+    (wallet, dispute)
+}
+
+async fn what_is_given_up_is_given_up_at_the_gateway(app: &TestApp) {
+    let client = &app.client;
+    let (wallet, dispute) = own_dispute(app).await;
+    let path = format!("/disputes/{}/accept", dispute["id"].as_str().expect("an id"));
+    let accepted = client.post_as("once", &path, json!({})).await.expect(200);
+    assert_eq!(accepted["status"], "lost");
+    assert_eq!(at_the_gateway(app, &dispute).await, "lost");
+    assert!(client.post_as("once", &path, json!({})).await.is_replay());
+    assert_eq!(client.balance(&wallet).await, (0, 0, 0));
+}
+
+async fn an_unclear_answer_gives_nothing_up(app: &TestApp) {
+    let client = &app.client;
+    let (_, dispute) = own_dispute(app).await;
+    let path = format!("/disputes/{}", dispute["id"].as_str().expect("an id"));
+    let simulator = &app.instance.simulator.as_ref().expect("a simulator").simulator;
+    let webhooks = WebhookSettings { hold: true, ..WebhookSettings::default() };
+    let quiet = Settings { webhooks, ..Settings::default() };
+    // First it is not heard there, then its answer is not heard here.
+    let troubles = [
+        (Settings { p_error: 1.0, ..quiet }, "open"),
+        (Settings { p_error_after: 1.0, ..quiet }, "lost"),
+    ];
+    for (trouble, there) in troubles {
+        simulator.set(trouble);
+        let answer = client.post_as("once", format!("{path}/accept"), json!({})).await;
+        answer.refused(503, "unavailable");
+        simulator.set(quiet);
+        // Its breaker may have opened; half a minute later it is tried again.
+        app.clock.advance(31);
+        assert_eq!(client.get(&path).await.expect(200)["status"], "needs_response");
+        assert_eq!(at_the_gateway(app, &dispute).await, there);
+    }
+    // The same again is heard.
+    let accepted = client.post_as("once", format!("{path}/accept"), json!({})).await.expect(200);
+    assert_eq!(accepted["status"], "lost");
+    assert_eq!(at_the_gateway(app, &dispute).await, "lost");
+}
+
+async fn what_the_bank_has_decided_is_not_given_up(app: &TestApp) {
+    let client = &app.client;
+    let (wallet, dispute) = own_dispute(app).await;
+    webhooks(app, true);
+    let reference = dispute["gateway_reference"].as_str().expect("a reference");
+    let close = format!("//v1/disputes/{reference}/close");
+    let bank = at_the_simulator(app, API_KEY);
+    bank.post(close, json!({"won": true})).await.expect(200);
+    let id = dispute["id"].as_str().expect("an id");
+    let late = client.post_as("late", format!("/disputes/{id}/accept"), json!({})).await;
+    late.refused(409, "dispute_state");
+    comes_to(app, id, "won").await;
+    assert_eq!(client.balance(&wallet).await, (500, 0, 500));
+    let again = client.post_as("late", format!("/disputes/{id}/accept"), json!({})).await;
+    again.refused(409, "dispute_state");
 }
 
 async fn disputes_of_others_are_not_seen(app: &TestApp) {
