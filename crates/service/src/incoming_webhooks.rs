@@ -3,8 +3,9 @@
 //!
 //! A webhook moves no money. What it speaks of is asked of the gateway, and what the gateway says
 //! is handed to `Service::heed_gateway`, so copies, disorder and old news do no harm. What nobody
-//! here knows may be known in a moment (an answer that is still under way names it), so it is asked
-//! for again, and given up and told after [`PAUSES_S`].
+//! here knows may be known in a moment (an answer that is still under way names it), and what is
+//! worked on now may have been asked before the gateway decided: such a webhook is tried again, and
+//! given up and told after [`PAUSES_S`].
 
 use caudal_domain::{Event, GatewayAccountId, Timestamp, event::kinds, text::check_text};
 use caudal_gateway::{

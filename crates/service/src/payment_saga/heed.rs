@@ -2,7 +2,7 @@
 //! It ends the saga that waits for it, or tells of what happened there without us.
 
 use caudal_domain::{
-    GatewayAccountId, PaymentId, RefundId, TenantId,
+    GatewayAccountId, PaymentId, RefundId, Refusal, TenantId,
     payment::{PaymentStatus, RefundStatus},
 };
 use caudal_gateway::{Answer, ChargeStanding, RefundStanding, Standing};
@@ -19,7 +19,8 @@ const SAGAS_OF_ONE: i64 = 10;
 
 impl Service {
     /// Heeds a standing that was just fetched from the gateway. What is not known is not found: it
-    /// may be told before it is written here.
+    /// may be told before it is written here. Where another is at work it is a conflict, to be
+    /// heeded again: they may have asked just before.
     pub(crate) async fn heed_gateway(
         &self,
         tenant: TenantId,
@@ -33,10 +34,16 @@ impl Service {
         };
         let Some(work) = work else { return Ok(()) };
         let heard = call::heard(&work, standing);
-        match heard {
+        if let Heard::Stands { answer, .. } = &heard
+            && !call::is_of_call(&work, answer)
+        {
             // Told before what was asked of it last was heard there.
-            Heard::Stands { ref answer, .. } if !call::is_of_call(&work, answer) => Ok(()),
-            heard => self.settle(work, Some(&heard)).await.map(drop),
+            return Ok(());
+        }
+        match self.settle(work, Some(&heard)).await? {
+            (_, Some(_)) => Ok(()),
+            // Another wrote first; what is left to do is seen the next time.
+            (_, None) => Err(Refusal::Conflict.into()),
         }
     }
 
@@ -53,7 +60,10 @@ impl Service {
             let work = Work::read(saga, payment, None)?;
             // Told of an account that was given up: the one under way is another.
             let is_this = work.data.account() == Some(account);
-            return Ok((is_this && !self.is_worked_on(&work.saga)).then_some(work));
+            if is_this {
+                self.require_at_rest(&work.saga)?;
+            }
+            return Ok(is_this.then_some(work));
         }
         let is_new = payment.row.status == PaymentStatus::RequiresCapture
             && matches!(charge.answer, Answer::Succeeded { .. } | Answer::Canceled { .. });
@@ -95,9 +105,7 @@ impl Service {
         }
         let refund = found.ok_or(ServiceError::NotFound("refund"))?;
         if let Some(saga) = self.unfinished(tenant, refund.id.0).await? {
-            if self.is_worked_on(&saga) {
-                return Ok(None);
-            }
+            self.require_at_rest(&saga)?;
             return self.work_of(saga).await.map(Some);
         }
         let has_bounced = refund.status == RefundStatus::Succeeded
@@ -113,12 +121,16 @@ impl Service {
         Ok(Some(work))
     }
 
-    /// Whoever has its lease asks, or takes it over, and hears the same.
-    fn is_worked_on(&self, saga: &SagaRow) -> bool {
-        saga.holder.is_some() && saga.lease_until.is_some_and(|until| until > self.now())
+    /// Whoever has its lease may have asked before the gateway told.
+    pub(crate) fn require_at_rest(&self, saga: &SagaRow) -> Result<(), ServiceError> {
+        let is_leased = saga.lease_until.is_some_and(|until| until > self.now());
+        match saga.holder.is_some() && is_leased {
+            true => Err(Refusal::Conflict.into()),
+            false => Ok(()),
+        }
     }
 
-    async fn unfinished(
+    pub(crate) async fn unfinished(
         &self,
         tenant: TenantId,
         subject: u128,

@@ -6,14 +6,14 @@ use tokio::sync::oneshot;
 
 use crate::{Service, ServiceError};
 
-/// Between two steps of a saga.
+/// Between two steps of a saga, of a payment or a payout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Point {
     /// Written down, and not called.
     Accepted,
     /// Called, and not written what was said.
     Called,
-    /// Written, and not answered.
+    /// Written, and nothing done that follows.
     Booked,
 }
 
@@ -49,7 +49,7 @@ impl Service {
         self.inner.seam.0.lock().unwrap_or_else(PoisonError::into_inner).is_none()
     }
 
-    pub(super) async fn pass(&self, point: Point) -> Result<(), ServiceError> {
+    pub(crate) async fn pass(&self, point: Point) -> Result<(), ServiceError> {
         match self.inner.seam.take(point) {
             None => Ok(()),
             Some(held) => {

@@ -22,7 +22,7 @@ use caudal_store::{
 use futures::{StreamExt, stream};
 
 use super::{PayoutRow, SagaData, turn::Turn};
-use crate::{Service, ServiceError, unit::broken};
+use crate::{Service, ServiceError, payment_saga::Point, unit::broken};
 
 pub(super) const SEND: &str = "send";
 const ASK: &str = "ask";
@@ -74,6 +74,7 @@ impl Service {
     }
 
     async fn work_on_payout(&self, mut saga: SagaRow) -> Result<(), ServiceError> {
+        self.pass(Point::Accepted).await?;
         let mut data: SagaData = serde_json::from_str(&saga.data).map_err(broken)?;
         let found = payouts::find(self.store(), saga.tenant, PayoutId(saga.subject)).await?;
         let lost = || ServiceError::Broken(format!("{} is about no payout", saga.id));
@@ -82,10 +83,17 @@ impl Service {
         let gateway = self.gateway(saga.tenant, account).await?;
         // Who had it before may have made the call.
         data.is_sent |= saga.attempts > 1;
-        let heard = match saga.step.as_str() {
-            SEND => self.send_payout(gateway.as_ref(), &payout, data).await,
-            _ => ask(gateway.as_ref(), &payout, data.since).await,
+        let heard = match (payout.status, saga.step.as_str()) {
+            (PayoutStatus::Pending, SEND) => {
+                self.send_payout(gateway.as_ref(), &payout, data).await
+            }
+            (PayoutStatus::Pending | PayoutStatus::Unknown | PayoutStatus::InTransit, _) => {
+                ask(gateway.as_ref(), &payout, data.since).await
+            }
+            // It has ended; only that was not written with its saga.
+            (ended, _) => return self.finish_payout(saga, ended.name()).await,
         };
+        self.pass(Point::Called).await?;
         let payout = match heard {
             Heard::Said(answer) => self.follow_answer(payout, Some(&mut saga), &answer).await?,
             Heard::NotSent if data.is_sent => self.lose(payout, &mut saga).await?,
@@ -202,7 +210,8 @@ impl Service {
     }
 
     /// Heeds a standing that was just fetched from the gateway. Where a saga waits, it is woken and
-    /// asks for itself; what comes after its end (a return) is written here.
+    /// asks for itself; what comes after its end (a return) is written here. Where another is at
+    /// work it is a conflict, to be heeded again: they may have asked just before.
     pub(crate) async fn heed_payout(
         &self,
         tenant: TenantId,
@@ -227,6 +236,9 @@ impl Service {
                 Some(_) => Ok(()),
                 None => Err(caudal_domain::Refusal::Conflict.into()),
             };
+        }
+        if let Some(saga) = self.unfinished(tenant, payout.id.0).await? {
+            self.require_at_rest(&saga)?;
         }
         let at = self.now();
         let steps = vec![sagas::wake(tenant, payout.id.0, at)];

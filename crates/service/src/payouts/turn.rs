@@ -24,7 +24,7 @@ use caudal_store::{
 };
 
 use super::{PayoutRow, telling};
-use crate::{Service, ServiceError};
+use crate::{Service, ServiceError, payment_saga::Point};
 
 /// What has happened to a payout.
 #[derive(Clone, Debug)]
@@ -81,6 +81,7 @@ impl Service {
     ) -> Result<Option<PayoutRow>, ServiceError> {
         let Written { mut commands, next } = written(payout, turn, self.now())?;
         let Some(last) = commands.last_mut() else { return Ok(None) };
+        let is_of_saga = saga.is_some();
         if let Some(saga) = saga {
             saga.version += 1;
             last.attachments.push(sagas::attachment(saga, sagas::advance(saga)));
@@ -94,7 +95,12 @@ impl Service {
             _ => None,
         });
         match refused.chain(reply.refused_at.map(|(_, refusal)| refusal)).next() {
-            None => Ok(Some(next)),
+            None => {
+                if is_of_saga {
+                    self.pass(Point::Booked).await?;
+                }
+                Ok(Some(next))
+            }
             Some(Refusal::Conflict) => Ok(None),
             Some(other) => Err(other.into()),
         }

@@ -3,11 +3,18 @@
 
 use caudal_domain::Clock;
 use caudal_gateway::webhooks::hmac;
+use caudal_service::payment_saga::Point;
 use caudal_testkit::{Answer, Call, TestApp, both_databases, until};
 use serde_json::{Value, json};
 
+use super::{
+    payments::{id, read, with},
+    payments_at_gateways::card,
+};
+
 both_databases! {
     only_the_gateways_own_are_believed a_webhook_is_kept_once what_nobody_knows_is_told_in_the_end
+    what_comes_while_a_call_is_under_way_is_heard_later
 }
 
 const SECRET: &str = "whsec_of_this_account";
@@ -144,4 +151,38 @@ async fn what_nobody_knows_is_told_in_the_end(app: &TestApp) {
     let said = (&data["event_key"], &data["kind"], &data["reference"]);
     assert_eq!(said, (&json!("evt_1"), &json!("charge.succeeded"), &json!("ch_unknown")));
     assert_eq!(tries, 10);
+}
+
+/// A webhook came, and was tried and left, or called done.
+pub async fn was_tried(app: &TestApp) {
+    let sql = "select attempts, next_at, done_at from incoming_webhooks";
+    until("a webhook to be tried", async || {
+        let rows = app.instance.store.query("incoming_webhooks", sql, &[]).await.expect("rows");
+        let leased_until = app.clock.now().plus_seconds(LEASE_S);
+        rows.iter().any(|row| {
+            let tries = row.int(0).expect("a count");
+            let is_left = row.time(1).expect("due") != leased_until;
+            tries > 0 && is_left || row.opt_time(2).expect("a time").is_some()
+        })
+    })
+    .await;
+}
+
+async fn what_comes_while_a_call_is_under_way_is_heard_later(app: &TestApp) {
+    let (client, service) = (&app.client, &app.instance.service);
+    let wallet = client.wallet("USD").await;
+    let held = service.hold_saga_at(Point::Called);
+    let asked = with(card(&wallet, 700, "pm_bank_transfer"), "type", "bank_transfer");
+    let paying = client.clone();
+    let paying = tokio::spawn(async move { paying.post("/payments", asked).await });
+    // Told that it is on its way, and then by webhook that it has come, before that is written.
+    until("the call", async || service.is_saga_held()).await;
+    was_tried(app).await;
+    held.send(()).expect("it waits");
+    let begun = paying.await.expect("an answer").expect(201);
+    assert_eq!(begun["status"], "processing");
+    // The gateway itself is asked again after ten seconds.
+    app.clock.advance(3);
+    until("the money", async || read(client, &id(&begun)).await["status"] == "succeeded").await;
+    assert_eq!(client.balance(&wallet).await, (700, 0, 700));
 }

@@ -1,13 +1,18 @@
 //! Payouts: held until the gateway tells, in transit, paid, returned; what is unclear stays held.
 
 use caudal_domain::SystemRole;
-use caudal_gateway::simulator::Settings;
+use caudal_gateway::simulator::{Settings, WebhookSettings};
+use caudal_service::payment_saga::Point;
 use caudal_testkit::{Answer, Client, Database, TestApp, both_databases, until};
 use serde_json::{Value, json};
+
+use super::{gateway_accounts::at_the_simulator, incoming_webhooks::was_tried};
 
 both_databases! {
     a_payout_ends_as_the_bank_says what_is_unclear_stays_held a_paid_payout_may_come_back
     a_payout_is_made_once payouts_of_others_are_not_seen payouts_that_cannot_be_are_refused
+    a_crash_between_any_two_steps_pays_at_most_once what_has_failed_is_not_sent_again
+    a_webhook_that_comes_early_is_heard_later
 }
 
 const API_KEY: &str = "sim_test_of_payouts";
@@ -31,11 +36,35 @@ async fn comes_to(client: &Client, id: &str, status: &str) -> Value {
     read(client, id).await
 }
 
-/// A client of the simulator itself.
-fn simulator(app: &TestApp) -> Client {
-    let url = &app.instance.simulator.as_ref().expect("a simulator").url;
-    let addr = format!("{}:{}", url.host_str().expect("a host"), url.port().expect("a port"));
-    Client::new(addr.parse().expect("an address"), Some(API_KEY))
+/// The only account that is active is one whose books at the simulator can be read.
+async fn own_account(app: &TestApp) {
+    let client = &app.client;
+    for account in client.all("/gateway-accounts").await {
+        let path = format!("/gateway-accounts/{}", account["id"].as_str().expect("an id"));
+        client.patch(path, json!({"active": false})).await.expect(200);
+    }
+    let new = json!({"kind": "simulator", "name": "payouts", "credentials":
+        {"api_key": API_KEY, "webhook_secrets": ["whsec_of_payouts"]}});
+    client.post("/gateway-accounts", new).await.expect(201);
+}
+
+/// The keys of the payouts that the bank was told to pay, once for each time.
+fn sent_to_the_bank(app: &TestApp) -> Vec<String> {
+    let simulator = &app.instance.simulator.as_ref().expect("a simulator").simulator;
+    let file = simulator.settlement(API_KEY);
+    let lines = file.lines().filter(|line| line.starts_with("payout,"));
+    lines.map(|line| line.split(',').nth(3).expect("a key").to_owned()).collect()
+}
+
+/// How many sagas have not ended and fulfil this.
+async fn sagas(app: &TestApp, which: &str) -> i64 {
+    let sql = format!("select count(*) from sagas where finished_at is null and {which}");
+    let rows = app.instance.store.query("sagas", &sql, &[]).await.expect("rows");
+    rows[0].int(0).expect("a number")
+}
+
+async fn nobody_works(app: &TestApp) {
+    until("the sagas to rest", async || sagas(app, "holder is not null").await == 0).await;
 }
 
 fn behave(app: &TestApp, settings: Settings) {
@@ -81,13 +110,7 @@ async fn what_is_unclear_stays_held(app: &TestApp) {
 
 async fn a_paid_payout_may_come_back(app: &TestApp) {
     let client = &app.client;
-    for account in client.all("/gateway-accounts").await {
-        let path = format!("/gateway-accounts/{}", account["id"].as_str().expect("an id"));
-        client.patch(path, json!({"active": false})).await.expect(200);
-    }
-    let new = json!({"kind": "simulator", "name": "payouts", "credentials":
-        {"api_key": API_KEY, "webhook_secrets": ["whsec_of_payouts"]}});
-    client.post("/gateway-accounts", new).await.expect(201);
+    own_account(app).await;
     let wallet = client.funded(1000).await;
     let id = pay_out(client, &wallet, "ba_ok").await;
     let paid = comes_to(client, &id, "paid").await;
@@ -95,7 +118,7 @@ async fn a_paid_payout_may_come_back(app: &TestApp) {
     let reference = paid["gateway_reference"].as_str().expect("a reference");
     // The bank sends it back, and the gateway tells by webhook.
     let path = format!("//v1/payouts/{reference}/return");
-    simulator(app).post(path, json!({})).await.expect(200);
+    at_the_simulator(app, API_KEY).post(path, json!({})).await.expect(200);
     let returned = comes_to(client, &id, "returned").await;
     assert!(returned["failure"].is_string(), "{returned}");
     assert_eq!(client.balance(&wallet).await, (1000, 0, 1000));
@@ -164,6 +187,90 @@ async fn payouts_that_cannot_be_are_refused(app: &TestApp) {
         assert_eq!(answer.json["param"].as_str().unwrap_or_default(), param, "{body}");
     }
     assert_eq!(client.balance(&wallet).await, (1000, 0, 1000));
+}
+
+/// What a payout comes to when whoever works on it is gone at the point: while it is sent, or while
+/// it is asked after.
+async fn crashed(app: &TestApp, (destination, status): (&str, &str), at: (Point, bool)) -> String {
+    let (client, service, (point, is_sent)) = (&app.client, &app.instance.service, at);
+    let wallet = client.funded(1000).await;
+    if !is_sent {
+        drop(service.hold_saga_at(point));
+    }
+    let id = pay_out(client, &wallet, destination).await;
+    if is_sent {
+        comes_to(client, &id, "in_transit").await;
+        nobody_works(app).await;
+        drop(service.hold_saga_at(point));
+        app.clock.advance(11);
+    }
+    until("the crash", async || service.is_saga_held()).await;
+    // The lease ends, and a worker takes over.
+    app.clock.advance(61);
+    until(status, async || {
+        if sagas(app, "holder is not null").await == 0 {
+            app.clock.advance(11);
+        }
+        read(client, &id).await["status"] == status
+    })
+    .await;
+    let left = if status == "paid" { 600 } else { 1000 };
+    assert_eq!(client.balance(&wallet).await, (left, 0, left), "{destination} {at:?}");
+    id
+}
+
+async fn a_crash_between_any_two_steps_pays_at_most_once(app: &TestApp) {
+    own_account(app).await;
+    // Nothing but its own questions tells how it stands.
+    let webhooks = WebhookSettings { hold: true, ..WebhookSettings::default() };
+    behave(app, Settings { webhooks, ..Settings::default() });
+    let mut paid = Vec::new();
+    for point in Point::ALL {
+        for is_sent in [false, true] {
+            paid.push(crashed(app, ("ba_ok", "paid"), (point, is_sent)).await);
+        }
+        crashed(app, ("ba_nobody", "failed"), (point, false)).await;
+    }
+    assert_eq!(sent_to_the_bank(app), paid);
+    let returned = crashed(app, ("ba_returned", "returned"), (Point::Booked, true)).await;
+    assert_eq!(sent_to_the_bank(app).last(), Some(&returned));
+    assert_eq!(sent_to_the_bank(app).len(), paid.len() + 1);
+    until("their ends", async || {
+        app.clock.advance(61);
+        sagas(app, "true").await == 0
+    })
+    .await;
+}
+
+async fn what_has_failed_is_not_sent_again(app: &TestApp) {
+    let (client, service) = (&app.client, &app.instance.service);
+    let wallet = client.funded(1000).await;
+    drop(service.hold_saga_at(Point::Booked));
+    let id = pay_out(client, &wallet, "ba_nobody").await;
+    until("the crash", async || service.is_saga_held()).await;
+    comes_to(client, &id, "failed").await;
+    let called = service.hold_saga_at(Point::Called);
+    app.clock.advance(61);
+    // The wallet has the money again: the gateway must not get another chance to take it.
+    until("its end", async || sagas(app, "true").await == 0).await;
+    assert!(!service.is_saga_held());
+    drop(called);
+}
+
+async fn a_webhook_that_comes_early_is_heard_later(app: &TestApp) {
+    let (client, service) = (&app.client, &app.instance.service);
+    let wallet = client.funded(1000).await;
+    let held = service.hold_saga_at(Point::Called);
+    let id = pay_out(client, &wallet, "ba_ok").await;
+    until("the call", async || service.is_saga_held()).await;
+    // The bank is quick: it is told before the answer is written.
+    was_tried(app).await;
+    held.send(()).expect("it waits");
+    comes_to(client, &id, "in_transit").await;
+    nobody_works(app).await;
+    // The next question comes later.
+    app.clock.advance(3);
+    comes_to(client, &id, "paid").await;
 }
 
 /// A gateway that cannot be reached: nothing was sent, so it can be called off, and ends by itself.
