@@ -23,7 +23,7 @@ use caudal_gateway::{
 use caudal_ledger::{Movement, movements::dispute};
 pub use caudal_store::disputes::DisputeRow;
 use caudal_store::{disputes, payments, transfers};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     Asked, Caller, Done, Page, Service, ServiceError, asked::Window, audit::Did, id_range,
@@ -32,6 +32,14 @@ use crate::{
 
 /// How often evidence is written when the gateway's word comes between.
 const TRIES: usize = 4;
+
+/// [`DisputeRow::data`].
+#[derive(Default, Serialize, Deserialize)]
+struct Data {
+    /// Somebody gives it up, and the gateway has not been heard to take that.
+    #[serde(default)]
+    is_conceding: bool,
+}
 
 #[derive(Serialize)]
 struct DisputeTold {
@@ -270,7 +278,7 @@ impl Service {
             let dispute = self.dispute(caller, id).await?;
             let event = dispute.status.next(event).is_ok().then_some(event);
             let evidence = evidence.clone().or_else(|| dispute.evidence.clone());
-            let told = DisputeRow { evidence, ..dispute };
+            let told = DisputeRow { evidence, data: "{}".into(), ..dispute };
             match self.turn_dispute(&told, event, with.clone()).await {
                 Err(ServiceError::Refused(Refusal::Conflict)) => {}
                 turned => {
@@ -290,10 +298,14 @@ impl Service {
     ) -> Result<Done<DisputeRow>, ServiceError> {
         let Asked { caller, receipt } = asked;
         let dispute = self.dispute(caller, id).await?;
-        if let Err(refusal) = dispute.status.next(DisputeEvent::Conceded) {
-            return self.dispute_refused(asked, (id, DisputeStatus::Lost), refusal).await;
-        }
-        if let Err(refusal) = self.concede_at_gateway(&dispute).await? {
+        let Data { is_conceding } = serde_json::from_str(&dispute.data).map_err(broken)?;
+        let conceded = match dispute.status.next(DisputeEvent::Conceded) {
+            Ok(_) => self.concede_at_gateway(dispute, is_conceding).await?,
+            // Given up before, without an answer; the gateway has told it since.
+            Err(_) if is_conceding && dispute.status == DisputeStatus::Lost => Ok(()),
+            Err(refusal) => Err(refusal),
+        };
+        if let Err(refusal) = conceded {
             return self.dispute_refused(asked, (id, DisputeStatus::Lost), refusal).await;
         }
         let mut with = Command::writing();
@@ -303,13 +315,18 @@ impl Service {
         self.keep((caller, id), (DisputeEvent::Conceded, None), with).await
     }
 
-    /// Gives it up there, always under one key. Where the gateway does not take that, or is not
-    /// heard, it is asked how the dispute stands: what it has decided before is heeded, and refuses
-    /// unless it is lost all the same.
+    /// Gives it up there, written down before, always under one key. Where the gateway does not
+    /// take that, or is not heard, it is asked how the dispute stands: what it has decided before
+    /// is heeded, and refuses unless it is lost all the same.
     async fn concede_at_gateway(
         &self,
-        dispute: &DisputeRow,
+        mut dispute: DisputeRow,
+        is_begun: bool,
     ) -> Result<Result<(), Refusal>, ServiceError> {
+        if !is_begun {
+            dispute.data = serde_json::to_string(&Data { is_conceding: true }).map_err(broken)?;
+            dispute = self.turn_dispute(&dispute, None, Command::writing()).await?.0;
+        }
         let (tenant, account) = (dispute.tenant, dispute.gateway_account);
         let gateway = self.gateway(tenant, account).await?;
         let reference = dispute.gateway_reference.clone();

@@ -10,7 +10,7 @@ both_databases! {
     a_dispute_takes_what_is_not_there_and_gives_it_back a_dispute_ends_as_it_is_answered
     the_tenant_bears_what_its_type_says disputes_of_others_are_not_seen
     what_is_given_up_is_given_up_at_the_gateway an_unclear_answer_gives_nothing_up
-    what_the_bank_has_decided_is_not_given_up
+    what_the_bank_has_decided_is_not_given_up what_was_told_meanwhile_is_answered
 }
 
 const API_KEY: &str = "sim_test_of_disputes";
@@ -166,6 +166,30 @@ async fn an_unclear_answer_gives_nothing_up(app: &TestApp) {
     let accepted = client.post_as("once", format!("{path}/accept"), json!({})).await.expect(200);
     assert_eq!(accepted["status"], "lost");
     assert_eq!(at_the_gateway(app, &dispute).await, "lost");
+}
+
+async fn what_was_told_meanwhile_is_answered(app: &TestApp) {
+    let client = &app.client;
+    let (wallet, dispute) = own_dispute(app).await;
+    let id = dispute["id"].as_str().expect("an id");
+    let path = format!("/disputes/{id}/accept");
+    let simulator = &app.instance.simulator.as_ref().expect("a simulator").simulator;
+    let webhooks = WebhookSettings { hold: true, ..WebhookSettings::default() };
+    simulator.set(Settings { p_error_after: 1.0, webhooks, ..Settings::default() });
+    let unclear = client.post_as("once", &path, json!({})).await;
+    unclear.refused(503, "unavailable");
+    simulator.set(Settings::default());
+    app.clock.advance(31);
+    comes_to(app, id, "lost").await;
+    // Whoever asks again hears that it was done, and who did it is kept.
+    let accepted = client.post_as("once", &path, json!({})).await;
+    assert_eq!((accepted.is_replay(), accepted.status), (false, 200));
+    assert_eq!(accepted.json["status"], "lost");
+    assert!(client.post_as("once", &path, json!({})).await.is_replay());
+    let acts = client.all(&format!("/audit?object={id}")).await;
+    assert_eq!(acts[0]["action"], "dispute.accepted");
+    client.post(&path, json!({})).await.refused(409, "dispute_state");
+    assert_eq!(client.balance(&wallet).await, (0, 0, 0));
 }
 
 async fn what_the_bank_has_decided_is_not_given_up(app: &TestApp) {
