@@ -76,9 +76,14 @@ impl TestApp {
         Self::of(opened, client, clock, database)
     }
 
-    /// Another process on the same database, as far as processes know of each other.
+    /// Another process on the same database, as far as processes know of each other, that calls the
+    /// same gateways.
     pub async fn beside(&self) -> Beside {
-        let opened = Opened::new(&self.database, &self.clock, |_| {}).await;
+        let simulator = self.instance.simulator.as_ref().map(|running| running.url.to_string());
+        let opened = Opened::new(&self.database, &self.clock, |settings| {
+            settings.simulator_url = simulator;
+        })
+        .await;
         let client = self.client.at(opened.addr);
         Beside { client, opened }
     }

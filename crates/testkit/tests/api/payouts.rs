@@ -273,6 +273,37 @@ async fn a_webhook_that_comes_early_is_heard_later(app: &TestApp) {
     comes_to(client, &id, "paid").await;
 }
 
+/// SQLite serves one process at a time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_lease_writes_nothing() {
+    TestApp::run_on_postgres(async |app| a_worker_comes_back(app).await).await;
+}
+
+async fn a_worker_comes_back(app: &TestApp) {
+    let (client, service) = (&app.client, &app.instance.service);
+    own_account(app).await;
+    let webhooks = WebhookSettings { hold: true, ..WebhookSettings::default() };
+    behave(app, Settings { webhooks, ..Settings::default() });
+    let wallet = client.funded(1000).await;
+    let held = service.hold_saga_at(Point::Called);
+    let id = pay_out(client, &wallet, "ba_ok").await;
+    until("the call", async || service.is_saga_held()).await;
+    let other = app.beside().await;
+    app.clock.advance(61);
+    comes_to(client, &id, "in_transit").await;
+    nobody_works(app).await;
+    app.clock.advance(11);
+    let paid = comes_to(client, &id, "paid").await;
+    other.close().await;
+    // The first worker finds that it is over. It takes up nothing else before that.
+    held.send(()).expect("it waits");
+    let next = pay_out(client, &wallet, "ba_ok").await;
+    comes_to(client, &next, "in_transit").await;
+    assert_eq!(read(client, &id).await, paid);
+    assert_eq!(client.balance(&wallet).await, (200, 0, 200));
+    assert_eq!(sent_to_the_bank(app), [id, next]);
+}
+
 /// A gateway that cannot be reached: nothing was sent, so it can be called off, and ends by itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_never_sent_is_called_off_or_runs_out() {
