@@ -11,6 +11,7 @@
 //! way.
 
 pub mod accounts;
+mod believed;
 pub mod calls;
 pub mod errors;
 pub mod port;

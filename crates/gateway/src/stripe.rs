@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     accounts::{GatewayAccount, GatewayKind, OpenError, Surroundings},
+    believed,
     calls::{Calls, read},
     errors::DeclineCode,
     port::{
@@ -256,10 +257,10 @@ fn units(amount: Amount, currency: Currency, purpose: Purpose) -> Result<String,
 
 fn answer<T: DeserializeOwned>(
     reply: &Reply,
-    of: impl FnOnce(&T) -> Result<Answer, GatewayFault>,
+    of: impl FnOnce(T) -> Result<Answer, GatewayFault>,
 ) -> Result<Answer, GatewayFault> {
     match reply.status {
-        200..=299 => of(&read(reply)?),
+        200..=299 => of(read(reply)?),
         status => Ok(read::<Problem>(reply)?.error.answer(status)),
     }
 }
@@ -313,7 +314,8 @@ impl Gateway for StripeGateway {
             Err(declined) => return Ok(declined),
         };
         let form = charge_form(charge, &amount);
-        answer(&self.post(&["payment_intents"], &charge.key, form).await?, Intent::answer)
+        let reply = self.post(&["payment_intents"], &charge.key, form).await?;
+        answer(&reply, |intent: Intent| believed::charged(charge, intent.standing()?))
     }
 
     async fn capture(&self, capture: &CaptureRequest) -> Result<Answer, GatewayFault> {
@@ -324,12 +326,14 @@ impl Gateway for StripeGateway {
         // No metadata: it would take the place of the charge's own key.
         let form = Form::new().with("amount_to_capture", &amount).with(FEE.0, FEE.1);
         let path = ["payment_intents", &capture.reference, "capture"];
-        answer(&self.post(&path, &capture.key, form).await?, Intent::answer)
+        let reply = self.post(&path, &capture.key, form).await?;
+        answer(&reply, |intent: Intent| believed::captured(capture, intent.standing()?))
     }
 
     async fn cancel(&self, cancel: &CancelRequest) -> Result<Answer, GatewayFault> {
         let path = ["payment_intents", &cancel.reference, "cancel"];
-        answer(&self.post(&path, &cancel.key, Form::new()).await?, Intent::answer)
+        let reply = self.post(&path, &cancel.key, Form::new()).await?;
+        answer(&reply, |intent: Intent| believed::canceled(cancel, intent.standing()?))
     }
 
     async fn refund(&self, refund: &RefundRequest) -> Result<Answer, GatewayFault> {
@@ -339,7 +343,8 @@ impl Gateway for StripeGateway {
         };
         let form =
             Form::keyed(&refund.key).with("payment_intent", &refund.charge).with("amount", &amount);
-        answer(&self.post(&["refunds"], &refund.key, form).await?, Refund::answer)
+        let reply = self.post(&["refunds"], &refund.key, form).await?;
+        answer(&reply, |made: Refund| believed::refunded(refund, made.standing()?))
     }
 
     async fn payout(&self, payout: &PayoutRequest) -> Result<Answer, GatewayFault> {
@@ -351,14 +356,15 @@ impl Gateway for StripeGateway {
             .with("amount", &amount)
             .with("currency", &payout.currency.code().to_ascii_lowercase())
             .with("destination", &payout.destination);
-        answer(&self.post(&["payouts"], &payout.key, form).await?, Payout::answer)
+        let reply = self.post(&["payouts"], &payout.key, form).await?;
+        answer(&reply, |made: Payout| believed::paid_out(payout, made.standing()?))
     }
 
     async fn submit_evidence(&self, evidence: &EvidenceRequest) -> Result<Answer, GatewayFault> {
         let form =
             Form::new().with("evidence[uncategorized_text]", &evidence.text).with("submit", "true");
         let path = ["disputes", &evidence.dispute];
-        answer(&self.post(&path, &evidence.key, form).await?, |dispute: &Dispute| {
+        answer(&self.post(&path, &evidence.key, form).await?, |dispute: Dispute| {
             Ok(dispute.answer())
         })
     }
@@ -366,7 +372,7 @@ impl Gateway for StripeGateway {
     async fn concede(&self, concession: &ConcedeRequest) -> Result<Answer, GatewayFault> {
         let path = ["disputes", &concession.dispute, "close"];
         let reply = self.post(&path, &concession.key, Form::new()).await?;
-        answer(&reply, |dispute: &Dispute| Ok(dispute.answer()))
+        answer(&reply, |dispute: Dispute| Ok(dispute.answer()))
     }
 
     async fn query(&self, query: &Query) -> Result<Option<Standing>, GatewayFault> {

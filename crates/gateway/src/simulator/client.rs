@@ -12,6 +12,7 @@ use super::shapes::{
 };
 use crate::{
     accounts::{GatewayAccount, GatewayKind, OpenError, Surroundings},
+    believed,
     calls::{Calls, read},
     errors::{self, decline},
     port::{
@@ -131,22 +132,27 @@ impl Gateway for SimulatorGateway {
             return_url: charge.return_url.clone(),
             metadata: charge.metadata.clone(),
         };
-        answer(&self.post(&["charges"], &charge.key, &new).await?)
+        let reply = self.post(&["charges"], &charge.key, &new).await?;
+        answer(&reply, |thing| believed::charged(charge, standing(thing)))
     }
 
     async fn capture(&self, capture: &CaptureRequest) -> Result<Answer, GatewayFault> {
         let path = ["charges", &capture.reference, "capture"];
-        answer(&self.post(&path, &capture.key, &NewCapture { amount: capture.amount }).await?)
+        let new = NewCapture { amount: capture.amount };
+        let reply = self.post(&path, &capture.key, &new).await?;
+        answer(&reply, |thing| believed::captured(capture, standing(thing)))
     }
 
     async fn cancel(&self, cancel: &CancelRequest) -> Result<Answer, GatewayFault> {
         let path = ["charges", &cancel.reference, "cancel"];
-        answer(&self.post(&path, &cancel.key, &()).await?)
+        let reply = self.post(&path, &cancel.key, &()).await?;
+        answer(&reply, |thing| believed::canceled(cancel, standing(thing)))
     }
 
     async fn refund(&self, refund: &RefundRequest) -> Result<Answer, GatewayFault> {
         let new = NewRefund { charge: refund.charge.clone(), amount: refund.amount };
-        answer(&self.post(&["refunds"], &refund.key, &new).await?)
+        let reply = self.post(&["refunds"], &refund.key, &new).await?;
+        answer(&reply, |thing| believed::refunded(refund, standing(thing)))
     }
 
     async fn payout(&self, payout: &PayoutRequest) -> Result<Answer, GatewayFault> {
@@ -155,18 +161,19 @@ impl Gateway for SimulatorGateway {
             currency: payout.currency,
             destination: payout.destination.clone(),
         };
-        answer(&self.post(&["payouts"], &payout.key, &new).await?)
+        let reply = self.post(&["payouts"], &payout.key, &new).await?;
+        answer(&reply, |thing| believed::paid_out(payout, standing(thing)))
     }
 
     async fn submit_evidence(&self, evidence: &EvidenceRequest) -> Result<Answer, GatewayFault> {
         let path = ["disputes", &evidence.dispute, "evidence"];
         let new = NewEvidence { text: evidence.text.clone() };
-        answer(&self.post(&path, &evidence.key, &new).await?)
+        answer(&self.post(&path, &evidence.key, &new).await?, |thing| Ok(answer_of(&thing)))
     }
 
     async fn concede(&self, concession: &ConcedeRequest) -> Result<Answer, GatewayFault> {
         let path = ["disputes", &concession.dispute, "concede"];
-        answer(&self.post(&path, &concession.key, &()).await?)
+        answer(&self.post(&path, &concession.key, &()).await?, |thing| Ok(answer_of(&thing)))
     }
 
     async fn query(&self, query: &Query) -> Result<Option<Standing>, GatewayFault> {
@@ -228,9 +235,12 @@ fn kind_of(thing: &Thing) -> Object {
     }
 }
 
-fn answer(reply: &Reply) -> Result<Answer, GatewayFault> {
+fn answer(
+    reply: &Reply,
+    of: impl FnOnce(Thing) -> Result<Answer, GatewayFault>,
+) -> Result<Answer, GatewayFault> {
     if (200..300).contains(&reply.status) {
-        return read(reply).map(|thing: Thing| answer_of(&thing));
+        return of(read(reply)?);
     }
     let Problem { error } = read(reply)?;
     Ok(declined(&error.code, error.reference))

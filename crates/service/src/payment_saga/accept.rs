@@ -159,6 +159,9 @@ impl Service {
         at: Timestamp,
     ) -> Result<Work, ServiceError> {
         payment.data.attempts = 1;
+        // Kept, so that whoever asks again says the same.
+        let own = || self.people().settings.public_url.clone();
+        payment.data.return_url.get_or_insert_with(own);
         payment.row.gateway_account = route.first().copied();
         let data = SagaData {
             operation: Operation::Charge,

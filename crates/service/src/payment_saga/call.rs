@@ -31,12 +31,7 @@ impl Service {
                 return Ok(Heard::Unclear("too long ago to be asked for again".into()));
             }
         }
-        Ok(send(work, &gateway, self.return_url(work)).await)
-    }
-
-    fn return_url(&self, work: &Work) -> String {
-        let own = || self.people().settings.public_url.clone();
-        work.payment.data.return_url.clone().unwrap_or_else(own)
+        Ok(send(work, &gateway).await)
     }
 }
 
@@ -54,7 +49,7 @@ pub(super) fn is_of_call(work: &Work, answer: &Answer) -> bool {
     }
 }
 
-async fn send(work: &Work, gateway: &Arc<dyn Gateway>, return_url: String) -> Heard {
+async fn send(work: &Work, gateway: &Arc<dyn Gateway>) -> Heard {
     let SagaData { operation, amount, key, .. } = &work.data;
     let Some(amount) = Amount::new((*amount).min(MAX_AMOUNT)) else {
         return Heard::NotSent("the amount is out of range".into());
@@ -74,7 +69,7 @@ async fn send(work: &Work, gateway: &Arc<dyn Gateway>, return_url: String) -> He
                     false => CaptureMode::Automatic,
                 },
                 description: row.description.clone(),
-                return_url: Some(return_url),
+                return_url: work.payment.data.return_url.clone(),
                 metadata: vec![("payment_id".into(), row.id.to_string())],
             };
             gateway.charge(&charge).await
@@ -89,6 +84,10 @@ async fn send(work: &Work, gateway: &Arc<dyn Gateway>, return_url: String) -> He
         }
     };
     match said {
+        // Refused before the key was looked at, it says nothing of the call that may have been made.
+        Ok(Answer::Declined { reference: None, code, .. }) if work.is_taken_over => {
+            Heard::Unclear(format!("asked for again, it was refused: {}", code.name()))
+        }
         Ok(answer) => Heard::Said(answer),
         // What may have been sent before is not unsent by this.
         Err(GatewayFault::NotSent(why)) if work.is_taken_over => Heard::Unclear(why.to_string()),

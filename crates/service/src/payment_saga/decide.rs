@@ -7,6 +7,7 @@
 
 use caudal_domain::{
     Refusal, Timestamp,
+    fee::{FeeBearer, share},
     payment::{PaymentEvent, PaymentStatus, RefundEvent},
 };
 use caudal_gateway::Answer;
@@ -466,15 +467,15 @@ fn booked(
     at: Timestamp,
 ) -> Result<Decision, Refusal> {
     let mut payment = named(on(&work.payment, PaymentEvent::Captured, at)?, answer);
-    let is_other = captured.is_some_and(|captured| captured != work.data.amount);
-    let principal = match captured {
-        Some(captured) if is_other => captured.min(payment.row.amount),
-        _ => work.data.principal,
+    let (principal, fee) = match captured {
+        Some(captured) if captured != work.data.amount => taken(work, captured),
+        _ if payment.row.manual_capture => {
+            (work.data.principal, payment.data.fee_rate.of(work.data.principal))
+        }
+        _ => (work.data.principal, payment.row.fee),
     };
     let row = &mut payment.row;
-    if row.manual_capture {
-        row.fee = payment.data.fee_rate.of(principal);
-    }
+    row.fee = fee;
     row.amounts.authorized = row.amounts.authorized.max(principal);
     row.amounts.captured = principal;
     let wait = payment.data.available_after_s;
@@ -484,6 +485,21 @@ fn booked(
     payment.data.needs_decision = false;
     let money = Some(Money::Captured { principal, fee: row.fee });
     Ok(Decision { money, ..Decision::of(work, Then::Finished("succeeded")).with(payment) })
+}
+
+/// Principal and fee of another amount than was asked for: the same part of the fee, out of the
+/// captured money where its payer bears it.
+fn taken(work: &Work, captured: i64) -> (i64, i64) {
+    let payment = &work.payment;
+    let (full, whole) = match payment.row.manual_capture {
+        true => (payment.row.amount, payment.data.fee_rate.of(payment.row.amount)),
+        false => (work.data.principal, payment.row.fee),
+    };
+    let is_on_top = payment.data.fee_bearer == FeeBearer::Payer;
+    let of = if is_on_top { full + whole } else { full };
+    let captured = captured.min(of);
+    let fee = share(whole, captured, of).min(captured);
+    (if is_on_top { captured - fee } else { captured }, fee)
 }
 
 /// The payment after this has happened, and what must have happened before it.

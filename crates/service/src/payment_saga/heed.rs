@@ -3,16 +3,22 @@
 
 use caudal_domain::{
     GatewayAccountId, PaymentId, RefundId, Refusal, TenantId,
+    event::kinds,
     payment::{PaymentStatus, RefundStatus},
 };
+use caudal_engine::Command;
 use caudal_gateway::{Answer, ChargeStanding, RefundStanding, Standing};
 use caudal_store::{
-    payments, refunds,
+    payments,
+    refunds::{self, RefundRow},
     sagas::{self, SagaRow},
 };
 
 use super::{Heard, Operation, SagaData, Work, call};
-use crate::{Service, ServiceError, payments::Payment};
+use crate::{
+    Service, ServiceError,
+    payments::{Payment, telling},
+};
 
 /// Sagas of one payment or refund that are looked at.
 const SAGAS_OF_ONE: i64 = 10;
@@ -56,21 +62,43 @@ impl Service {
     ) -> Result<Option<Work>, ServiceError> {
         let found = self.payment_of_charge(tenant, account, charge).await?;
         let payment = found.ok_or(ServiceError::NotFound("payment"))?;
-        if let Some(saga) = self.unfinished(tenant, payment.row.id.0).await? {
-            let work = Work::read(saga, payment, None)?;
-            // Told of an account that was given up: the one under way is another.
-            let is_this = work.data.account() == Some(account);
-            if is_this {
-                self.require_at_rest(&work.saga)?;
+        let has_taken = matches!(charge.answer, Answer::Succeeded { .. });
+        if payment.row.gateway_account != Some(account) || has_ended_without_money(&payment) {
+            if has_taken {
+                self.contradict(payment, account).await?;
             }
-            return Ok(is_this.then_some(work));
+            return Ok(None);
+        }
+        if let Some(saga) = self.unfinished(tenant, payment.row.id.0).await? {
+            self.require_at_rest(&saga)?;
+            return Work::read(saga, payment, None).map(Some);
         }
         let is_new = payment.row.status == PaymentStatus::RequiresCapture
-            && matches!(charge.answer, Answer::Succeeded { .. } | Answer::Canceled { .. });
+            && (has_taken || matches!(charge.answer, Answer::Canceled { .. }));
         match is_new {
             true => self.uncalled(payment, account).map(Some),
             false => Ok(None),
         }
+    }
+
+    /// The gateway has taken money for what has ended here without, or at an account that was given
+    /// up: a person gives it back there.
+    async fn contradict(
+        &self,
+        payment: Payment,
+        account: GatewayAccountId,
+    ) -> Result<(), ServiceError> {
+        let (id, tenant) = (payment.row.id, payment.row.tenant);
+        tracing::error!(payment = %id, %account, "the gateway took money that is not booked");
+        if payment.data.needs_decision {
+            return Ok(());
+        }
+        let mut next = payment.next(self.now());
+        next.data.needs_decision = true;
+        let mut command = Command::writing();
+        command.attachments.push(payments::attachment(&next.to_row()?));
+        command.telling = Some(telling::telling(&next, kinds::PAYMENT_NEEDS_DECISION)?);
+        self.submit(tenant, command).await.map(drop)
     }
 
     /// By the gateway's name for it, else by our key, which begins with our name for it.
@@ -104,6 +132,10 @@ impl Service {
             found = refunds::find(db, tenant, id).await?;
         }
         let refund = found.ok_or(ServiceError::NotFound("refund"))?;
+        let payment = self.payment_of_refund(&refund).await?;
+        if payment.row.gateway_account != Some(account) {
+            return Ok(None);
+        }
         if let Some(saga) = self.unfinished(tenant, refund.id.0).await? {
             self.require_at_rest(&saga)?;
             return self.work_of(saga).await.map(Some);
@@ -113,12 +145,16 @@ impl Service {
         if !has_bounced {
             return Ok(None);
         }
-        let Some(row) = payments::find(db, tenant, refund.payment).await? else { return Ok(None) };
-        let mut work = self.uncalled(Payment::read(row)?, account)?;
+        let mut work = self.uncalled(payment, account)?;
         work.data.operation = Operation::Refund;
         work.data.amount = standing.amount_minor;
         work.refund = Some(refund);
         Ok(Some(work))
+    }
+
+    async fn payment_of_refund(&self, refund: &RefundRow) -> Result<Payment, ServiceError> {
+        let found = payments::find(self.store(), refund.tenant, refund.payment).await?;
+        Payment::read(found.ok_or(ServiceError::NotFound("payment"))?)
     }
 
     /// Whoever has its lease may have asked before the gateway told.
@@ -159,6 +195,13 @@ impl Service {
         work.saga.version = 0;
         Ok(work)
     }
+}
+
+fn has_ended_without_money(payment: &Payment) -> bool {
+    matches!(
+        payment.row.status,
+        PaymentStatus::Failed | PaymentStatus::Canceled | PaymentStatus::Blocked
+    )
 }
 
 /// Our id at the beginning of a key of ours.

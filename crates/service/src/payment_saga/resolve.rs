@@ -3,7 +3,7 @@
 
 use caudal_domain::{PaymentId, RefundId, Refusal};
 use caudal_engine::{Command, Given};
-use caudal_store::{refunds::RefundRow, sagas};
+use caudal_store::{payments, refunds::RefundRow, sagas};
 
 use super::{Work, decide};
 use crate::{
@@ -57,6 +57,9 @@ impl Service {
         not_own(asked.caller, &payment)?;
         let status = payment.row.status;
         let Some(work) = self.undecided(&payment, id.0).await? else {
+            if payment.data.needs_decision && *found == Found::NotMoved {
+                return self.put_aside(asked, &payment).await;
+            }
             return self.refuse_payment(asked, Refusal::PaymentState { status }).await;
         };
         let did = did("payment", id.to_string());
@@ -72,6 +75,28 @@ impl Service {
                 }
                 Ok(done.map(|_| payment))
             }
+        }
+    }
+
+    /// What the gateway had taken beside our books was given back there.
+    async fn put_aside(
+        &self,
+        asked: Asked<'_>,
+        payment: &Payment,
+    ) -> Result<Done<Payment>, ServiceError> {
+        let at = self.now();
+        let mut next = payment.next(at);
+        next.data.needs_decision = false;
+        let mut command = Command::writing();
+        command.receipt = Some(asked.receipt);
+        command.context = Some(said::kept(&next)?);
+        command.attachments.push(payments::attachment(&next.to_row()?));
+        let did = did("payment", next.row.id.to_string());
+        command.steps.push(self.audit(asked.caller, did, at));
+        let done = self.submit(asked.caller.tenant, command).await?;
+        match &done.value {
+            Given::Kept(kept) => self.said_of(asked.caller.tenant, kept).await,
+            _ => Ok(done.map(|_| next)),
         }
     }
 

@@ -47,6 +47,8 @@ enum Heard {
     NothingKnown,
     NotSent,
     Unclear,
+    /// Asked, it said nothing, or spoke of something else.
+    NotTold,
 }
 
 impl Service {
@@ -106,8 +108,12 @@ impl Service {
                 saga.attempts = 0;
                 return self.put_payout_off(saga, data, (SEND, TRY_AGAIN_S)).await;
             }
+            Heard::NotTold if saga.step == SEND && self.is_young(data) => {
+                return self.put_payout_off(saga, data, (SEND, TRY_AGAIN_S)).await;
+            }
+            Heard::NotTold if saga.step == SEND => self.lose(payout, &mut saga).await?,
             Heard::Unclear => self.lose(payout, &mut saga).await?,
-            Heard::NothingKnown => Some(payout),
+            Heard::NothingKnown | Heard::NotTold => Some(payout),
         };
         // Another was first: its commit tells what is next.
         let Some(payout) = payout else { return Ok(()) };
@@ -147,7 +153,7 @@ impl Service {
                 Heard::NothingKnown => {}
                 heard => return heard,
             }
-            if data.since.plus_seconds(RESEND_WITHIN_S) < self.now() {
+            if !self.is_young(data) {
                 return Heard::Unclear;
             }
         }
@@ -159,10 +165,17 @@ impl Service {
             destination: payout.destination.clone(),
         };
         match gateway.payout(&request).await {
+            // Refused before the key was looked at, it says nothing of what may have been sent.
+            Ok(Answer::Declined { reference: None, .. }) if data.is_sent => Heard::Unclear,
             Ok(answer) => Heard::Said(answer),
             Err(GatewayFault::NotSent(_)) => Heard::NotSent,
             Err(GatewayFault::Unclear(_)) => Heard::Unclear,
         }
+    }
+
+    /// Whether it may be sent again.
+    fn is_young(&self, data: SagaData) -> bool {
+        self.now() <= data.since.plus_seconds(RESEND_WITHIN_S)
     }
 
     /// Turn after turn, until the payout is as the gateway has it.
@@ -272,8 +285,8 @@ async fn ask(gateway: &dyn Gateway, payout: &PayoutRow, since: Timestamp) -> Hea
         Ok(Some(Standing::Payout(standing))) if is_same(payout, &standing) => {
             Heard::Said(standing.answer)
         }
-        // What it says of something else, and what it does not say, says nothing.
-        Ok(_) | Err(_) => Heard::NothingKnown,
+        Ok(None) => Heard::NothingKnown,
+        Ok(Some(_)) | Err(_) => Heard::NotTold,
     }
 }
 
