@@ -1,7 +1,6 @@
 //! Whether an answer speaks of what was asked: the kind of thing, its sum, its name. If not,
 //! something did happen, and nobody knows what: it is unclear, and asked after.
 
-
 use crate::port::{
     Answer, CancelRequest, CaptureRequest, ChargeRequest, GatewayFault, PayoutRequest,
     RefundRequest, Standing, Unclear,

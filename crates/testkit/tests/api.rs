@@ -20,6 +20,7 @@ mod api {
     mod incoming_webhooks;
     mod limits;
     mod lists;
+    mod lying_gateways;
     mod mails;
     mod money;
     mod money_at_once;

@@ -27,7 +27,7 @@ impl Service {
     /// Heeds a standing that was just fetched from the gateway. What is not known is not found: it
     /// may be told before it is written here. Where another is at work it is a conflict, to be
     /// heeded again: they may have asked just before.
-    pub(crate) async fn heed_gateway(
+    pub async fn heed_gateway(
         &self,
         tenant: TenantId,
         account: GatewayAccountId,
