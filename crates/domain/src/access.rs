@@ -47,6 +47,8 @@ scopes! {
     TreasuryFund = "treasury:fund",
     /// Tells of money between the bank and the treasury.
     TreasuryBank = "treasury:bank",
+    /// Tells of money that a gateway paid to the bank.
+    TreasurySettle = "treasury:settle",
     /// Gives money that came too late for a closed wallet to whom it belongs.
     TreasuryApply = "treasury:apply",
     /// Lets the tenant bear what a wallet owes.

@@ -51,6 +51,8 @@ pub enum Refusal {
     PayoutState { status: PayoutStatus },
     #[error("the quote was used before")]
     QuoteUsed,
+    #[error("a settlement of this reference is booked with other amounts")]
+    SettlementBooked,
     #[error("the quote has expired; ask for another")]
     QuoteExpired,
     #[error("the hold has expired")]
@@ -120,6 +122,7 @@ impl Refusal {
             Self::DisputeState { .. } => "dispute_state",
             Self::PayoutState { .. } => "payout_state",
             Self::QuoteUsed => "quote_used",
+            Self::SettlementBooked => "settlement_booked",
             Self::QuoteExpired => "quote_expired",
             Self::HoldExpired => "transfer_state",
             Self::WalletClosed { .. } => "wallet_closed",

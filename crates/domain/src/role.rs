@@ -56,6 +56,7 @@ fn granted_to(scope: Scope) -> &'static [SystemRole] {
         S::Platform | S::SigningKeysWrite | S::RatesWrite => &[],
         S::TreasuryFund
         | S::TreasuryBank
+        | S::TreasurySettle
         | S::TreasuryApply
         | S::WalletsWriteOff
         | S::WalletsCredit => &[Owner],

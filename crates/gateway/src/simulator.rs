@@ -30,7 +30,7 @@ pub use books::Totals;
 pub use client::SimulatorGateway;
 pub use shapes::{Charge, Endpoint, Status};
 
-use books::{Asked, Books, Later};
+use books::{Asked, Books, Fees, Later};
 use deliveries::Outbox;
 
 /// How it behaves; chances from 0 to 1, of each request under `/v1`.
@@ -54,6 +54,8 @@ pub struct Settings {
     /// Its own fee: 2.9 % and 30 minor units, as is usual with cards.
     pub fee_basis_points: i64,
     pub fee_fixed_minor: i64,
+    /// For each dispute, whoever wins it.
+    pub fee_dispute_minor: i64,
     pub webhooks: WebhookSettings,
 }
 
@@ -69,6 +71,7 @@ impl Default for Settings {
             later_ms: 0,
             fee_basis_points: 290,
             fee_fixed_minor: 30,
+            fee_dispute_minor: 1_500,
             webhooks: WebhookSettings::default(),
         }
     }
@@ -169,10 +172,15 @@ impl Simulator {
         self.books().charges(account)
     }
 
-    /// The settlement file of an account.
-    pub fn settlement(&self, account: &str) -> String {
+    /// The settlement file of an account: of one day of UTC (since 1970), else all there is.
+    pub fn settlement(&self, account: &str, day: Option<i64>) -> String {
         let books = self.books();
-        settlement::csv(books.lines.iter().filter(|line| line.account == account))
+        let own = books.lines.iter().filter(|line| line.account == account);
+        let Some(day) = day else { return settlement::csv(own) };
+        let of_day = own.filter(|line| line.at.days() == day);
+        let is_over = self.world.clock.now().days() > day;
+        let paid = if is_over { settlement::closing(of_day.clone(), day) } else { Vec::new() };
+        settlement::csv(of_day.chain(&paid))
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {
@@ -180,12 +188,16 @@ impl Simulator {
     }
 
     fn asked<'a>(&self, account: &'a str, key: &'a str) -> Asked<'a> {
-        Asked { account, key, at: self.world.clock.now(), fee: self.fee() }
+        Asked { account, key, at: self.world.clock.now(), fees: self.fees() }
     }
 
-    fn fee(&self) -> (i64, i64) {
+    fn fees(&self) -> Fees {
         let settings = self.settings();
-        (settings.fee_basis_points, settings.fee_fixed_minor)
+        Fees {
+            basis_points: settings.fee_basis_points,
+            fixed: settings.fee_fixed_minor,
+            dispute: settings.fee_dispute_minor,
+        }
     }
 
     /// What an act left behind: webhooks to send, and what happens by itself later.
@@ -206,10 +218,10 @@ impl Simulator {
     }
 
     fn happen(self: &Arc<Self>, later: &[Later]) {
-        let (now, fee) = (self.world.clock.now(), self.fee());
+        let (now, fees) = (self.world.clock.now(), self.fees());
         {
             let mut books = self.books();
-            later.iter().for_each(|later| books.due(later, now, fee));
+            later.iter().for_each(|later| books.due(later, now, fees));
         }
         self.follow_up();
     }

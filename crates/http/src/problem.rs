@@ -210,6 +210,7 @@ fn status_of(refusal: &Refusal) -> StatusCode {
         | Refusal::DisputeState { .. }
         | Refusal::PayoutState { .. }
         | Refusal::QuoteUsed
+        | Refusal::SettlementBooked
         | Refusal::EmailTaken
         | Refusal::UserState { .. }
         | Refusal::LastOwner
@@ -338,6 +339,7 @@ mod tests {
             (Refusal::QuoteNotFound, 404, "quote_not_found"),
             (Refusal::RateNotFound, 404, "rate_not_found"),
             (Refusal::QuoteUsed, 409, "quote_used"),
+            (Refusal::SettlementBooked, 409, "settlement_booked"),
             (Refusal::QuoteExpired, 422, "quote_expired"),
             (Refusal::ExchangeTooSmall, 422, "exchange_too_small"),
             (Refusal::PasswordCompromised, 422, "password_compromised"),

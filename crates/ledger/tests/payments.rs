@@ -369,7 +369,7 @@ fn gateways_settle_what_they_owe_less_what_they_keep() {
     play(
         "chart USD
          account W USD
-         card W 100              -> ok
+         card W 100 as p1        -> ok
          settlement 60 keeps 2   -> ok
          entries bank -58, gateway_receivable 58, gateway_fees -2, gateway_receivable 2
          gateway_fee 15          -> ok
@@ -377,7 +377,15 @@ fn gateways_settle_what_they_owe_less_what_they_keep() {
          settlement 25 keeps 0   -> ok
          gateway_receivable total 0
          bank total -83
-         gateway_fees total -17",
+         gateway_fees total -17
+         refund p1 40            -> ok
+         settlement -40 keeps 3  -> ok
+         entries gateway_receivable -43, bank 43, gateway_fees -3, gateway_receivable 3
+         gateway_receivable total 0
+         bank total -40
+         settlement 0 keeps -3   -> ok
+         gateway_fees total -17
+         bank total -43",
     );
 }
 

@@ -1,27 +1,23 @@
-//! A gateway's settlement file against the payments made through it: each charge with its payment,
-//! and each amount paid to the bank with the many lines it is made of.
-//!
-//! Reads only. A line names its charge by the gateway's reference; the payment that has this
-//! reference is searched in all of the tenant's accounts at gateways.
+//! What gateways settle: their files as they are read, held against what is here (`check`), and
+//! what they pay to the bank, which is booked once.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod check;
+mod left_out;
 
 use caudal_domain::{
-    Currency, GatewayAccountId, MAX_AMOUNT, PaymentId, TenantId, Timestamp, id::lowest_at,
-    text::LineNumbers,
+    Currency, GatewayAccountId, MAX_AMOUNT, Refusal, Timestamp, Transfer, text::LineNumbers,
 };
+use caudal_engine::Command;
+use caudal_ledger::{Movement, movements::card};
 use caudal_store::{
-    gateway_accounts,
-    payments::{self, PaymentRow},
+    UnitOfWork, gateway_accounts,
+    settlements::{self, SettlementRow},
 };
 
-use crate::{Service, ServiceError};
+pub use self::check::SettlementReport;
+use crate::{Asked, Caller, Done, Service, ServiceError, audit::Did};
 
-/// Accounts at gateways that a tenant may have for this.
-const ACCOUNTS_MOST: i64 = 1000;
-const PAGE: i64 = 1000;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SettlementKind {
     Charge,
     Refund,
@@ -31,6 +27,8 @@ pub enum SettlementKind {
     /// To a holder's bank, through the gateway.
     Payout,
     PayoutReturned,
+    /// What the gateway takes besides: for a dispute, for a month.
+    Fee,
     /// To the tenant's bank: the sum of all lines of its currency since the one before.
     Settlement,
 }
@@ -45,6 +43,7 @@ impl SettlementKind {
             "dispute_won" => Self::DisputeWon,
             "payout" => Self::Payout,
             "payout_returned" => Self::PayoutReturned,
+            "fee" => Self::Fee,
             "settlement" => Self::Settlement,
             _ => return None,
         })
@@ -59,6 +58,7 @@ pub struct SettlementLine {
     pub number: i64,
     pub kind: SettlementKind,
     pub reference: String,
+    /// Of a line that sums several charges up, all of them with blanks between.
     pub charge: String,
     pub amount: i64,
     pub fee: i64,
@@ -108,214 +108,101 @@ fn read_line(number: i64, record: &csv::StringRecord) -> Option<SettlementLine> 
     })
 }
 
-/// What came of it.
-#[derive(Clone, Debug, Default)]
-pub struct SettlementReport {
-    pub lines: usize,
-    /// Charges with their payments.
-    pub matched: usize,
-    /// Amounts paid to the bank, with the lines they are made of.
-    pub settlements: usize,
-    pub differences: Vec<String>,
-}
-
-/// What the file says of one charge.
-#[derive(Debug)]
-struct Told {
-    first: i64,
-    currency: Currency,
-    captured: i64,
-    refunded: i64,
-    disputed: i64,
+/// What a gateway paid to the tenant's bank, as its file or the bank's statement says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settlement {
+    /// The gateway's name of it.
+    pub reference: String,
+    /// What was taken less what was given back, in minor units: what the gateway owed for.
+    pub amount: i64,
+    /// The part of it that the gateway kept.
+    pub fee: i64,
+    pub currency: Currency,
 }
 
 impl Service {
-    /// `tolerance`: what amounts may differ by, in minor units.
-    pub async fn check_settlement(
+    /// Money from the gateway to the bank, once for each reference: told again, whatever the key,
+    /// it gives the first transfer; told with other amounts it is refused.
+    pub async fn book_settlement(
         &self,
-        tenant: TenantId,
-        lines: &[SettlementLine],
-        tolerance: i64,
-    ) -> Result<SettlementReport, ServiceError> {
-        let mut report = SettlementReport { lines: lines.len(), ..SettlementReport::default() };
-        check_sums(lines, tolerance, &mut report);
-        let all = GatewayAccountId(u128::MAX);
-        let accounts = gateway_accounts::list(self.store(), tenant, all, ACCOUNTS_MOST).await?;
-        let accounts: Vec<_> = accounts.iter().map(|account| account.id).collect();
-        let (mut seen, mut used) = (BTreeSet::new(), BTreeSet::new());
-        for (charge, told) in charges(lines, &mut report.differences) {
-            match self.payment_of(tenant, &accounts, charge).await? {
-                Some(payment) => {
-                    seen.insert(payment.id);
-                    used.extend(payment.gateway_account);
-                    let found = compare(charge, &told, &payment, tolerance);
-                    report.matched += usize::from(found.is_empty());
-                    report.differences.extend(found);
-                }
-                None => {
-                    let Told { first, captured, currency, .. } = told;
-                    let line = format!("line {first}: charge {charge}");
-                    let text = format!("{line} of {captured} {currency} has no payment");
-                    report.differences.push(text);
+        asked: Asked<'_>,
+        (account, what): (GatewayAccountId, Settlement),
+    ) -> Result<Done<Transfer>, ServiceError> {
+        let Asked { caller, receipt } = asked;
+        caller.reach.require_tenant()?;
+        self.require_step_up(caller)?;
+        if what.amount == 0 && what.fee == 0 {
+            return Err(ServiceError::invalid("amount", "moves nothing"));
+        }
+        let found = gateway_accounts::find(self.store(), caller.tenant, account).await?;
+        found.ok_or(ServiceError::NotFound("gateway_account"))?;
+        let chart = self.chart(caller.tenant, what.currency, Some(account)).await?;
+        let row = self.settlement_row(caller, (account, &what)).await?;
+        let mut new = card::settlement(chart, account, what.amount, what.fee);
+        new.reference = Some(what.reference.clone());
+        let mut command = Command::new(Movement::Post(new));
+        command.receipt = Some(receipt);
+        // Of version 1 while it is not booked: later ones are refused as stale.
+        let row = SettlementRow { amount: what.amount, fee: what.fee, version: 1, ..row };
+        command.attachments.push(settlements::booked(&row));
+        let object_id = account.to_string();
+        let (action, object_kind) = ("gateway.settled", "gateway_account");
+        let did = Did { action, object_kind, object_id, fields: &["balance"] };
+        command.steps.push(self.audit(caller, did, self.now()));
+        match self.submit_transfer(caller, command).await {
+            Err(ServiceError::Refused(Refusal::Conflict)) => {
+                let row = self.settlement_row(caller, (account, &what)).await?;
+                let is_same = (row.amount, row.fee) == (what.amount, what.fee);
+                match row.transfer {
+                    Some(id) if is_same => {
+                        let value = self.transfer(caller, id).await?.as_created();
+                        Ok(Done { value, replayed: true, position: Vec::new() })
+                    }
+                    Some(_) => self.refuse(receipt, Refusal::SettlementBooked).await,
+                    None => Err(Refusal::Conflict.into()),
                 }
             }
+            result => result,
         }
-        let missing = self.not_in_file(tenant, lines, (&seen, &used)).await?;
-        report.differences.extend(missing);
-        Ok(report)
     }
 
-    async fn payment_of(
+    /// The row of what goes by this reference, made if there is none.
+    async fn settlement_row(
         &self,
-        tenant: TenantId,
-        accounts: &[GatewayAccountId],
-        charge: &str,
-    ) -> Result<Option<PaymentRow>, ServiceError> {
-        for account in accounts {
-            let found = payments::find_by_gateway(self.store(), tenant, *account, charge).await?;
-            if found.is_some() {
-                return Ok(found);
-            }
-        }
-        Ok(None)
-    }
-
-    /// Payments that took money through an account of the file, within its time, and are not in it.
-    async fn not_in_file(
-        &self,
-        tenant: TenantId,
-        lines: &[SettlementLine],
-        (seen, used): (&BTreeSet<PaymentId>, &BTreeSet<GatewayAccountId>),
-    ) -> Result<Vec<String>, ServiceError> {
-        let times = || lines.iter().map(|line| line.at);
-        let (Some(first), Some(last)) = (times().min(), times().max()) else {
-            return Ok(Vec::new());
+        caller: &Caller,
+        (account, what): (GatewayAccountId, &Settlement),
+    ) -> Result<SettlementRow, ServiceError> {
+        let find = async || {
+            let (db, reference) = (self.store(), &what.reference);
+            let found = settlements::of_reference(db, caller.tenant, &[account], reference).await?;
+            Ok::<_, ServiceError>(found.into_iter().find(|row| row.currency == what.currency))
         };
-        let mut missing = Vec::new();
-        let mut before = lowest_at(last.plus_seconds(1));
-        loop {
-            let filter = payments::Filter {
-                tenant,
-                status: None,
-                kind: None,
-                wallet: None,
-                payer: None,
-                user: None,
-                reference: None,
-                before,
-                from: lowest_at(first),
-                limit: PAGE,
-            };
-            let page = payments::list(self.store(), &filter).await?;
-            let Some(oldest) = page.last() else { return Ok(missing) };
-            before = oldest.id.0;
-            let is_missing = |row: &&PaymentRow| {
-                row.gateway_account.is_some_and(|account| used.contains(&account))
-                    && row.amounts.captured > 0
-                    && !seen.contains(&row.id)
-            };
-            missing.extend(page.iter().filter(is_missing).map(|row| {
-                let reference = row.gateway_reference.as_deref().unwrap_or("?");
-                let (captured, currency) = (row.amounts.captured, row.currency);
-                format!("{} ({reference}) of {captured} {currency} is not in the file", row.id)
-            }));
+        if let Some(found) = find().await? {
+            return Ok(found);
         }
-    }
-}
-
-/// The file's lines by charge.
-fn charges<'a>(
-    lines: &'a [SettlementLine],
-    differences: &mut Vec<String>,
-) -> BTreeMap<&'a str, Told> {
-    let mut charges: BTreeMap<&str, Told> = BTreeMap::new();
-    for line in lines {
-        use SettlementKind::{Charge, Dispute, DisputeWon, Refund, RefundFailed};
-        let is_of_charge =
-            matches!(line.kind, Charge | Refund | RefundFailed | Dispute | DisputeWon);
-        if !is_of_charge {
-            continue;
-        }
-        let charge = if line.charge.is_empty() { &line.reference } else { &line.charge };
-        let told = charges.entry(charge).or_insert(Told {
-            first: line.number,
-            currency: line.currency,
-            captured: 0,
-            refunded: 0,
-            disputed: 0,
-        });
-        if told.currency != line.currency {
-            let (number, currency) = (line.number, line.currency);
-            differences.push(format!("line {number}: {charge} is in {currency} here"));
-        }
-        match line.kind {
-            Charge => told.captured = told.captured.saturating_add(line.amount),
-            Refund | RefundFailed => told.refunded = told.refunded.saturating_sub(line.amount),
-            _ => told.disputed = told.disputed.saturating_sub(line.amount),
-        }
-    }
-    charges
-}
-
-fn compare(charge: &str, told: &Told, payment: &PaymentRow, tolerance: i64) -> Vec<String> {
-    let mut found = Vec::new();
-    let at = format!("line {}: charge {charge}, {}", told.first, payment.id);
-    if told.currency != payment.currency {
-        found.push(format!("{at}: {} in the file, {} here", told.currency, payment.currency));
-    }
-    let amounts = payment.amounts;
-    for (what, told, here) in [
-        ("captured", told.captured, amounts.captured),
-        ("refunded", told.refunded, amounts.refunded),
-        ("disputed", told.disputed, amounts.disputed),
-    ] {
-        if told.abs_diff(here) > tolerance.unsigned_abs() {
-            found.push(format!("{at}: {what} {told} in the file, {here} here"));
-        }
-    }
-    found
-}
-
-/// What was paid to the bank is what the lines before it come to, fees taken off.
-fn check_sums(lines: &[SettlementLine], tolerance: i64, report: &mut SettlementReport) {
-    let mut open: BTreeMap<Currency, (i128, usize)> = BTreeMap::new();
-    for line in lines {
-        let (sum, count) = open.entry(line.currency).or_default();
-        if line.kind != SettlementKind::Settlement {
-            *sum += i128::from(line.amount) - i128::from(line.fee);
-            *count += 1;
-            continue;
-        }
-        report.settlements += 1;
-        let paid = i128::from(line.fee) - i128::from(line.amount);
-        let (number, currency) = (line.number, line.currency);
-        if (paid - *sum).abs() > i128::from(tolerance) {
-            let reference = &line.reference;
-            report.differences.push(format!(
-                "line {number}: settlement {reference} of {paid} {currency}, but its {count} lines \
-                 come to {sum}"
-            ));
-        }
-        (*sum, *count) = (0, 0);
+        let at = self.now();
+        let row = SettlementRow {
+            id: self.scattered_id(at),
+            tenant: caller.tenant,
+            gateway_account: account,
+            reference: what.reference.clone(),
+            currency: what.currency,
+            amount: what.amount,
+            fee: what.fee,
+            transfer: None,
+            created_at: at,
+            version: 1,
+        };
+        let steps = vec![settlements::insert(&row)];
+        self.commit(UnitOfWork { at, steps, ..UnitOfWork::default() }).await?;
+        // Another may have made it at the same time.
+        find().await?.ok_or_else(|| ServiceError::Broken("a settlement is not there".into()))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn line(number: i64, kind: SettlementKind, amount: i64, fee: i64) -> SettlementLine {
-        SettlementLine {
-            number,
-            kind,
-            reference: format!("r{number}"),
-            charge: String::new(),
-            amount,
-            fee,
-            currency: Currency::USD,
-            at: Timestamp::default(),
-        }
-    }
 
     #[test]
     fn a_file_is_read_whole_or_its_first_bad_line_is_named() {
@@ -334,26 +221,5 @@ mod tests {
             assert!(error.contains(why), "{error}");
         }
         assert!(read_settlement(good).expect_err("no header").contains("line 1"));
-    }
-
-    #[test]
-    fn a_settlement_is_the_sum_of_the_lines_before_it() {
-        use SettlementKind::{Charge, Refund, Settlement};
-        for (paid, tolerance, differences) in
-            [(-1410, 0, 0), (-1409, 0, 1), (-1409, 1, 0), (-1500, 0, 1)]
-        {
-            let lines = [
-                line(2, Charge, 1000, 59),
-                line(3, Charge, 500, 31),
-                line(4, Settlement, paid, 0),
-                line(5, Refund, -100, 0),
-                line(6, Charge, 300, 0),
-                line(7, Settlement, -200, 0),
-            ];
-            let mut report = SettlementReport::default();
-            check_sums(&lines, tolerance, &mut report);
-            assert_eq!(report.differences.len(), differences, "{paid} {tolerance}");
-            assert_eq!(report.settlements, 2);
-        }
     }
 }

@@ -7,7 +7,8 @@
 //! [`payouts`], [`sagas`], [`payment_attempts`], [`payment_types`], [`gateway_accounts`],
 //! [`fraud_rules`], [`velocity`], [`wallet_tiers`], [`incoming_webhooks`],
 //! [`webhook_endpoints`], [`deliveries`],
-//! [`notifications`], [`schedules`], [`uploads`], [`rates`], [`quotes`], [`inbox`], [`reports`])
+//! [`notifications`], [`schedules`], [`uploads`], [`rates`], [`quotes`], [`inbox`], [`reports`],
+//! [`settlements`])
 //! and every
 //! [`UnitOfWork`]. What each database does in its own way stands in `postgres/` and `sqlite/`, a
 //! file each where both do it: the batch commit ([`Lane`]), connections, migrations, partitions.
@@ -51,6 +52,7 @@ mod select;
 pub mod service_accounts;
 pub mod sessions;
 mod settings;
+pub mod settlements;
 pub mod signing_keys;
 mod sql;
 mod sqlite;

@@ -35,6 +35,7 @@ mod conformance {
     pub mod schedules;
     pub mod schema;
     pub mod sessions;
+    pub mod settlements;
     pub mod sqlite_only;
     pub mod tenants;
     pub mod transfers;
@@ -135,6 +136,7 @@ cases! {
     schedules: round_trip due_by_time;
     uploads: round_trip lines_in_pages_end_once;
     quotes: rates_stay_on_record quotes_are_used_once quotes_by_page goes_with_a_batch;
+    settlements: booked_once;
     reports: deltas_add_up by_page_and_filter a_payment_is_counted_as_it_stands;
 }
 

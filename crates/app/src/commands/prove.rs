@@ -9,7 +9,7 @@ use anyhow::Context;
 use caudal_domain::TenantId;
 use caudal_service::{
     rebuild::Rebuilt,
-    settlements::{SettlementReport, read_settlement},
+    settlements::{Settlement, SettlementReport, read_settlement},
 };
 
 use super::{exit, say};
@@ -81,7 +81,14 @@ async fn settlement(
     let lines = read_settlement(&text).map_err(anyhow::Error::msg)?;
     let report = instance.service.check_settlement(tenant, &lines, tolerance).await?;
     let SettlementReport { lines, matched, settlements, differences } = report;
-    say(format_args!("{lines} lines, {matched} charges matched, {settlements} settlements"))?;
+    say(format_args!("{lines} lines, {matched} matched"))?;
+    for (Settlement { reference, amount, fee, currency }, is_booked) in settlements {
+        let booked = if is_booked { "booked" } else { "not booked" };
+        let paid = amount - fee;
+        say(format_args!(
+            "  settlement {reference}: {amount} {currency}, fees {fee}, paid {paid}: {booked}"
+        ))?;
+    }
     differences.iter().try_for_each(|line| say(format_args!("  NO  {line}")))?;
     let same = differences.is_empty();
     say(if same { "File and payments agree." } else { "They do NOT agree: see NO above." })?;

@@ -46,8 +46,15 @@ pub struct Asked<'a> {
     pub account: &'a str,
     pub key: &'a str,
     pub at: Timestamp,
-    /// Basis points, and a fixed part in minor units.
-    pub fee: (i64, i64),
+    pub fees: Fees,
+}
+
+/// What the gateway takes, in basis points and minor units.
+#[derive(Clone, Copy)]
+pub struct Fees {
+    pub basis_points: i64,
+    pub fixed: i64,
+    pub dispute: i64,
 }
 
 /// What happens by itself a little later.
@@ -211,7 +218,7 @@ impl Books {
     }
 
     fn take(&mut self, asked: Asked<'_>, charge: &mut Charge, amount: i64) {
-        let (basis_points, fixed) = asked.fee;
+        let Fees { basis_points, fixed, .. } = asked.fees;
         let share = i128::from(amount) * i128::from(basis_points) / 10_000;
         charge.fee = i64::try_from(share).unwrap_or(0).saturating_add(fixed).min(amount);
         charge.status = Status::Succeeded;
@@ -349,6 +356,11 @@ impl Books {
             &charge,
             Came { side: Side::Dispute, reference: &dispute.id, amount: -left, fee: 0 },
         );
+        if asked.fees.dispute > 0 {
+            let (reference, fee) = (self.next_id("fe"), asked.fees.dispute);
+            let came = Came { side: Side::Fee, reference: &reference, amount: 0, fee };
+            self.book(asked, &charge, came);
+        }
         self.put(asked.account, Thing::Charge(charge));
         self.tell(asked, "dispute.opened", &Thing::Dispute(dispute.clone()));
         Ok(self.put(asked.account, Thing::Dispute(dispute)))

@@ -4,17 +4,17 @@
 use caudal_domain::Timestamp;
 
 use super::{
-    books::{Asked, Books, Came, Later, No, Said},
+    books::{Asked, Books, Came, Fees, Later, No, Said},
     settlement::{Line, Side},
     shapes::{Payout, Refund, Status, Thing},
 };
 
 impl Books {
     /// What was put off is due.
-    pub fn due(&mut self, later: &Later, at: Timestamp, fee: (i64, i64)) {
+    pub fn due(&mut self, later: &Later, at: Timestamp, fees: Fees) {
         let (Later::Dispute(id) | Later::Settle(id, _)) = later;
         let Some((account, thing)) = self.whose(id) else { return };
-        let asked = Asked { account: &account, key: "", at, fee };
+        let asked = Asked { account: &account, key: "", at, fees };
         match (later, thing) {
             (Later::Dispute(id), _) => {
                 let _ = self.dispute(asked, id);

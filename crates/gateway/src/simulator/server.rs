@@ -13,7 +13,8 @@
 //! | POST /v1/refunds/{id}/bounce | the payer's bank, after it succeeded |
 //! | GET /3ds/{id}, POST /3ds/{id}/confirm, /3ds/{id}/fail | the payer's browser |
 //! | GET, PUT /settings | how it behaves |
-//! | GET /books?account=…, /settlement.csv?account=… | what it came to |
+//! | GET /books?account=… | what it came to |
+//! | GET /settlement.csv?account=…&day=2026-01-31 | every line of a day of UTC; of all without it |
 //! | GET /.well-known/jwks.json, POST /keys/rotate | the key of its webhooks |
 
 use std::{sync::Arc, time::Duration};
@@ -25,7 +26,7 @@ use axum::{
     response::{Html, IntoResponse, Redirect, Response},
     routing::{any, get, post},
 };
-use caudal_domain::Fingerprint;
+use caudal_domain::{Fingerprint, Timestamp};
 use serde::{Deserialize, de::DeserializeOwned};
 use tokio::net::TcpListener;
 
@@ -260,8 +261,19 @@ async fn books(State(sim): Sim, Query(whose): Query<Whose>) -> Response {
     Json(sim.totals(&whose.account)).into_response()
 }
 
-async fn settlement(State(sim): Sim, Query(whose): Query<Whose>) -> Response {
-    ([(header::CONTENT_TYPE, "text/csv")], sim.settlement(&whose.account)).into_response()
+#[derive(Deserialize)]
+struct OfDay {
+    account: String,
+    day: Option<String>,
+}
+
+async fn settlement(State(sim): Sim, Query(OfDay { account, day }): Query<OfDay>) -> Response {
+    let at = day.as_ref().map(|day| Timestamp::parse(&format!("{day}T00:00:00Z")));
+    if at == Some(None) {
+        return said(Err(No::new(400, "invalid_request")));
+    }
+    let day = at.flatten().map(Timestamp::days);
+    ([(header::CONTENT_TYPE, "text/csv")], sim.settlement(&account, day)).into_response()
 }
 
 async fn jwks(State(sim): Sim) -> Json<serde_json::Value> {

@@ -2,7 +2,11 @@
 //!
 //! CSV with a header (RFC 4180): `kind,reference,charge,key,amount,fee,currency,created_at`;
 //! amounts in minor units, signed as the account's balance at the gateway changes, fees beside
-//! them. `key` is the idempotency key of the charge or payout.
+//! them; a `fee` that belongs to no other line has one of its own. `key` is the idempotency key of
+//! the charge or payout. The file of a day that is over ends with a `settlement` for each currency:
+//! what the gateway pays to the owner's bank for the lines before it.
+
+use std::collections::BTreeMap;
 
 use caudal_domain::{Currency, Timestamp};
 
@@ -17,6 +21,9 @@ pub enum Side {
     DisputeWon,
     Payout,
     PayoutReturned,
+    Fee,
+    /// To the owner's bank.
+    Settlement,
 }
 
 impl Side {
@@ -29,6 +36,8 @@ impl Side {
             Self::DisputeWon => "dispute_won",
             Self::Payout => "payout",
             Self::PayoutReturned => "payout_returned",
+            Self::Fee => "fee",
+            Self::Settlement => "settlement",
         }
     }
 }
@@ -55,6 +64,7 @@ impl Line {
             Side::Refund | Side::RefundFailed => totals.refunded -= self.amount,
             Side::Dispute | Side::DisputeWon => totals.disputed -= self.amount,
             Side::Payout | Side::PayoutReturned => totals.paid_out -= self.amount,
+            Side::Fee | Side::Settlement => {}
         }
         totals.fees += self.fee;
     }
@@ -91,6 +101,31 @@ fn quote(field: &str, csv: &mut String) {
     csv.push_str(&field.replace('"', "\"\""));
     csv.push('"');
 }
+
+/// What is paid to the bank for a day's lines, when the day is over.
+pub fn closing<'a>(lines: impl Iterator<Item = &'a Line>, day: i64) -> Vec<Line> {
+    let mut sums: BTreeMap<&str, Line> = BTreeMap::new();
+    for line in lines {
+        let code = line.currency.code();
+        let at = Timestamp::from_micros((day + 1) * DAY_MICROS - 1);
+        let date = at.date_time().date();
+        let sum = sums.entry(code).or_insert_with(|| Line {
+            account: line.account.clone(),
+            side: Side::Settlement,
+            reference: format!("sim_st_{date}_{code}"),
+            charge: String::new(),
+            key: String::new(),
+            amount: 0,
+            fee: 0,
+            currency: line.currency,
+            at,
+        });
+        sum.amount -= line.amount - line.fee;
+    }
+    sums.into_values().collect()
+}
+
+const DAY_MICROS: i64 = 86_400_000_000;
 
 pub fn csv<'a>(lines: impl Iterator<Item = &'a Line>) -> String {
     let mut csv = "kind,reference,charge,key,amount,fee,currency,created_at\r\n".to_owned();

@@ -194,7 +194,7 @@ async fn disputes_come_by_themselves_and_are_won_or_lost() {
         let after = said(gateway.refund(&refund(&format!("r{text}"), &id, 1)).await);
         assert_eq!(after, "declined: invalid_amount");
         // The settlement file names the dispute.
-        let file = simulator.settlement(ACCOUNT);
+        let file = simulator.settlement(ACCOUNT, None);
         let line = file.lines().rfind(|line| line.starts_with("dispute,")).unwrap();
         let dispute = line.split(',').nth(1).unwrap().to_owned();
         let evidence = EvidenceRequest {
@@ -319,7 +319,7 @@ async fn a_thousand_charges_of_which_a_fifth_is_unclear_are_a_thousand_charges()
     let totals = running.simulator.totals(ACCOUNT).remove("USD").unwrap();
     assert_eq!((totals.charges, totals.captured), (1_000, expected));
     // The settlement file says the same.
-    let file = running.simulator.settlement(ACCOUNT);
+    let file = running.simulator.settlement(ACCOUNT, None);
     let sum: i64 = file
         .lines()
         .skip(1)

@@ -1,13 +1,14 @@
 //! The routes of the tenant's own money: the bank, write-offs, what came too late.
 
-use caudal_domain::access::Scope::{TreasuryApply, TreasuryBank, WalletsWriteOff};
+use caudal_domain::access::Scope::{TreasuryApply, TreasuryBank, TreasurySettle, WalletsWriteOff};
 
 use super::{CREATED, MONEY};
 use crate::{
     endpoint::{Routes, post},
-    routes::{bank_movements, wallets},
+    routes::{bank_movements, settlements, wallets},
     shapes::{
-        bank_movements::BankMovementRequest, transfers::TransferShape, wallets::WalletMoneyRequest,
+        bank_movements::BankMovementRequest, settlements::SettlementRequest,
+        transfers::TransferShape, wallets::WalletMoneyRequest,
     },
 };
 
@@ -22,6 +23,16 @@ pub(super) fn treasury_routes(routes: Routes) -> Routes {
                 .once()
                 .money(),
             bank_movements::create,
+        )
+        .add(
+            post("/api/v1/gateway-accounts/{id}/settlements", TreasurySettle)
+                .summary("Tell of money that a gateway paid to the bank; once for each reference")
+                .takes::<SettlementRequest>()
+                .gives::<TransferShape<'_>>(CREATED)
+                .errors(MONEY)
+                .once()
+                .money(),
+            settlements::create,
         )
         .add(
             post("/api/v1/wallets/{id}/write-off", WalletsWriteOff)

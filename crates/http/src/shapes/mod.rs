@@ -27,6 +27,7 @@ pub(crate) mod schedules;
 pub(crate) mod second_factor;
 pub(crate) mod service_accounts;
 pub(crate) mod sessions;
+pub(crate) mod settlements;
 pub(crate) mod signing_keys;
 pub(crate) mod tenants;
 pub(crate) mod transfers;

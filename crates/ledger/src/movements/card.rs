@@ -5,6 +5,7 @@
 //! | capture of x, fee f borne by the payee | −x | +x, −f | +(x − f) | +f | | |
 //! | capture of x, fee f borne by the payer | −x, −f | +x | +x | +f | | |
 //! | settlement of x, of which the gateway keeps g | +(x − g), +g | | | | −(x − g) | −g |
+//! | the same, x below g: out of the bank | −(g − x), +g | | | | +(g − x) | −g |
 //! | the gateway charges g besides (a dispute) | +g | | | | | −g |
 //!
 //! Without `available` nothing is pending. The gateway has the money, so no wallet can refuse it:
@@ -46,13 +47,17 @@ pub fn capture(chart: Chart, card: &CardCapture) -> NewTransfer {
     })
 }
 
-/// `amount` is what the gateway owed for, `kept` the part of it that the gateway keeps.
+/// `amount` is what the gateway owed for, `kept` the part of it that the gateway keeps. Either may
+/// be below zero: more was given back than taken, fees came back.
 pub fn settlement(chart: Chart, gateway: GatewayAccountId, amount: i64, kept: i64) -> NewTransfer {
-    let to = chart.receivable(gateway);
-    let from = [(AccountKind::Bank, amount - kept), (AccountKind::GatewayFees, kept)];
-    let paid = from.into_iter().filter(|(_, part)| *part > 0);
-    let legs = paid.map(|(kind, part)| Leg::new(chart.of(kind), to, part)).collect();
-    NewTransfer::new(TransferKind::GatewaySettlement, chart.currency, legs)
+    let owed = chart.receivable(gateway);
+    let parts = [(AccountKind::Bank, amount - kept), (AccountKind::GatewayFees, kept)];
+    let legs = parts.into_iter().filter_map(|(kind, part)| match part {
+        0 => None,
+        1.. => Some(Leg::new(chart.of(kind), owed, part)),
+        _ => Some(Leg::new(owed, chart.of(kind), -part)),
+    });
+    NewTransfer::new(TransferKind::GatewaySettlement, chart.currency, legs.collect())
 }
 
 /// What the gateway takes off what it owes.

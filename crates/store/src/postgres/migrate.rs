@@ -17,6 +17,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0009_wallet_tiers", include_str!("../../migrations/postgres/0009_wallet_tiers.sql")),
     ("0010_notices", include_str!("../../migrations/postgres/0010_notices.sql")),
     ("0011_reports", include_str!("../../migrations/postgres/0011_reports.sql")),
+    ("0012_settlements", include_str!("../../migrations/postgres/0012_settlements.sql")),
 ];
 
 /// Any number, the same in every instance: "caudal" in ASCII.

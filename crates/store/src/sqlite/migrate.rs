@@ -18,6 +18,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0009_wallet_tiers", include_str!("../../migrations/sqlite/0009_wallet_tiers.sql")),
     ("0010_notices", include_str!("../../migrations/sqlite/0010_notices.sql")),
     ("0011_reports", include_str!("../../migrations/sqlite/0011_reports.sql")),
+    ("0012_settlements", include_str!("../../migrations/sqlite/0012_settlements.sql")),
 ];
 
 /// Runs what has not run yet, each in a transaction of its own.
