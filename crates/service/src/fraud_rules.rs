@@ -1,6 +1,9 @@
 //! A tenant's fraud rules: written, ordered, tried on what was paid. At work they are in
 //! `screening.rs`.
 
+mod made_up;
+
+pub use self::made_up::MadeUp;
 use caudal_domain::{
     Event, FraudAction, FraudRule, FraudRuleId, PaymentId, Refusal, Timestamp, event::kinds,
 };
@@ -73,14 +76,17 @@ impl FraudRuleChange {
 #[derive(Clone, Debug)]
 pub enum TrialOn {
     Payment(PaymentId),
+    /// One that nobody made, as if it were made now.
+    MadeUp(Box<MadeUp>),
     /// The newest of a list.
     Past(Window),
 }
 
-/// What came of an expression for one payment that was made.
+/// What came of an expression for one payment.
 #[derive(Clone, Debug)]
 pub struct Tried {
-    pub payment: PaymentId,
+    /// `None`: one that nobody made.
+    pub payment: Option<PaymentId>,
     pub outcome: Outcome,
 }
 
@@ -202,7 +208,7 @@ impl Service {
     }
 
     /// What the expression says of payments that were made, as things stood then; wallet and payer
-    /// are as they are now. Nothing is kept.
+    /// are as they are now. Or of one that is made up. Nothing is kept.
     pub async fn try_fraud_rule(
         &self,
         caller: &Caller,
@@ -212,6 +218,12 @@ impl Service {
         caller.reach.require_tenant()?;
         let rule = compile(expression)?;
         let rows = match on {
+            TrialOn::MadeUp(made_up) => {
+                let at = self.now();
+                let payment = self.made_up(caller, (*made_up, at)).await?;
+                let facts = self.facts(&Screening::new(&payment, at), &rule.mentions).await?;
+                return Ok(vec![Tried { payment: None, outcome: rule.evaluate(&facts) }]);
+            }
             TrialOn::Past(window) => self.past_payments(caller, &window).await?,
             TrialOn::Payment(id) => {
                 let found = payments::find(self.store(), caller.tenant, id).await?;
@@ -221,7 +233,7 @@ impl Service {
         let mut tried = Vec::with_capacity(rows.len());
         for payment in &rows {
             let facts = self.facts(&Screening::past(payment), &rule.mentions).await?;
-            tried.push(Tried { payment: payment.id, outcome: rule.evaluate(&facts) });
+            tried.push(Tried { payment: Some(payment.id), outcome: rule.evaluate(&facts) });
         }
         Ok(tried)
     }

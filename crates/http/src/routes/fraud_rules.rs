@@ -90,7 +90,7 @@ pub(crate) async fn test(
     By(caller): By,
     Json(request): Json<TrialRequest>,
 ) -> Answer {
-    let on = request.on()?;
-    let tried = api.service.try_fraud_rule(&caller, &request.expression, on).await?;
+    let (expression, on) = request.into_trial()?;
+    let tried = api.service.try_fraud_rule(&caller, &expression, on).await?;
     json(StatusCode::OK, &TrialShape::from(&*tried))
 }

@@ -1,14 +1,17 @@
 //! Fraud rules and their trials as they are asked for and shown.
 
-use caudal_domain::{FraudAction, FraudRule, FraudRuleId, PaymentId, Timestamp};
+use caudal_domain::{
+    Amount, Currency, FraudAction, FraudRule, FraudRuleId, PaymentId, Timestamp, UserId,
+    text::Metadata,
+};
 use caudal_service::{
     Span, Window,
-    fraud_rules::{FraudRuleChange, NewFraudRule, Outcome, TrialOn, Tried},
+    fraud_rules::{FraudRuleChange, MadeUp, NewFraudRule, Outcome, TrialOn, Tried},
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{check_name, refuse_card_number};
+use super::{WalletId, check_metadata, check_name, payments::check_words, refuse_card_number};
 use crate::{problem::Problem, query::Shown};
 
 /// Past payments that a trial looks at, if it is not said otherwise, and at most.
@@ -137,7 +140,7 @@ impl Shown for FraudRuleShape<'_> {
     ];
 }
 
-/// A trial on one payment, or on the newest of those that were made.
+/// A trial on one payment, made or made up, or on the newest of those that were made.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = NewFraudRuleTrial, example = json!({
@@ -147,6 +150,8 @@ pub(crate) struct TrialRequest {
     #[schema(min_length = 1, max_length = 2000)]
     pub expression: String,
     payment_id: Option<String>,
+    /// One that nobody made.
+    payment: Option<MadeUpShape>,
     /// Payments that were made before are looked at; 20, if not given.
     #[schema(minimum = 1, maximum = 100)]
     limit: Option<usize>,
@@ -156,25 +161,94 @@ pub(crate) struct TrialRequest {
 }
 
 impl TrialRequest {
-    pub fn on(&self) -> Result<TrialOn, Problem> {
-        if let Some(id) = &self.payment_id {
-            if self.limit.is_some() || self.created_before.is_some() {
+    /// The expression, and what it is tried on.
+    pub fn into_trial(self) -> Result<(String, TrialOn), Problem> {
+        refuse_card_number("expression", &self.expression)?;
+        let is_of_many = self.limit.is_some() || self.created_before.is_some();
+        let on = match (&self.payment_id, self.payment) {
+            (Some(_), _) if is_of_many => {
                 let detail = "either one payment or the newest of many";
                 return Err(Problem::invalid("payment_id", detail));
             }
-            let id = id.parse::<PaymentId>().map_err(|_| Problem::not_found("payment"))?;
-            return Ok(TrialOn::Payment(id));
-        }
-        let limit = self.limit.unwrap_or(TRIAL);
+            (given, Some(_)) if is_of_many || given.is_some() => {
+                let detail = "either one that is made up or those that were made";
+                return Err(Problem::invalid("payment", detail));
+            }
+            (Some(id), _) => {
+                let id = id.parse::<PaymentId>().map_err(|_| Problem::not_found("payment"))?;
+                TrialOn::Payment(id)
+            }
+            (None, Some(payment)) => TrialOn::MadeUp(Box::new(payment.into_made_up()?)),
+            (None, None) => Self::past(self.limit, self.created_before.as_deref())?,
+        };
+        Ok((self.expression, on))
+    }
+
+    fn past(limit: Option<usize>, before: Option<&str>) -> Result<TrialOn, Problem> {
+        let limit = limit.unwrap_or(TRIAL);
         if !(1..=TRIAL_MOST).contains(&limit) {
             return Err(Problem::invalid("limit", "a number from 1 to 100"));
         }
-        let before = self.created_before.as_deref().map(|text| {
+        let before = before.map(|text| {
             let wrong = "not an RFC 3339 time such as 2026-01-31T09:30:00Z";
             Timestamp::parse(text).ok_or_else(|| Problem::invalid("created_before", wrong))
         });
         let created = Span { from: None, before: before.transpose()? };
         Ok(TrialOn::Past(Window { cursor: None, limit, created }))
+    }
+}
+
+/// As much of a payment as rules look at. Wallets and user, where they are named, must be there;
+/// what is not given is empty, and nothing was paid before.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = MadeUpPayment, example = json!({
+    "amount": 600000, "currency": "USD", "type": "card", "metadata": {"country": "PT"}
+}))]
+pub(crate) struct MadeUpShape {
+    #[schema(value_type = i64, minimum = 1, maximum = 9007199254740991i64)]
+    amount: Amount,
+    #[schema(value_type = String)]
+    currency: Currency,
+    /// Empty, if not given.
+    #[serde(rename = "type", default)]
+    kind: String,
+    #[schema(value_type = Option<String>)]
+    from: Option<WalletId>,
+    #[schema(value_type = Option<String>)]
+    to: Option<WalletId>,
+    /// The payer; the user of `from`, if not given.
+    user_id: Option<String>,
+    payment_method: Option<String>,
+    description: Option<String>,
+    #[schema(value_type = Option<std::collections::BTreeMap<String, String>>)]
+    metadata: Option<Metadata>,
+}
+
+impl MadeUpShape {
+    fn into_made_up(self) -> Result<MadeUp, Problem> {
+        let texts = [
+            ("payment.type", Some(&self.kind).filter(|kind| !kind.is_empty())),
+            ("payment.payment_method", self.payment_method.as_ref()),
+            ("payment.description", self.description.as_ref()),
+        ];
+        for (param, text) in texts {
+            text.into_iter().try_for_each(|text| check_words(param, text))?;
+        }
+        let metadata = self.metadata.unwrap_or_default();
+        check_metadata("payment.metadata", &metadata)?;
+        let user = self.user_id.map(|id| id.parse::<UserId>());
+        Ok(MadeUp {
+            kind: self.kind,
+            amount: self.amount,
+            currency: self.currency,
+            from: self.from.map(|wallet| wallet.0),
+            to: self.to.map(|wallet| wallet.0),
+            user: user.transpose().map_err(|_| Problem::not_found("user"))?,
+            payment_method: self.payment_method,
+            description: self.description,
+            metadata,
+        })
     }
 }
 
@@ -195,8 +269,9 @@ pub(crate) struct TrialShape {
 #[derive(Serialize, ToSchema)]
 #[schema(as = TriedFraudRule)]
 pub(crate) struct TriedShape {
-    #[schema(value_type = String)]
-    payment_id: PaymentId,
+    /// Null of one that is made up.
+    #[schema(value_type = Option<String>)]
+    payment_id: Option<PaymentId>,
     /// `holds`, `does_not_hold` or `failed`: then the payment would have gone to review.
     outcome: &'static str,
     /// Why it failed.

@@ -218,7 +218,7 @@ impl<'a> From<&'a NewPayment> for NewPaymentShape<'a> {
     }
 }
 
-fn check_words(param: &str, text: &str) -> Result<(), Problem> {
+pub(super) fn check_words(param: &str, text: &str) -> Result<(), Problem> {
     if text.is_empty() {
         return Err(Problem::invalid(param, "is empty"));
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 both_databases! {
     rules_are_made_changed_and_deleted rules_stand_in_their_order what_is_no_rule_is_refused
     rules_are_their_tenants_own a_hundred_rules_are_active_at_most
-    a_trial_without_payments_finds_none
+    a_trial_without_payments_finds_none a_payment_that_nobody_made_is_tried
 }
 
 fn rule(name: &str, expression: &str, action: &str) -> Value {
@@ -159,4 +159,63 @@ async fn a_trial_without_payments_finds_none(app: &TestApp) {
         let answer = client.post(path, body).await;
         assert_eq!(answer.refused(400, "invalid_request").json["param"], param);
     }
+}
+
+async fn a_payment_that_nobody_made_is_tried(app: &TestApp) {
+    let client = &app.client;
+    let path = "/fraud-rules/test";
+    let (user, _) = app.user(&[SystemRole::WalletHolder]).await;
+    let wallet = json!({"currency": "USD", "user_id": user.to_string()});
+    let wallet = client.post("/wallets", wallet).await.expect(201);
+    let wallet = id_of(&wallet);
+    client.fund(wallet, 700).await.expect(201);
+    let bare = json!({"amount": 600, "currency": "USD"});
+    let full = json!({"amount": 5, "currency": "USD", "type": "card", "from": wallet,
+        "payment_method": "pm_card_visa", "description": "two", "metadata": {"country": "PT"}});
+    for (expression, payment, outcome) in [
+        ("payment.amount > 500", &bare, "holds"),
+        ("payment.amount > 600", &bare, "does_not_hold"),
+        ("payment.type == '' && wallet.id == ''", &bare, "holds"),
+        ("user.is_known || velocity.payer.count_24h > 0", &bare, "does_not_hold"),
+        ("payment.metadata.country == 'PT'", &bare, "failed"),
+        ("payment.metadata.country == 'PT' && payment.type == 'card'", &full, "holds"),
+        ("wallet.available == 700 && user.is_known", &full, "holds"),
+        ("payment.amount_in('EUR') > 1", &full, "failed"),
+    ] {
+        let body = json!({"expression": expression, "payment": payment});
+        let tried = client.post(path, body).await.expect(200);
+        let found = &tried["payments"][0];
+        assert_eq!(found["outcome"], outcome, "{expression} {payment}: {tried}");
+        assert_eq!((&tried["tried"], &found["payment_id"]), (&json!(1), &Value::Null));
+    }
+    let with = |field: &str, value: Value| {
+        let mut payment = bare.clone();
+        payment[field] = value;
+        json!({"expression": "true", "payment": payment})
+    };
+    for (body, param, said) in [
+        (
+            json!({"expression": "true &&\n payment.amout > 5", "payment": bare}),
+            "expression",
+            "line 2, column 9",
+        ),
+        (json!({"expression": "true", "payment": {"amount": 5}}), "payment.currency", ""),
+        (with("amount", json!(0)), "payment.amount", ""),
+        (with("colour", json!("red")), "payment.colour", ""),
+        (with("description", json!("4242 4242 4242 4242")), "payment.description", "card"),
+        (json!({"expression": "true", "payment": bare, "limit": 5}), "payment", "either"),
+        (json!({"expression": "true", "payment": bare, "payment_id": "x"}), "payment", "either"),
+    ] {
+        let answer = client.post(path, body.clone()).await;
+        assert_eq!((answer.status, &answer.json["param"]), (400, &json!(param)), "{body}");
+        let detail = answer.json["detail"].as_str().expect("text");
+        assert!(detail.contains(said), "{body}: {detail}");
+    }
+    let unknown = "wal_00000000000000000000000007";
+    client.post(path, with("from", json!(unknown))).await.refused(404, "wallet_not_found");
+    client.post(path, with("user_id", json!("usr_1"))).await.refused(404, "user_not_found");
+    let foreign = app.tenant("test").await;
+    let body = json!({"expression": "true", "payment": full});
+    foreign.post(path, body).await.refused(404, "wallet_not_found");
+    assert_eq!(client.all("/payments").await.len(), 0, "a trial leaves nothing behind");
 }
