@@ -60,8 +60,8 @@ pub use schedule::{Every, Recurrence};
 pub use service_account::ServiceAccount;
 pub use session::Session;
 pub use tenant::{
-    FraudConfig, LimitsConfig, Mode, OnFailure, Placement, RateLimits, Tenant, TenantConfig,
-    TierLimits,
+    FraudConfig, LimitsConfig, Mode, NotificationsConfig, OnFailure, Placement, RateLimits, Tenant,
+    TenantConfig, TierLimits,
 };
 pub use time::{Clock, Timestamp};
 pub use transfer::{Entry, Leg, Transfer, TransferKind, TransferStatus};

@@ -70,8 +70,26 @@ pub struct TenantConfig {
     pub limits: Option<LimitsConfig>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fraud: Option<FraudConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notifications: Option<NotificationsConfig>,
     /// When its business day ends.
     pub business_day_cut_off: CutOff,
+}
+
+/// What its people are told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NotificationsConfig {
+    /// Whether payers get receipts by mail.
+    pub receipts: bool,
+    /// Kinds of events that nobody is told of in the app.
+    pub muted: Vec<String>,
+}
+
+impl Default for NotificationsConfig {
+    fn default() -> Self {
+        Self { receipts: true, muted: Vec::new() }
+    }
 }
 
 /// Tiers of wallets by name, and what wallets of them may, by currency. A currency that is not

@@ -10,7 +10,8 @@
 //! | `lost`, `conceded` | none; where the tenant bears it, from `dispute_loss` to the wallet |
 
 use caudal_domain::{
-    Chart, Currency, DisputeId, GatewayAccountId, PaymentId, Refusal, TenantId, Timestamp,
+    AccountId, Chart, Currency, DisputeId, GatewayAccountId, PaymentId, Refusal, TenantId,
+    Timestamp,
     event::kinds,
     payment::{DisputeEvent, DisputeStatus},
     payment_type::LossBearer,
@@ -45,15 +46,18 @@ struct Data {
 struct DisputeTold {
     dispute_id: DisputeId,
     payment_id: PaymentId,
+    /// The payee's, whose holder is told.
+    wallet_id: AccountId,
     status: DisputeStatus,
     amount: i64,
     currency: Currency,
 }
 
-fn telling(dispute: &DisputeRow) -> Result<Telling, ServiceError> {
+fn telling(dispute: &DisputeRow, wallet: AccountId) -> Result<Telling, ServiceError> {
     let data = DisputeTold {
         dispute_id: dispute.id,
         payment_id: dispute.payment,
+        wallet_id: wallet,
         status: dispute.status,
         amount: dispute.amount,
         currency: dispute.currency,
@@ -140,7 +144,7 @@ impl Service {
         command.accounts = accounts_of(&transfer);
         command.steps.push(disputes::insert_with_transfer(&dispute));
         command.attachments.push(payments::attachment(&after.to_row()?));
-        command.telling = Some(telling(&dispute)?);
+        command.telling = Some(telling(&dispute, row.wallet)?);
         self.run_one(tenant, command).await?;
         let found = disputes::find(self.store(), tenant, dispute.id).await?;
         found.ok_or_else(|| ServiceError::Broken(format!("{} is not there", dispute.id)))
@@ -174,7 +178,7 @@ impl Service {
         command.steps.extend(steps);
         command.attachments.push(disputes::attachment(&next));
         if event.is_some() {
-            command.telling = Some(telling(&next)?);
+            command.telling = Some(telling(&next, payment.row.wallet)?);
         }
         let (replayed, position) = self.run_one(dispute.tenant, command).await?;
         Ok((next, replayed, position))

@@ -3,9 +3,11 @@
 use caudal_domain::{
     AccountId, Actor, AuditRecord, Mail, MailId, Session, SessionId, User, UserId,
 };
-use caudal_store::{audit, mails, second_factors, sessions, users::UserRow, wallets};
+use caudal_store::{
+    audit, mails, notifications, second_factors, sessions, users::UserRow, wallets,
+};
 
-use crate::{Caller, Service, ServiceError, users::user_did};
+use crate::{Caller, Service, ServiceError, notifications::Notification, users::user_did};
 
 /// Of each kind at most, newest first: a person has not more, and an answer has a bound.
 const MOST: i64 = 10_000;
@@ -25,6 +27,8 @@ pub struct Export {
     pub audit: Vec<AuditRecord>,
     /// Mails written to them.
     pub mails: Vec<Mail>,
+    /// What they were told in the app.
+    pub notifications: Vec<Notification>,
 }
 
 impl Service {
@@ -50,6 +54,7 @@ impl Service {
             wallets: self.wallets_of(&row).await?,
             audit: audit::list(db, &all_acts(&row)).await?,
             mails: self.mails_of(&row).await?,
+            notifications: notifications::list(db, &all_told(&row)).await?,
             user: self.user_of(row)?,
         };
         let at = self.now();
@@ -87,6 +92,16 @@ fn all_sessions(row: &UserRow) -> sessions::Filter {
         user: row.id,
         live_at: None,
         before: SessionId(u128::MAX),
+        limit: MOST,
+    }
+}
+
+fn all_told(row: &UserRow) -> notifications::Filter {
+    notifications::Filter {
+        tenant: row.tenant,
+        user: row.id,
+        unread: false,
+        before: u128::MAX,
         limit: MOST,
     }
 }

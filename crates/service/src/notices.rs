@@ -189,6 +189,10 @@ impl Service {
         };
         let told: Receipted = serde_json::from_str(&event.data).map_err(broken)?;
         let Some(user) = told.user_id else { return Ok(None) };
+        let config = self.tenant_config(event.tenant).await?;
+        if !config.notifications.as_ref().is_none_or(|config| config.receipts) {
+            return Ok(None);
+        }
         let person = Person { tenant: event.tenant, user };
         let paid = Paid {
             payment_id: told.payment_id,

@@ -29,6 +29,7 @@ enum Audience {
     Staff,
 }
 
+/// A kind of two audiences has two lines.
 const TOLD: &[(&str, Audience)] = &[
     (kinds::WALLET_FUNDED, Audience::Concerned),
     (kinds::WALLET_DEDUCTED, Audience::Concerned),
@@ -45,6 +46,19 @@ const TOLD: &[(&str, Audience)] = &[
     (kinds::PAYMENT_CANCELED, Audience::Named),
     (kinds::REFUND_SUCCEEDED, Audience::Concerned),
     (kinds::REFUND_FAILED, Audience::Named),
+    (kinds::DISPUTE_OPENED, Audience::Concerned),
+    (kinds::DISPUTE_OPENED, Audience::Staff),
+    (kinds::DISPUTE_WON, Audience::Concerned),
+    (kinds::DISPUTE_WON, Audience::Staff),
+    (kinds::DISPUTE_LOST, Audience::Concerned),
+    (kinds::DISPUTE_LOST, Audience::Staff),
+    (kinds::PAYOUT_PAID, Audience::Concerned),
+    (kinds::PAYOUT_CANCELED, Audience::Concerned),
+    (kinds::PAYOUT_FAILED, Audience::Concerned),
+    (kinds::PAYOUT_FAILED, Audience::Staff),
+    (kinds::PAYOUT_RETURNED, Audience::Concerned),
+    (kinds::PAYOUT_RETURNED, Audience::Staff),
+    (kinds::PAYOUT_LOST_FROM_SIGHT, Audience::Staff),
     (kinds::PAYMENT_IN_REVIEW, Audience::Staff),
     (kinds::ACTIVITY_SUSPICIOUS, Audience::Staff),
     (kinds::WEBHOOK_ENDPOINT_DISABLED, Audience::Staff),
@@ -61,6 +75,19 @@ const fn kinds_of() -> [&'static str; TOLD.len()] {
         place += 1;
     }
     kinds
+}
+
+/// What a tenant may not keep from people: it is about their own safety.
+const ALWAYS_TOLD: &[&str] = &[
+    kinds::PASSWORD_CHANGED,
+    kinds::SECOND_FACTOR_ENABLED,
+    kinds::SECOND_FACTOR_DISABLED,
+    kinds::USER_ROLES_CHANGED,
+];
+
+/// Whether a tenant may have nobody told of this kind; `None`: nobody is told anyway.
+pub fn may_be_muted(kind: &str) -> Option<bool> {
+    KINDS.contains(&kind).then(|| !ALWAYS_TOLD.contains(&kind))
 }
 
 /// Of a tenant's staff, those who are told.
@@ -124,13 +151,25 @@ impl Service {
         event: &StoredEvent,
         at: Timestamp,
     ) -> Result<Vec<Step>, ServiceError> {
-        let found = TOLD.iter().find(|(kind, _)| *kind == event.kind);
-        match found.map(|(_, audience)| audience) {
-            None => Ok(Vec::new()),
-            Some(Audience::Concerned) => self.tell_concerned(event, (true, at)).await,
-            Some(Audience::Named) => self.tell_concerned(event, (false, at)).await,
-            Some(Audience::Staff) => self.tell_staff(event, at).await,
+        let mut steps = Vec::new();
+        for (_, audience) in TOLD.iter().filter(|(kind, _)| *kind == event.kind) {
+            if self.is_muted(event).await? {
+                break;
+            }
+            steps.extend(match audience {
+                Audience::Concerned => self.tell_concerned(event, (true, at)).await?,
+                Audience::Named => self.tell_concerned(event, (false, at)).await?,
+                Audience::Staff => self.tell_staff(event, at).await?,
+            });
         }
+        Ok(steps)
+    }
+
+    /// Whether the tenant wants nobody to be told.
+    async fn is_muted(&self, event: &StoredEvent) -> Result<bool, ServiceError> {
+        let config = self.tenant_config(event.tenant).await?;
+        let muted = config.notifications.iter().flat_map(|it| &it.muted);
+        Ok(muted.into_iter().any(|kind| *kind == event.kind))
     }
 
     /// Each holder, if they are told, is told their own side of it.

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use caudal_domain::{
-    CutOff, FraudConfig, LimitsConfig, Mode, Placement, RateLimits, SystemRole, Tenant,
-    TenantConfig, TenantId, Timestamp,
+    CutOff, FraudConfig, LimitsConfig, Mode, NotificationsConfig, Placement, RateLimits,
+    SystemRole, Tenant, TenantConfig, TenantId, Timestamp,
     access::{ApiKey, Scope},
     event::kinds,
     payment_type::{PaymentTypeSettings, PaymentVia},
@@ -49,6 +49,7 @@ pub struct TenantChange {
     pub limits: Option<Option<LimitsConfig>>,
     /// Needs the scope `fraud_rules:write`.
     pub fraud: Option<Option<FraudConfig>>,
+    pub notifications: Option<Option<NotificationsConfig>>,
     pub business_day_cut_off: Option<CutOff>,
 }
 
@@ -69,13 +70,15 @@ impl KnownConfigs {
 impl TenantChange {
     /// The names of what it changes.
     fn fields(&self) -> Vec<&'static str> {
-        let Self { name, timezone, rate_limits, limits, fraud, business_day_cut_off } = self;
+        let Self { name, timezone, rate_limits, limits, fraud, .. } = self;
+        let Self { notifications, business_day_cut_off, .. } = self;
         let given = [
             ("name", name.is_some()),
             ("timezone", timezone.is_some()),
             ("config.rate_limits", rate_limits.is_some()),
             ("config.limits", limits.is_some()),
             ("config.fraud", fraud.is_some()),
+            ("config.notifications", notifications.is_some()),
             ("config.business_day_cut_off", business_day_cut_off.is_some()),
         ];
         given.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name).collect()
@@ -201,6 +204,7 @@ impl Service {
         tenant.config.rate_limits = change.rate_limits.unwrap_or(tenant.config.rate_limits);
         tenant.config.limits = change.limits.unwrap_or(tenant.config.limits);
         tenant.config.fraud = change.fraud.unwrap_or(tenant.config.fraud);
+        tenant.config.notifications = change.notifications.unwrap_or(tenant.config.notifications);
         let cut_off = change.business_day_cut_off;
         tenant.config.business_day_cut_off = cut_off.unwrap_or(tenant.config.business_day_cut_off);
         tenant.name = change.name.unwrap_or(tenant.name);

@@ -24,11 +24,12 @@ pub struct NotificationRow {
     pub read_at: Option<Timestamp>,
 }
 
-/// Writes nothing when the user was told of this event before.
+/// Writes nothing when the user was told of this event before, or was erased.
 pub fn insert(notification: &NotificationRow) -> Step {
     Step::new(
         "insert into notifications (tenant_id, id, user_id, event_id, kind, subject, data,
-         created_at) values ($1, $2, $3, $4, $5, $6, $7, $8)
+         created_at) select $1, $2, $3, $4, $5, $6, $7, $8
+         where not exists (select 1 from users where id = $3 and status = 'erased')
          on conflict (tenant_id, user_id, event_id) do nothing",
         vec![
             notification.tenant.0.into(),

@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 
 use caudal_domain::{
-    Currency, CutOff, FraudConfig, LimitsConfig, MAX_AMOUNT, Mode, OnFailure, Placement,
-    RateLimits, Tenant, TenantConfig, TenantId, TierLimits, Timestamp, business_day::is_time_zone,
+    Currency, CutOff, FraudConfig, LimitsConfig, MAX_AMOUNT, Mode, NotificationsConfig, OnFailure,
+    Placement, RateLimits, Tenant, TenantConfig, TenantId, TierLimits, Timestamp,
+    business_day::is_time_zone,
 };
-use caudal_service::tenants::{NewTenant, TenantChange};
+use caudal_service::{
+    notifications::may_be_muted,
+    tenants::{NewTenant, TenantChange},
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -81,6 +85,10 @@ pub(crate) struct TenantConfigPatch {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<FraudShape>)]
     fraud: Option<Option<FraudShape>>,
+    /// What its people are told; all of it is set.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<NotificationsShape>)]
+    notifications: Option<Option<NotificationsShape>>,
     /// The time of day from which on payments belong to the next business day: `17:00`. `00:00` is
     /// midnight. Counts for payments made from now on.
     #[schema(value_type = Option<String>, example = "17:00")]
@@ -120,6 +128,41 @@ pub(crate) struct FraudShape {
     /// What becomes of a payment whose rules can't be evaluated: `review` or `block`.
     #[schema(value_type = String)]
     on_failure: OnFailure,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NotificationsConfig, example = json!({
+    "receipts": false, "muted": ["wallet.funded"]
+}))]
+pub(crate) struct NotificationsShape {
+    /// Whether payers get receipts by mail; true, if not given.
+    receipts: Option<bool>,
+    /// Types of events that nobody is told of in the app. What is about people's own safety
+    /// (password, second factor, roles) is always told.
+    #[serde(default)]
+    muted: Vec<String>,
+}
+
+impl NotificationsShape {
+    fn into_config(self) -> Result<NotificationsConfig, Problem> {
+        for (at, kind) in self.muted.iter().enumerate() {
+            let wrong = match may_be_muted(kind) {
+                Some(true) if !self.muted[..at].contains(kind) => continue,
+                Some(true) => "is named twice",
+                Some(false) => "is always told: it is about people's own safety",
+                None => "no type of event that people are told of",
+            };
+            return Err(Problem::invalid(format!("config.notifications.muted[{at}]"), wrong));
+        }
+        Ok(NotificationsConfig { receipts: self.receipts.unwrap_or(true), muted: self.muted })
+    }
+}
+
+impl From<&NotificationsConfig> for NotificationsShape {
+    fn from(config: &NotificationsConfig) -> Self {
+        Self { receipts: Some(config.receipts), muted: config.muted.clone() }
+    }
 }
 
 impl LimitsShape {
@@ -233,6 +276,7 @@ pub(crate) struct TenantConfigShape {
     rate_limits: Option<RateLimitsShape>,
     limits: Option<LimitsShape>,
     fraud: Option<FraudShape>,
+    notifications: Option<NotificationsShape>,
     #[schema(value_type = String, example = "00:00")]
     business_day_cut_off: CutOff,
 }
@@ -243,6 +287,7 @@ impl From<&TenantConfig> for TenantConfigShape {
             rate_limits: config.rate_limits.map(RateLimitsShape::from),
             limits: config.limits.as_ref().map(LimitsShape::from),
             fraud: config.fraud.map(|FraudConfig { on_failure }| FraudShape { on_failure }),
+            notifications: config.notifications.as_ref().map(NotificationsShape::from),
             business_day_cut_off: config.business_day_cut_off,
         }
     }
@@ -260,12 +305,24 @@ impl TenantPatch {
         let Some(config) = config else {
             return Ok(TenantChange { name, timezone, ..TenantChange::default() });
         };
-        let TenantConfigPatch { rate_limits, limits, fraud, business_day_cut_off } = config;
+        let TenantConfigPatch { rate_limits, limits, fraud, notifications, business_day_cut_off } =
+            config;
         let rate_limits = rate_limits.map(|it| it.map(RateLimitsShape::into_limits).transpose());
         let limits = limits.map(|it| it.map(LimitsShape::into_limits).transpose());
         let fraud = fraud.map(|it| it.map(|FraudShape { on_failure }| FraudConfig { on_failure }));
         let (rate_limits, limits) = (rate_limits.transpose()?, limits.transpose()?);
-        Ok(TenantChange { name, timezone, rate_limits, limits, fraud, business_day_cut_off })
+        let notifications =
+            notifications.map(|it| it.map(NotificationsShape::into_config).transpose());
+        let notifications = notifications.transpose()?;
+        Ok(TenantChange {
+            name,
+            timezone,
+            rate_limits,
+            limits,
+            fraud,
+            notifications,
+            business_day_cut_off,
+        })
     }
 }
 
@@ -292,7 +349,7 @@ fn check_word(param: &str, text: &str) -> Result<(), Problem> {
 #[schema(as = Tenant, example = json!({
     "id": "ten_01h455vb4pex5vsknk084sn02q", "object": "tenant", "name": "Acme", "mode": "test",
     "placement": "user", "region": null, "timezone": "UTC",
-    "config": {"rate_limits": null, "limits": null, "fraud": null,
+    "config": {"rate_limits": null, "limits": null, "fraud": null, "notifications": null,
         "business_day_cut_off": "00:00"},
     "created_at": "2026-01-31T09:30:00.000000Z"
 }))]

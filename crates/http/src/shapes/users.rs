@@ -15,7 +15,7 @@ use caudal_service::{
 use serde::{Deserialize, Deserializer, Serialize, de, de::Visitor};
 use utoipa::ToSchema;
 
-use super::{check_name, given};
+use super::{check_name, given, notifications::NotificationShape};
 use crate::{problem::Problem, query::Shown};
 
 /// A text that is never said again: not by `Debug`, not in the problem of a wrong type.
@@ -271,6 +271,8 @@ pub(crate) struct ExportShape<'a> {
     /// Written to them: when and why.
     #[schema(value_type = Vec<Object>)]
     mails: &'a [Mail],
+    /// Told to them in the app.
+    notifications: Vec<NotificationShape<'a>>,
 }
 
 impl<'a> From<&'a Export> for ExportShape<'a> {
@@ -287,6 +289,7 @@ impl<'a> From<&'a Export> for ExportShape<'a> {
             wallets: &export.wallets,
             audit: &export.audit,
             mails: &export.mails,
+            notifications: export.notifications.iter().map(NotificationShape::from).collect(),
         }
     }
 }

@@ -211,7 +211,11 @@ async fn what_the_bank_has_decided_is_not_given_up(app: &TestApp) {
 
 async fn disputes_of_others_are_not_seen(app: &TestApp) {
     let wallet = app.client.wallet("USD").await;
-    let id = dispute_of(app, &disputed(app, "card", &wallet).await).await;
+    // Told of it before its payment is booked, we would ask again later.
+    webhooks(app, true);
+    let payment = disputed(app, "card", &wallet).await;
+    webhooks(app, false);
+    let id = dispute_of(app, &payment).await;
     let other = app.tenant("test").await;
     other.get(format!("/disputes/{id}")).await.refused(404, "dispute_not_found");
     let accept = other.post(format!("/disputes/{id}/accept"), json!({})).await;

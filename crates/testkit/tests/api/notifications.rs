@@ -1,6 +1,9 @@
 //! What users are told in the app: their own, once, until they have read it.
 
 use caudal_domain::SystemRole;
+use caudal_gateway::simulator::{Settings, WebhookSettings};
+use caudal_service::notices::Looked;
+use caudal_store::notifications::{self, Filter};
 use caudal_testkit::{Client, TestApp, both_databases, until};
 use serde_json::{Value, json};
 
@@ -9,6 +12,8 @@ use super::people::{PASSWORD, login, with_token};
 both_databases! {
     holders_are_told_their_own what_is_read_stays_read only_users_have_notifications
     a_payment_is_told_to_both_and_mailed_to_its_payer
+    disputes_and_payouts_are_told what_is_muted_is_not_told
+    who_was_erased_is_told_nothing_more
 }
 
 async fn wallet_of(app: &TestApp, user: &str) -> String {
@@ -127,4 +132,106 @@ async fn a_payment_is_told_to_both_and_mailed_to_its_payer(app: &TestApp) {
 async fn only_users_have_notifications(app: &TestApp) {
     app.client.get("/notifications").await.refused(403, "not_a_user");
     app.client.without_key().get("/notifications").await.refused(401, "unauthorized");
+}
+
+/// A payment to a user's wallet, and its dispute; told of this before the payment is booked, we
+/// would ask again later.
+async fn disputed(app: &TestApp, user: &str) {
+    let wallet = wallet_of(app, user).await;
+    let simulator = &app.instance.simulator.as_ref().expect("a simulator").simulator;
+    let webhooks = WebhookSettings { hold: true, ..WebhookSettings::default() };
+    simulator.set(Settings { webhooks, ..Settings::default() });
+    let body = json!({"type": "card", "amount": 500, "currency": "USD", "to": wallet,
+        "payment_method": "pm_card_createDispute"});
+    app.client.post("/payments", body).await.expect(201);
+    simulator.set(Settings::default());
+}
+
+async fn disputes_and_payouts_are_told(app: &TestApp) {
+    let (ada_id, ada) = app.user(&[SystemRole::WalletHolder]).await;
+    let (_, bob) = app.user(&[SystemRole::WalletHolder]).await;
+    let (_, owner) = app.user(&[SystemRole::Owner]).await;
+    disputed(app, &ada_id.to_string()).await;
+    let to_ada = told(&ada, 2).await;
+    let opened = to_ada.iter().find(|it| it["type"] == "dispute.opened").expect("told");
+    assert_eq!(opened["data"]["amount"], 500, "{opened}");
+    let to_owner = told(&owner, 1).await;
+    assert_eq!(
+        (kinds(&to_owner), &to_owner[0]["subject"]),
+        (vec!["dispute.opened"], &opened["subject"])
+    );
+    let id = opened["subject"].as_str().expect("an id");
+    app.client.post(format!("/disputes/{id}/accept"), json!({})).await.expect(200);
+    assert_eq!(kinds(&told(&ada, 3).await)[0], "dispute.lost");
+    assert_eq!(kinds(&told(&owner, 2).await)[0], "dispute.lost");
+
+    let funded = wallet_of(app, &ada_id.to_string()).await;
+    app.client.fund(&funded, 900).await.expect(201);
+    told(&ada, 4).await;
+    for (destination, kind, count, staff) in
+        [("ba_ok", "payout.paid", 5, 2), ("ba_refused", "payout.failed", 6, 3)]
+    {
+        let body = json!({"wallet": funded, "amount": 100, "destination": destination});
+        let payout = app.client.post("/payouts", body).await.expect(201);
+        let to_ada = told(&ada, count).await;
+        assert_eq!((&to_ada[0]["type"], &to_ada[0]["subject"]), (&json!(kind), &payout["id"]));
+        told(&owner, staff).await;
+    }
+    assert_eq!(kinds(&told(&owner, 3).await)[0], "payout.failed");
+    assert_eq!(bob.all("/notifications").await.len(), 0, "what is others' is not told");
+}
+
+async fn what_is_muted_is_not_told(app: &TestApp) {
+    let (ada_id, ada) = app.user(&[SystemRole::WalletHolder]).await;
+    let wallet = wallet_of(app, &ada_id.to_string()).await;
+    let set = async |config: Value| {
+        app.client.patch("/tenants/me", json!({"config": {"notifications": config}})).await
+    };
+    let shown = set(json!({"receipts": false, "muted": ["wallet.funded"]})).await.expect(200);
+    let kept = json!({"receipts": false, "muted": ["wallet.funded"]});
+    assert_eq!(shown["config"]["notifications"], kept);
+    app.client.fund(&wallet, 5).await.expect(201);
+    app.client.act(&wallet, "freeze", json!({})).await.expect(200);
+    assert_eq!(kinds(&told(&ada, 1).await), ["wallet.frozen"], "the first is not told");
+    assert_eq!(set(json!({})).await.expect(200)["config"]["notifications"]["receipts"], true);
+    app.client.fund(&wallet, 5).await.expect(201);
+    assert_eq!(kinds(&told(&ada, 2).await)[0], "wallet.funded", "known at once");
+    for (config, param) in [
+        (json!({"muted": ["wallet.sold"]}), "config.notifications.muted[0]"),
+        (json!({"muted": ["wallet.funded", "wallet.funded"]}), "config.notifications.muted[1]"),
+        (json!({"muted": ["password.changed"]}), "config.notifications.muted[0]"),
+        (json!({"muted": "wallet.funded"}), "config.notifications.muted"),
+        (json!({"receipts": "no"}), "config.notifications.receipts"),
+        (json!({"loud": true}), "config.notifications.loud"),
+    ] {
+        let answer = set(config.clone()).await;
+        answer.refused_as(&config.to_string(), 400, "invalid_request");
+        assert_eq!(answer.json["param"], param, "{config}");
+    }
+    let none = set(Value::Null).await.expect(200);
+    assert_eq!(none["config"]["notifications"], Value::Null);
+}
+
+async fn who_was_erased_is_told_nothing_more(app: &TestApp) {
+    let new = json!({"email": "ada@example.org", "password": PASSWORD});
+    let made = app.client.post("/users", new).await.expect(201);
+    let ada_id = made["id"].as_str().expect("an id");
+    let ada = with_token(app, &login(app, "ada@example.org", PASSWORD).await.expect(200));
+    let (bob_id, bob) = app.user(&[SystemRole::WalletHolder]).await;
+    let adas = wallet_of(app, ada_id).await;
+    let bobs = wallet_of(app, &bob_id.to_string()).await;
+    app.client.fund(&adas, 5).await.expect(201);
+    told(&ada, 1).await;
+    assert_eq!(app.client.delete(format!("/users/{ada_id}")).await.status, 204);
+    app.client.transfer(&adas, &bobs, 5).await.expect(201);
+    app.client.fund(&adas, 5).await.expect(201);
+    app.client.fund(&bobs, 5).await.expect(201);
+    told(&bob, 1).await;
+    let mut looked = Looked::default();
+    while app.instance.service.make_notices(&mut looked).await.expect("a look") {}
+    let (db, tenant) = (app.instance.store.as_ref(), app.tenant_id().await);
+    let user = ada_id.parse().expect("an id");
+    let filter = Filter { tenant, user, unread: false, before: u128::MAX, limit: 9 };
+    let left = notifications::list(db, &filter).await.expect("a look");
+    assert_eq!(left, [], "neither what was told before nor after");
 }

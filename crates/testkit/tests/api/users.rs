@@ -263,8 +263,13 @@ async fn an_export_holds_what_is_held(app: &TestApp) {
     let (id, ada) = member(app, "ada@example.org").await;
     let wallet = json!({"currency": "USD", "user_id": id});
     let wallet = app.client.post("/wallets", wallet).await.expect(201);
+    let funded = wallet["id"].as_str().expect("an id");
+    app.client.fund(funded, 7).await.expect(201);
+    let told = async || ada.all("/notifications").await;
+    until("the notification", async || !told().await.is_empty()).await;
     let own = ada.get("/users/me/export").await.expect(200);
     assert_eq!(own["user"]["email"], "ada@example.org");
+    assert_eq!(own["notifications"], json!(told().await));
     assert_eq!(own["wallets"], json!([wallet["id"]]));
     assert_eq!(own["sessions"].as_array().map(Vec::len), Some(1));
     let text = app.client.get(format!("/users/{id}/export")).await.expect(200).to_string();
