@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use axum::{
     body::Body,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use caudal_domain::Fingerprint;
 use caudal_service::{Done, Position};
@@ -39,6 +39,20 @@ pub(crate) fn done<T, S: Serialize>(status: StatusCode, done: &Done<T>, shape: &
     let mut response = json(status, shape)?;
     add_headers(response.headers_mut(), done.replayed, &done.position);
     Ok(response)
+}
+
+/// An answer with the entity tag of what it shows.
+pub(crate) fn tagged(answer: Answer, version: i64) -> Answer {
+    let mut response = answer?;
+    response.headers_mut().insert(header::ETAG, etag(&version.to_string()));
+    Ok(response)
+}
+
+/// The answer of a write that leaves nothing to show.
+pub(crate) fn gone<T>(done: &Done<T>) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    add_headers(response.headers_mut(), done.replayed, &done.position);
+    response
 }
 
 /// What anybody may read, and keep for so long. Whoever has it already is told so.

@@ -4,13 +4,16 @@ use std::str::FromStr;
 
 use axum::{
     extract::{FromRequestParts, Query},
-    http::{Uri, request::Parts},
+    http::{StatusCode, Uri, request::Parts},
 };
 use caudal_domain::{Fingerprint, Timestamp};
 use caudal_service::{Page, Span, Window};
 use serde::Serialize;
 
-use crate::problem::{Problem, internal};
+use crate::{
+    answer::{Answer, bytes},
+    problem::{Problem, internal},
+};
 
 const LIMIT: usize = 20;
 const LIMIT_MOST: usize = 100;
@@ -216,6 +219,16 @@ pub(crate) fn list_body<T: Shown>(
         }
     };
     body.map_err(|_| internal())
+}
+
+/// A page of a list; `fields` chooses what is said of each item.
+pub(crate) fn listed<'a, T, S: Shown + From<&'a T>>(
+    list: List,
+    page: &'a Page<T>,
+    fields: Option<&[String]>,
+) -> Answer {
+    let shapes: Vec<S> = page.items.iter().map(S::from).collect();
+    Ok(bytes(StatusCode::OK, list_body(shapes, next_of(list, page), fields)?))
 }
 
 /// The body of one; `fields` chooses what is said of it.

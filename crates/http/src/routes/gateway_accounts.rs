@@ -1,20 +1,17 @@
 //! `/api/v1/gateway-accounts`.
 
-use axum::{
-    extract::State,
-    http::{StatusCode, header},
-};
+use axum::{extract::State, http::StatusCode};
 use caudal_domain::GatewayAccountId;
 use caudal_service::{Done, Edit, gateway_accounts::GatewayAccount};
 
 use super::{Editor, InPath};
 use crate::{
-    answer::{Answer, bytes, done, etag, json},
+    answer::{Answer, done, json, tagged},
     api::Api,
     auth::By,
     idempotency::Write,
     json::Json,
-    query::{List, Params, Shown, list_body, next_of},
+    query::{List, Params, Shown, listed},
     shapes::gateway_accounts::{
         GatewayAccountPatch, GatewayAccountRequest, GatewayAccountShape, Understood,
     },
@@ -34,25 +31,19 @@ pub(crate) async fn create(
 
 /// An account with its entity tag.
 fn answer(status: StatusCode, account: &Done<GatewayAccount>) -> Answer {
-    let mut response = done(status, account, &GatewayAccountShape::from(&account.value))?;
-    response.headers_mut().insert(header::ETAG, etag(&account.value.version.to_string()));
-    Ok(response)
+    tagged(done(status, account, &GatewayAccountShape::from(&account.value)), account.value.version)
 }
 
 pub(crate) async fn list(State(api): State<Api>, By(caller): By, params: Params) -> Answer {
     let window = params.window(List::GatewayAccounts)?;
     let fields = params.fields(GatewayAccountShape::FIELDS)?;
     let page = api.service.list_gateway_accounts(&caller, &window).await?;
-    let shapes = page.items.iter().map(GatewayAccountShape::from).collect();
-    let body = list_body(shapes, next_of(List::GatewayAccounts, &page), fields.as_deref())?;
-    Ok(bytes(StatusCode::OK, body))
+    listed::<_, GatewayAccountShape<'_>>(List::GatewayAccounts, &page, fields.as_deref())
 }
 
 pub(crate) async fn read(State(api): State<Api>, By(caller): By, InPath(id, _): Id) -> Answer {
     let account = api.service.gateway_account(&caller, id).await?;
-    let mut response = json(StatusCode::OK, &GatewayAccountShape::from(&account))?;
-    response.headers_mut().insert(header::ETAG, etag(&account.version.to_string()));
-    Ok(response)
+    tagged(json(StatusCode::OK, &GatewayAccountShape::from(&account)), account.version)
 }
 
 pub(crate) async fn update(

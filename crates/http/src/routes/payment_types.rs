@@ -1,22 +1,17 @@
 //! `/api/v1/payment-types`.
 
-use axum::{
-    extract::State,
-    http::{StatusCode, header},
-    response::{IntoResponse, Response},
-};
+use axum::{extract::State, http::StatusCode};
 use caudal_domain::{PaymentType, PaymentTypeId};
 use caudal_service::{Done, Edit};
 
 use super::{Editor, InPath};
 use crate::{
-    answer::{Answer, add_headers, bytes, done, etag, json},
+    answer::{Answer, done, gone, json, tagged},
     api::Api,
     auth::By,
     idempotency::Write,
     json::Json,
-    problem::Problem,
-    query::{List, Params, Shown, list_body, next_of},
+    query::{List, Params, Shown, listed},
     shapes::payment_types::{PaymentTypePatch, PaymentTypeRequest, PaymentTypeShape},
 };
 
@@ -34,25 +29,19 @@ pub(crate) async fn create(
 
 /// A type with its entity tag.
 fn answer(status: StatusCode, kind: &Done<PaymentType>) -> Answer {
-    let mut response = done(status, kind, &PaymentTypeShape::from(&kind.value))?;
-    response.headers_mut().insert(header::ETAG, etag(&kind.value.version.to_string()));
-    Ok(response)
+    tagged(done(status, kind, &PaymentTypeShape::from(&kind.value)), kind.value.version)
 }
 
 pub(crate) async fn list(State(api): State<Api>, By(caller): By, params: Params) -> Answer {
     let window = params.window(List::PaymentTypes)?;
     let fields = params.fields(PaymentTypeShape::FIELDS)?;
     let page = api.service.list_payment_types(&caller, &window).await?;
-    let shapes = page.items.iter().map(PaymentTypeShape::from).collect();
-    let body = list_body(shapes, next_of(List::PaymentTypes, &page), fields.as_deref())?;
-    Ok(bytes(StatusCode::OK, body))
+    listed::<_, PaymentTypeShape<'_>>(List::PaymentTypes, &page, fields.as_deref())
 }
 
 pub(crate) async fn read(State(api): State<Api>, By(caller): By, InPath(id, _): Id) -> Answer {
     let kind = api.service.find_payment_type(&caller, id).await?;
-    let mut response = json(StatusCode::OK, &PaymentTypeShape::from(&kind))?;
-    response.headers_mut().insert(header::ETAG, etag(&kind.version.to_string()));
-    Ok(response)
+    tagged(json(StatusCode::OK, &PaymentTypeShape::from(&kind)), kind.version)
 }
 
 pub(crate) async fn update(
@@ -68,16 +57,10 @@ pub(crate) async fn update(
     answer(StatusCode::OK, &changed)
 }
 
-pub(crate) async fn delete(
-    State(api): State<Api>,
-    editor: Editor,
-    InPath(id, _): Id,
-) -> Result<Response, Problem> {
+pub(crate) async fn delete(State(api): State<Api>, editor: Editor, InPath(id, _): Id) -> Answer {
     let is_met = |kind: &PaymentType| editor.has_seen(&kind.version.to_string());
     let is_met = editor.expects().then_some(&is_met as _);
     let edit = Edit { change: (), is_met };
     let deleted = api.service.delete_payment_type(&editor.caller, id, edit).await?;
-    let mut response = StatusCode::NO_CONTENT.into_response();
-    add_headers(response.headers_mut(), false, &deleted.position);
-    Ok(response)
+    Ok(gone(&deleted))
 }

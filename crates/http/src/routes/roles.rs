@@ -2,24 +2,18 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Extension,
-    extract::State,
-    http::{StatusCode, header},
-    response::{IntoResponse, Response},
-};
+use axum::{Extension, extract::State, http::StatusCode};
 use caudal_domain::{Role, RoleRef, User, UserId};
 use caudal_service::{Done, Edit, roles::AnyRole};
 
 use super::{Editor, InPath};
 use crate::{
-    answer::{Answer, add_headers, bytes, done, etag, json},
+    answer::{Answer, bytes, done, gone, json, tagged},
     api::Api,
     auth::By,
     idempotency::Write,
     json::Json,
-    problem::Problem,
-    query::{List, Params, Shown, list_body, next_of},
+    query::{List, Params, Shown, list_body, listed},
     shapes::roles::{
         PermissionShape, RolePatch, RoleRequest, RoleShape, UserRolesRequest, UserRolesShape,
     },
@@ -51,29 +45,25 @@ pub(crate) async fn create(
 
 /// A role with its entity tag.
 fn answer(status: StatusCode, role: Done<Role>) -> Answer {
-    let tag = etag(&role.value.version.to_string());
+    let version = role.value.version;
     let role = role.map(AnyRole::Custom);
-    let mut response = done(status, &role, &RoleShape::from(&role.value))?;
-    response.headers_mut().insert(header::ETAG, tag);
-    Ok(response)
+    tagged(done(status, &role, &RoleShape::from(&role.value)), version)
 }
 
 pub(crate) async fn list(State(api): State<Api>, By(caller): By, params: Params) -> Answer {
     let window = params.window(List::Roles)?;
     let fields = params.fields(RoleShape::FIELDS)?;
     let page = api.service.list_roles(&caller, &window).await?;
-    let shapes: Vec<_> = page.items.iter().map(RoleShape::from).collect();
-    let body = list_body(shapes, next_of(List::Roles, &page), fields.as_deref())?;
-    Ok(bytes(StatusCode::OK, body))
+    listed::<_, RoleShape>(List::Roles, &page, fields.as_deref())
 }
 
 pub(crate) async fn read(State(api): State<Api>, By(caller): By, InPath(id, _): Id) -> Answer {
     let role = api.service.role(&caller, id).await?;
-    let mut response = json(StatusCode::OK, &RoleShape::from(&role))?;
-    if let AnyRole::Custom(role) = &role {
-        response.headers_mut().insert(header::ETAG, etag(&role.version.to_string()));
+    let shown = json(StatusCode::OK, &RoleShape::from(&role));
+    match &role {
+        AnyRole::Custom(role) => tagged(shown, role.version),
+        _ => shown,
     }
-    Ok(response)
 }
 
 pub(crate) async fn update(
@@ -88,18 +78,12 @@ pub(crate) async fn update(
     answer(StatusCode::OK, api.service.update_role(&editor.caller, id, edit).await?)
 }
 
-pub(crate) async fn delete(
-    State(api): State<Api>,
-    editor: Editor,
-    InPath(id, _): Id,
-) -> Result<Response, Problem> {
+pub(crate) async fn delete(State(api): State<Api>, editor: Editor, InPath(id, _): Id) -> Answer {
     let is_met = |role: &Role| editor.has_seen(&role.version.to_string());
     let is_met = editor.expects().then_some(&is_met as _);
     let edit = Edit { change: (), is_met };
     let deleted = api.service.delete_role(&editor.caller, id, edit).await?;
-    let mut response = StatusCode::NO_CONTENT.into_response();
-    add_headers(response.headers_mut(), false, &deleted.position);
-    Ok(response)
+    Ok(gone(&deleted))
 }
 
 pub(crate) async fn set_of_user(
@@ -112,7 +96,5 @@ pub(crate) async fn set_of_user(
     let is_met = editor.expects().then_some(&is_met as _);
     let edit = Edit { change: request.roles, is_met };
     let set = api.service.set_user_roles(&editor.caller, id, edit).await?;
-    let mut response = done(StatusCode::OK, &set, &UserRolesShape::from(&set.value))?;
-    response.headers_mut().insert(header::ETAG, etag(&set.value.version.to_string()));
-    Ok(response)
+    tagged(done(StatusCode::OK, &set, &UserRolesShape::from(&set.value)), set.value.version)
 }

@@ -1,22 +1,17 @@
 //! `/api/v1/service-accounts`.
 
-use axum::{
-    extract::State,
-    http::{StatusCode, header},
-    response::{IntoResponse, Response},
-};
+use axum::{extract::State, http::StatusCode};
 use caudal_domain::{ServiceAccount, ServiceAccountId};
 use caudal_service::{Done, Edit};
 
 use super::{Editor, InPath};
 use crate::{
-    answer::{Answer, add_headers, bytes, done, etag, json},
+    answer::{Answer, done, gone, json, tagged},
     api::Api,
     auth::By,
     idempotency::Write,
     json::Json,
-    problem::Problem,
-    query::{List, Params, Shown, list_body, next_of},
+    query::{List, Params, Shown, listed},
     shapes::service_accounts::{ServiceAccountPatch, ServiceAccountRequest, ServiceAccountShape},
 };
 
@@ -34,25 +29,19 @@ pub(crate) async fn create(
 
 /// An account with its entity tag.
 fn answer(status: StatusCode, account: &Done<ServiceAccount>) -> Answer {
-    let mut response = done(status, account, &ServiceAccountShape::from(&account.value))?;
-    response.headers_mut().insert(header::ETAG, etag(&account.value.version.to_string()));
-    Ok(response)
+    tagged(done(status, account, &ServiceAccountShape::from(&account.value)), account.value.version)
 }
 
 pub(crate) async fn list(State(api): State<Api>, By(caller): By, params: Params) -> Answer {
     let window = params.window(List::ServiceAccounts)?;
     let fields = params.fields(ServiceAccountShape::FIELDS)?;
     let page = api.service.list_service_accounts(&caller, &window).await?;
-    let shapes = page.items.iter().map(ServiceAccountShape::from).collect();
-    let body = list_body(shapes, next_of(List::ServiceAccounts, &page), fields.as_deref())?;
-    Ok(bytes(StatusCode::OK, body))
+    listed::<_, ServiceAccountShape<'_>>(List::ServiceAccounts, &page, fields.as_deref())
 }
 
 pub(crate) async fn read(State(api): State<Api>, By(caller): By, InPath(id, _): Id) -> Answer {
     let account = api.service.service_account(&caller, id).await?;
-    let mut response = json(StatusCode::OK, &ServiceAccountShape::from(&account))?;
-    response.headers_mut().insert(header::ETAG, etag(&account.version.to_string()));
-    Ok(response)
+    tagged(json(StatusCode::OK, &ServiceAccountShape::from(&account)), account.version)
 }
 
 pub(crate) async fn update(
@@ -68,16 +57,10 @@ pub(crate) async fn update(
     answer(StatusCode::OK, &renamed)
 }
 
-pub(crate) async fn delete(
-    State(api): State<Api>,
-    editor: Editor,
-    InPath(id, _): Id,
-) -> Result<Response, Problem> {
+pub(crate) async fn delete(State(api): State<Api>, editor: Editor, InPath(id, _): Id) -> Answer {
     let is_met = |account: &ServiceAccount| editor.has_seen(&account.version.to_string());
     let is_met = editor.expects().then_some(&is_met as _);
     let edit = Edit { change: (), is_met };
     let deleted = api.service.delete_service_account(&editor.caller, id, edit).await?;
-    let mut response = StatusCode::NO_CONTENT.into_response();
-    add_headers(response.headers_mut(), false, &deleted.position);
-    Ok(response)
+    Ok(gone(&deleted))
 }
