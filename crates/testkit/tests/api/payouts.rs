@@ -229,7 +229,7 @@ async fn a_crash_between_any_two_steps_pays_at_most_once(app: &TestApp) {
         for is_sent in [false, true] {
             paid.push(crashed(app, ("ba_ok", "paid"), (point, is_sent)).await);
         }
-        crashed(app, ("ba_nobody", "failed"), (point, false)).await;
+        crashed(app, ("ba_refused", "failed"), (point, false)).await;
     }
     assert_eq!(sent_to_the_bank(app), paid);
     let returned = crashed(app, ("ba_returned", "returned"), (Point::Booked, true)).await;
