@@ -35,6 +35,8 @@ async fn dispute_of(app: &TestApp, payment: &str) -> String {
     until("the dispute", async || {
         let all = app.client.all("/disputes").await;
         found = all.into_iter().find(|it| it["payment_id"] == payment);
+        // Told before its payment was written, it is tried again later.
+        app.clock.advance(if found.is_none() { 1 } else { 0 });
         found.is_some()
     })
     .await;
