@@ -45,7 +45,7 @@ const QUEUED_FOR_S: i64 = 3600;
 /// A payer has so long to do what was asked of them.
 const ACTION_WITHIN_S: i64 = 86_400;
 /// Nobody knows for so long: a person has to find out.
-const PERSON_AFTER_S: i64 = 7 * 86_400;
+pub(crate) const PERSON_AFTER_S: i64 = 7 * 86_400;
 /// Gateways keep keys for 24 h; a call is not made again near the end of that.
 const RESEND_WITHIN_S: i64 = 23 * 3600;
 /// Pauses between tries of what was not sent.

@@ -2,6 +2,7 @@
 //! payout; what happens at the gateway is a saga ([`run`]), and what that comes to is written with
 //! the money ([`turn`]). What a payout may become next is the table of `caudal_domain::payment`.
 
+mod resolve;
 mod run;
 mod turn;
 

@@ -1,6 +1,6 @@
 //! The routes of payouts.
 
-use caudal_domain::access::Scope::{PayoutsRead, PayoutsWrite};
+use caudal_domain::access::Scope::{PaymentsResolve, PayoutsRead, PayoutsWrite};
 
 use super::{CREATED, MONEY, OK};
 use crate::{
@@ -9,6 +9,7 @@ use crate::{
     shapes::{
         NoFields,
         payouts::{PayoutRequest, PayoutShape},
+        refunds::ResolutionRequest,
     },
 };
 
@@ -47,5 +48,15 @@ pub(super) fn payout_routes(routes: Routes) -> Routes {
                 .errors(&[404, 409, 422])
                 .once(),
             payouts::cancel,
+        )
+        .add(
+            post("/api/v1/payouts/{id}/resolve", PaymentsResolve)
+                .summary("Say what became of a payout that has been unknown for seven days")
+                .takes::<ResolutionRequest>()
+                .gives::<PayoutShape<'_>>(OK)
+                .errors(&[404, 409, 422])
+                .once()
+                .money(),
+            payouts::resolve,
         )
 }

@@ -15,6 +15,7 @@ use crate::{
     shapes::{
         NoFields,
         payouts::{PayoutRequest, PayoutShape},
+        refunds::ResolutionRequest,
     },
 };
 
@@ -38,6 +39,17 @@ pub(crate) async fn cancel(
 ) -> Answer {
     let canceled = api.service.cancel_payout(write.asked(&body)?, id).await?;
     done(StatusCode::OK, &canceled, &PayoutShape::from(&canceled.value))
+}
+
+pub(crate) async fn resolve(
+    State(api): State<Api>,
+    InPath(id, _): Id,
+    write: Write,
+    Json(request): Json<ResolutionRequest>,
+) -> Answer {
+    let asked = write.asked(&request)?;
+    let resolved = api.service.resolve_payout(asked, id, request.found()?).await?;
+    done(StatusCode::OK, &resolved, &PayoutShape::from(&resolved.value))
 }
 
 pub(crate) async fn list(State(api): State<Api>, By(caller): By, params: Params) -> Answer {

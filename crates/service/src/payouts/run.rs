@@ -25,7 +25,7 @@ use super::{PayoutRow, SagaData, turn::Turn};
 use crate::{Service, ServiceError, payment_saga::Point, unit::broken};
 
 pub(super) const SEND: &str = "send";
-const ASK: &str = "ask";
+pub(super) const ASK: &str = "ask";
 
 /// Taken by a worker at once, and worked on at once.
 pub const PAYOUTS_MOST: i64 = 100;

@@ -138,6 +138,42 @@ async fn a_payout_is_not_given_up_because_it_is_turned_away_the_second_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_decides_on_a_payout() {
+    against(async |app, gateway| {
+        let wallet = app.client.funded(1000).await;
+        answers(gateway, ("GET", "/v1/lookup"), (404, refusal("not_found"))).await;
+        answers(gateway, ("POST", "/v1/payouts"), (500, json!({}))).await;
+        let moved = json!({"outcome": "succeeded", "gateway_reference": "po_1"});
+        for (said, status, left) in
+            [(moved, "in_transit", 600), (json!({"outcome": "failed"}), "failed", 600)]
+        {
+            let body = json!({"wallet": wallet, "amount": 400, "destination": "ba_ok"});
+            let payout = id(&app.client.post("/payouts", body).await.expect(201));
+            let (path, resolve) =
+                (format!("/payouts/{payout}"), format!("/payouts/{payout}/resolve"));
+            until("nobody to know", async || {
+                app.clock.advance(61);
+                app.client.get(&path).await.expect(200)["status"] == "unknown"
+            })
+            .await;
+            app.client.post(&resolve, said.clone()).await.refused(409, "payout_state");
+            let mut answer = json!(null);
+            until("a decision", async || {
+                app.clock.advance(8 * 86_400);
+                let decided = app.client.post(&resolve, said.clone()).await;
+                answer = decided.json.clone();
+                decided.status == 200
+            })
+            .await;
+            assert_eq!(answer["status"], status, "{answer}");
+            assert_eq!(app.client.balance(&wallet).await.0, left);
+            app.client.post(&resolve, said).await.refused(409, "payout_state");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_part_that_is_told_later_bears_its_part_of_the_fee() {
     against(async |app, gateway| {
         let account = app.client.all("/gateway-accounts").await[0]["id"].clone();

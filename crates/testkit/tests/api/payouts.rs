@@ -51,7 +51,7 @@ async fn own_account(app: &TestApp) {
 /// The keys of the payouts that the bank was told to pay, once for each time.
 fn sent_to_the_bank(app: &TestApp) -> Vec<String> {
     let simulator = &app.instance.simulator.as_ref().expect("a simulator").simulator;
-    let file = simulator.settlement(API_KEY);
+    let file = simulator.settlement(API_KEY, None);
     let lines = file.lines().filter(|line| line.starts_with("payout,"));
     lines.map(|line| line.split(',').nth(3).expect("a key").to_owned()).collect()
 }
