@@ -251,7 +251,8 @@ impl PaymentCaptureRequest {
     "payment_method": "pm_card_visa", "capture": "automatic", "capture_until": null,
     "gateway_account_id": "gwa_01h455vb4pex5vsknk084sn02t", "gateway_reference": "sim_ch_1",
     "transfer_id": "trf_01h455vb4pex5vsknk084sn02v", "next_action": null,
-    "needs_decision": false, "failure": null, "decline_code": null, "reference": null, "description": null, "metadata": {},
+    "needs_decision": false, "failure": null, "decline_code": null, "reference": null,
+    "description": null, "metadata": {},
     "available_at": null, "created_at": "2026-01-31T09:30:00.000000Z",
     "updated_at": "2026-01-31T09:30:00.100000Z"
 }))]

@@ -84,7 +84,8 @@ async fn send(work: &Work, gateway: &Arc<dyn Gateway>) -> Heard {
         }
     };
     match said {
-        // Refused before the key was looked at, it says nothing of the call that may have been made.
+        // Refused before the key was looked at, it says nothing of the call that may have been
+        // made.
         Ok(Answer::Declined { reference: None, code, .. }) if work.is_taken_over => {
             Heard::Unclear(format!("asked for again, it was refused: {}", code.name()))
         }

@@ -4,6 +4,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    io::Write,
     time::Duration,
 };
 
@@ -95,7 +96,7 @@ async fn no_card_is_charged_twice_and_no_payment_is_lost(app: &TestApp) {
         .expect("all come to rest");
     let unknown = ended.get("unknown").copied().unwrap_or_default();
     assert_eq!(ended.values().sum::<usize>(), count);
-    println!("{count} payments: {ended:?}");
+    writeln!(std::io::stderr(), "{count} payments: {ended:?}").expect("a terminal or a file");
     assert_eq!(ended["succeeded"] + unknown, count, "{ended:?}");
 
     let ours = client.all(&format!("/payments?wallet={wallet}&status=succeeded")).await;

@@ -16,6 +16,9 @@ use super::{
     payments_at_gateways::card,
 };
 
+/// Its name, and what it makes of the truth.
+type Lie = (&'static str, fn(&mut Value));
+
 /// Runs the case on both databases against a gateway of its own.
 async fn against(case: impl AsyncFn(&TestApp, &MockServer)) {
     let databases = [Some(Database::sqlite()), Database::postgres().await];
@@ -61,7 +64,7 @@ fn refusal(code: &str) -> Value {
 async fn what_speaks_of_something_else_is_not_believed() {
     against(async |app, gateway| {
         let wallet = app.client.wallet("USD").await;
-        let lies: [(&str, fn(&mut Value)); 6] = [
+        let lies: [Lie; 6] = [
             ("another amount", |it| it["amount"] = json!(1)),
             ("another currency", |it| it["currency"] = json!("JPY")),
             ("another payment's", |it| it["key"] = json!("pay_1-1")),
