@@ -40,7 +40,15 @@ impl Instance {
 
     /// The same, with a clock of the caller's.
     pub async fn start_with(settings: &Settings, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
-        let store = caudal_store::open(&settings.store()).await?;
+        Self::start_on(settings, caudal_store::open(&settings.store()).await?, clock).await
+    }
+
+    /// The same, on a database that is open.
+    pub async fn start_on(
+        settings: &Settings,
+        store: Store,
+        clock: Arc<dyn Clock>,
+    ) -> anyhow::Result<Self> {
         prepare_schema(settings, &store, clock.as_ref()).await?;
         let simulator = own_simulator(settings, clock.clone()).await?;
         let base = (store.clone(), clock.clone());

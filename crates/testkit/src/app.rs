@@ -13,13 +13,15 @@ use serde_json::json;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Client, Database, TestClock, until};
+use crate::{Client, Database, Gate, TestClock, until};
 
 pub struct TestApp {
     /// With the demo tenant's key, which may everything.
     pub client: Client,
     pub clock: TestClock,
     pub instance: Instance,
+    /// Between the instance and its database.
+    pub gate: Gate,
     pub addr: SocketAddr,
     database: Database,
     door: JoinHandle<std::io::Result<()>>,
@@ -67,10 +69,11 @@ impl TestApp {
 
     /// Stops, and starts again on the same database with other settings.
     pub async fn restart_with(self, change: impl FnOnce(&mut Settings)) -> Self {
-        let Self { client, clock, instance, database, door, stop, .. } = self;
+        let Self { client, clock, instance, gate, database, door, stop, .. } = self;
         stop.cancel();
         door.await.expect("the door did not panic").expect("the door closed well");
         instance.shutdown().await;
+        drop(gate);
         let opened = Opened::new(&database, &clock, change).await;
         let client = client.at(opened.addr);
         Self::of(opened, client, clock, database)
@@ -89,8 +92,8 @@ impl TestApp {
     }
 
     fn of(opened: Opened, client: Client, clock: TestClock, database: Database) -> Self {
-        let Opened { instance, addr, door, stop } = opened;
-        Self { client, clock, instance, addr, database, door, stop }
+        let Opened { instance, gate, addr, door, stop } = opened;
+        Self { client, clock, instance, gate, addr, database, door, stop }
     }
 
     /// The owner of a new tenant, `test` or `live`.
@@ -122,6 +125,7 @@ impl TestApp {
         self.stop.cancel();
         let door = self.door.await.expect("the door did not panic");
         self.instance.shutdown().await;
+        drop(self.gate);
         self.database.remove().await;
         door.expect("the door closed well");
     }
@@ -146,6 +150,7 @@ impl Beside {
 /// An instance with its door.
 struct Opened {
     instance: Instance,
+    gate: Gate,
     addr: SocketAddr,
     door: JoinHandle<std::io::Result<()>>,
     stop: CancellationToken,
@@ -176,25 +181,26 @@ impl Opened {
         settings.http_addr = addr.to_string();
         change(&mut settings);
         let metrics = Metrics::install().expect("the recorder");
-        let instance = start(&settings, clock).await;
+        let (instance, gate) = start(&settings, clock).await;
         let http = settings.http().expect("good settings");
         let router = caudal_http::router(Api::new(instance.service.clone(), http, metrics));
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         let door = tokio::spawn(caudal_http::serve(listener, router, stopped));
-        Self { instance, addr, door, stop }
+        Self { instance, gate, addr, door, stop }
     }
 }
 
 /// The last connections of an app that has just stopped may hold its database for a moment.
-async fn start(settings: &Settings, clock: &TestClock) -> Instance {
-    let mut instance = None;
-    until("the database to be free", async || {
-        match Instance::start_with(settings, Arc::new(clock.clone())).await {
-            Err(error) if format!("{error:#}").contains("another process has") => false,
-            started => instance.replace(started.expect("an instance")).is_none(),
-        }
+async fn start(settings: &Settings, clock: &TestClock) -> (Instance, Gate) {
+    let mut opened = None;
+    until("the database to be free", async || match caudal_store::open(&settings.store()).await {
+        Err(error) if error.to_string().contains("another process has") => false,
+        store => opened.replace(store.expect("a database")).is_none(),
     })
     .await;
-    instance.expect("it was waited for")
+    let gate = Gate::new(opened.expect("it was waited for"));
+    let store = Arc::new(gate.clone());
+    let instance = Instance::start_on(settings, store, Arc::new(clock.clone())).await;
+    (instance.expect("an instance"), gate)
 }

@@ -2,14 +2,15 @@
 //! client that speaks HTTP to it as anybody would.
 //!
 //! Reading order: [`TestApp`], then what it is made of: [`Client`] and [`Call`], [`EventStream`],
-//! [`TestClock`]. A test is an `async fn` of a `&TestApp`; [`both_databases!`] runs it on SQLite
-//! and on PostgreSQL and proves the books afterwards. Tests never sleep: they wait for a condition
-//! by [`until`].
+//! [`TestClock`], [`Gate`]. A test is an `async fn` of a `&TestApp`; [`both_databases!`] runs it on
+//! SQLite and on PostgreSQL and proves the books afterwards. Tests never sleep: they wait for a
+//! condition by [`until`].
 
 mod app;
 mod client;
 mod clock;
 mod database;
+mod gate;
 mod objects;
 mod people;
 pub mod smtp;
@@ -20,6 +21,7 @@ pub use app::{Beside, TestApp};
 pub use client::{Answer, Call, Client};
 pub use clock::TestClock;
 pub use database::Database;
+pub use gate::{Gate, Held};
 pub use sse::{EventStream, Message};
 pub use wait::{at_once, until};
 
