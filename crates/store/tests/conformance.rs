@@ -145,6 +145,7 @@ mod only_sqlite {
     cases!(@sqlite sqlite_only needs_a_file);
     cases!(@sqlite sqlite_only opens_again_where_it_was_left);
     cases!(@sqlite sqlite_only survives_a_panicking_decision);
+    cases!(@sqlite sqlite_only a_start_cuts_off_what_a_crash_left);
 }
 
 mod only_postgres {

@@ -52,6 +52,10 @@ impl Sqlite {
         }
         let (path, lock) = take(Path::new(path))?;
         let connection = connect_writer(&path)?;
+        // What a killed process left tells, too, what it deleted.
+        if !checkpoint::cut(&connection) {
+            tracing::warn!("a reader of the file kept the WAL from being cut off");
+        }
         let checkpoints = Checkpoints::start(path.clone(), PAGES)?;
         let writer = Writer::start(connection, checkpoints, lock)?;
         Ok(Self { readers: Readers::new(path), writer: Arc::new(writer) })

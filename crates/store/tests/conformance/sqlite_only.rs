@@ -1,6 +1,9 @@
 //! What only a file has: its path, its lock, its one writer.
 
-use caudal_store::{Locks, StoreError, Writes, tenants};
+use std::{fs, path::Path};
+
+use caudal_domain::{TenantId, UserId};
+use caudal_store::{Locks, StoreError, Writes, person_keys, person_keys::PersonKey, tenants};
 
 use super::{
     fixtures::{done, new_tenant},
@@ -29,11 +32,11 @@ pub async fn needs_a_file(_: &Stage) {
         assert!(why.contains("path of a file"), "{why}");
     }
     let folder = folder();
-    std::fs::create_dir_all(&folder).unwrap();
+    fs::create_dir_all(&folder).unwrap();
     let why = refused(&format!("sqlite://{}", folder.display())).await;
     assert!(why.contains("unable to open"), "{why}");
-    std::fs::remove_dir_all(&folder).unwrap();
-    let _ = std::fs::remove_file(folder.with_extension("lock"));
+    fs::remove_dir_all(&folder).unwrap();
+    let _ = fs::remove_file(folder.with_extension("lock"));
 }
 
 pub async fn opens_again_where_it_was_left(stage: &Stage) {
@@ -55,7 +58,33 @@ pub async fn opens_again_where_it_was_left(stage: &Stage) {
         }
         assert_eq!(tenants::find(store.as_ref(), acme.id).await.unwrap(), Some(acme.clone()));
     }
-    std::fs::remove_dir_all(&folder).unwrap();
+    fs::remove_dir_all(&folder).unwrap();
+}
+
+fn holds(path: &Path, text: &str) -> bool {
+    let bytes = fs::read(path).unwrap_or_default();
+    bytes.windows(text.len()).any(|part| part == text.as_bytes())
+}
+
+pub async fn a_start_cuts_off_what_a_crash_left(stage: &Stage) {
+    let (tenant, user) = (TenantId(1), UserId(2));
+    let sealed = "the key of somebody who is erased";
+    let key = PersonKey { user, tenant, sealed: sealed.into() };
+    done(stage, vec![person_keys::insert(&key)]).await;
+    done(stage, vec![person_keys::destroy(tenant, user)]).await;
+    // What stands on the disk at this moment is what a killed process leaves.
+    let left = stage.url().replace("sqlite://", "");
+    let folder = folder();
+    fs::create_dir_all(&folder).unwrap();
+    let (file, wal) = (folder.join("books.db"), folder.join("books.db-wal"));
+    fs::copy(&left, &file).unwrap();
+    fs::copy(format!("{left}-wal"), &wal).unwrap();
+    assert!(holds(&wal, sealed), "the WAL tells what was deleted");
+    let store = open(&format!("sqlite://{}", file.display())).await.unwrap();
+    assert!(!holds(&wal, sealed) && !holds(&file, sealed), "and is cut off at the start");
+    assert_eq!(person_keys::find(store.as_ref(), tenant, user).await.unwrap(), None);
+    drop(store);
+    fs::remove_dir_all(&folder).unwrap();
 }
 
 pub async fn survives_a_panicking_decision(stage: &Stage) {
