@@ -122,6 +122,13 @@ impl Limiter {
         }
     }
 
+    /// Uncounts all calls of the key.
+    pub fn forget(&self, key: &LimitKey) {
+        if let Some(log) = self.shard(key).log(key) {
+            *log = Log::new(log.limit);
+        }
+    }
+
     /// Keys held now.
     pub fn keys(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).slots.len()).sum()

@@ -26,6 +26,7 @@ pub mod exchanges;
 pub mod export;
 pub mod fraud_rules;
 pub mod gateway_accounts;
+mod guesses;
 mod incoming_webhooks;
 pub mod issuers;
 mod key_uses;

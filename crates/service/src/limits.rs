@@ -8,8 +8,8 @@ use std::time::Duration;
 
 pub use caudal_cache::limits::Verdict;
 use caudal_cache::limits::{Limit, LimitKey, address};
-use caudal_domain::{RateLimits, TenantConfig, TenantId};
-use caudal_store::tenants;
+use caudal_domain::{CodePurpose, RateLimits, TenantConfig, TenantId};
+use caudal_store::{tenants, users::UserRow};
 
 use crate::{Caller, Known, Origin, Reach, Service, ServiceError, unit::broken};
 
@@ -29,6 +29,10 @@ const ADDRESS: Limit = Limit { most: 60, per: MINUTE };
 /// Wrong passwords of one account, known or not: guessing is slow before the lockout, and as slow
 /// where there is no account to lock.
 const ACCOUNT: Limit = Limit { most: 10, per: MINUTE };
+
+/// Mails of one kind that strangers have sent to one address, known or not. No longer than a
+/// recovery code lives: whoever has used these up for somebody else has left them a good code.
+const RECIPIENT: Limit = Limit { most: 5, per: Duration::from_secs(30 * 60) };
 
 /// What is counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +107,7 @@ impl Service {
         tenant: TenantId,
         email_hash: u128,
     ) -> Result<Attempt, ServiceError> {
-        let account = LimitKey { tenant, principal: email_hash, action: "login" };
+        let account = login_key(tenant, email_hash);
         let keys = address_key(origin, "login").map(|key| (key, ADDRESS));
         self.attempt(keys.into_iter().chain([(account, ACCOUNT)]))
     }
@@ -122,6 +126,25 @@ impl Service {
     pub(crate) fn check_mailing(&self, origin: &Origin) -> Result<(), ServiceError> {
         let key = address_key(origin, "mailing").map(|key| (key, ADDRESS));
         self.attempt(key.into_iter()).map(drop)
+    }
+
+    /// Counts a mail that somebody has sent to an address which is not known to be theirs. Kinds
+    /// are counted apart: sign-ups in their name keep nobody from recovering the account.
+    pub(crate) fn check_recipient(
+        &self,
+        tenant: TenantId,
+        email_hash: u128,
+        kind: CodePurpose,
+    ) -> Result<(), ServiceError> {
+        let key = LimitKey { tenant, principal: email_hash, action: kind.name() };
+        self.attempt([(key, RECIPIENT)].into_iter()).map(drop)
+    }
+
+    /// What others guessed at the door does not keep out who has just shown that it is theirs.
+    pub(crate) fn forget_guesses(&self, row: &UserRow) {
+        if let Some(hash) = row.email_hash {
+            self.people().limiter.forget(&login_key(row.tenant, hash));
+        }
     }
 
     pub(crate) fn attempt_succeeded(&self, attempt: Attempt) {
@@ -183,6 +206,10 @@ fn limit_of(known: &Known, class: LimitClass) -> Option<(LimitKey, Limit)> {
         LimitClass::Other => return None,
     };
     Some((key(class.name()), Limit { most, per: HOUR }))
+}
+
+fn login_key(tenant: TenantId, email_hash: u128) -> LimitKey {
+    LimitKey { tenant, principal: email_hash, action: "login" }
 }
 
 fn address_key(origin: &Origin, action: &'static str) -> Option<LimitKey> {

@@ -4,7 +4,7 @@
 //! answer after the same work, a hash and a commit. What locks an account is counted in the
 //! database and ends with time or a right password, never with a refresh.
 
-use caudal_domain::{Actor, CodePurpose, TenantId, UserId, UserStatus};
+use caudal_domain::{Actor, CodePurpose, TenantId, UserStatus};
 use caudal_identity::{
     Email, HashError, Password,
     opaque::{self, Prefix},
@@ -13,16 +13,15 @@ use caudal_identity::{
 use caudal_store::{
     UnitOfWork, UnitOutcome,
     codes::{self, Code},
-    second_factors,
-    users::{self, FailedLogin, Replacement, UserRow},
+    users::{self, Replacement, UserRow},
 };
 
 use crate::{
     Origin, Service, ServiceError,
     api_keys::Secret,
-    audit::{By, Did},
-    sessions::Tokens,
-    tokens::seconds,
+    audit::By,
+    guesses::{PASSWORD, Proving},
+    sessions::{Tokens, entering},
 };
 
 /// How long a login waits for its second factor.
@@ -47,6 +46,18 @@ pub enum Login {
     },
 }
 
+/// How often a login is looked at again when something came between: another password, a lock, a
+/// second factor, or only the same password hashed anew.
+const ATTEMPTS: u32 = 3;
+
+/// A login whose account is being looked for.
+struct Entry<'a> {
+    tenant: TenantId,
+    email_hash: u128,
+    password: &'a str,
+    origin: &'a Origin,
+}
+
 impl Service {
     pub async fn login(
         &self,
@@ -54,29 +65,48 @@ impl Service {
         origin: &Origin,
     ) -> Result<Login, ServiceError> {
         // Nothing is looked up for those who still wait, so a storm of logins costs nobody else.
-        let turn = self.place_in_line()?.turn().await.map_err(not_hashed)?;
+        let mut turn = self.place_in_line()?.turn().await.map_err(not_hashed)?;
         let tenant = self.tenant_named(given.tenant).await?;
-        let hash = match Email::parse(given.email) {
+        let email_hash = match Email::parse(given.email) {
             Ok(email) => self.email_hash(tenant, &email).await?,
             // What is no address has no account.
             Err(_) => 0,
         };
-        let attempt = self.check_login(origin, tenant, hash)?;
-        let found = users::find_by_email(self.store(), tenant, hash).await?;
-        let is_right = self.check_password(turn, found.as_ref(), given.password).await?;
+        let attempt = self.check_login(origin, tenant, email_hash)?;
+        let entry = Entry { tenant, email_hash, password: given.password, origin };
+        for _ in 0..ATTEMPTS {
+            match self.enter(turn, &entry).await? {
+                Some(Login::Done(tokens)) => {
+                    self.attempt_succeeded(attempt);
+                    return Ok(Login::Done(tokens));
+                }
+                Some(half) => return Ok(half),
+                None => turn = self.place_in_line()?.turn().await.map_err(not_hashed)?,
+            }
+        }
+        Err(ServiceError::BadCredentials)
+    }
+
+    /// `None`: what was looked at is no longer so.
+    async fn enter(&self, turn: Turn, entry: &Entry<'_>) -> Result<Option<Login>, ServiceError> {
+        let Entry { tenant, email_hash, password, origin } = *entry;
+        let found = users::find_by_email(self.store(), tenant, email_hash).await?;
+        let is_right = self.check_password(turn, found.as_ref(), password).await?;
         let now = self.now();
         let may_enter = |user: &UserRow| user.status == UserStatus::Active && !user.is_locked(now);
         let Some(user) = found.as_ref().filter(|user| is_right && may_enter(user)) else {
-            self.login_failed(tenant, found.as_ref(), origin).await?;
+            let by = By { tenant, actor: Actor::Anyone, origin: Some(origin) };
+            self.guessed_wrong(&Proving::at_door(by, PASSWORD), found.as_ref()).await?;
             return Err(ServiceError::BadCredentials);
         };
-        self.rehash(user, given.password).await;
-        if let Some(challenge) = self.challenge(user).await? {
-            return Ok(Login::SecondFactor { challenge });
+        let password = self.rehash(user, password).await.or_else(|| user.password.clone());
+        let user = UserRow { password, ..user.clone() };
+        if self.totp_in_force(user.tenant, user.id).await?.is_some() {
+            let challenge = self.challenge(&user).await?;
+            return Ok(challenge.map(|challenge| Login::SecondFactor { challenge }));
         }
-        let tokens = self.start_session(user, origin, None).await?;
-        self.attempt_succeeded(attempt);
-        Ok(Login::Done(tokens))
+        let begun = self.begin_session(&user, origin, None)?;
+        Ok(self.start_session(begun).await?.map(Login::Done))
     }
 
     /// The tenant of that id, or the only one. What names none is nobody's: id zero, so that
@@ -95,7 +125,7 @@ impl Service {
     }
 
     /// Hashes in any case, but for what can be nobody's password.
-    async fn check_password(
+    pub(crate) async fn check_password(
         &self,
         turn: Turn,
         user: Option<&UserRow>,
@@ -112,60 +142,30 @@ impl Service {
         }
     }
 
-    /// Counts it, and writes it down: also for accounts that don't exist, which takes as long.
-    async fn login_failed(
-        &self,
-        tenant: TenantId,
-        user: Option<&UserRow>,
-        origin: &Origin,
-    ) -> Result<(), ServiceError> {
-        let at = self.now();
-        let settings = &self.people().settings;
-        // While an account is locked its failures don't count, or the lock would never end.
-        let counted = user.filter(|user| !user.is_locked(at));
-        let failed = FailedLogin {
-            tenant,
-            id: counted.map_or(UserId(0), |user| user.id),
-            most: settings.lockout_failures,
-            lock_until: at.plus_seconds(seconds(settings.lockout)),
-        };
-        let locks = counted.is_some_and(|user| user.failed_logins + 1 >= failed.most);
-        let did = Did {
-            action: "login.failed",
-            object_kind: "user",
-            object_id: user.map_or_else(|| "unknown".to_owned(), |user| user.id.to_string()),
-            fields: if locks { &["locked_until"] } else { &[] },
-        };
-        let by = By { tenant, actor: Actor::Anyone, origin: Some(origin) };
-        let steps = vec![users::failed_login(&failed), self.audit(by, did, at)];
-        self.commit(UnitOfWork { at, steps, ..UnitOfWork::default() }).await?;
-        Ok(())
-    }
-
     /// Hashes the password with the present parameters if it has others. A login does not depend
-    /// on it: the next one tries again.
-    async fn rehash(&self, user: &UserRow, password: &str) {
-        let Some(old) = user.password.as_ref() else { return };
-        if !self.people().hasher.needs_rehash(old) {
-            return;
+    /// on it: the next one tries again. The new hash, if it is in force.
+    async fn rehash(&self, user: &UserRow, password: &str) -> Option<String> {
+        let old = user.password.clone()?;
+        if !self.people().hasher.needs_rehash(&old) {
+            return None;
         }
-        let Ok(password) = Password::parse(password) else { return };
-        let Ok(place) = self.place_in_line() else { return };
-        let Ok(new) = self.hash_password(place, &password).await else { return };
-        let (at, old) = (self.now(), old.clone());
+        let password = Password::parse(password).ok()?;
+        let new = self.hash_password(self.place_in_line().ok()?, &password).await.ok()?;
+        let (at, hashed) = (self.now(), new.clone());
         let replacement = Replacement { tenant: user.tenant, id: user.id, old, new, at };
         let steps = vec![users::replace_password(&replacement)];
-        if let Err(error) = self.commit(UnitOfWork { at, steps, ..UnitOfWork::default() }).await {
-            tracing::warn!(%error, "a password could not be hashed anew");
+        match self.commit(UnitOfWork { at, steps, ..UnitOfWork::default() }).await {
+            Ok((outcome, _)) => (outcome == UnitOutcome::Done).then_some(hashed),
+            Err(error) => {
+                tracing::warn!(%error, "a password could not be hashed anew");
+                None
+            }
         }
     }
 
-    /// The one-time code of a login that still needs its second factor.
+    /// The one-time code of a login that still needs its second factor. `None` when the password
+    /// is another one by now.
     async fn challenge(&self, user: &UserRow) -> Result<Option<Secret>, ServiceError> {
-        let totp = second_factors::find_totp(self.store(), user.tenant, user.id).await?;
-        if totp.is_none_or(|totp| totp.confirmed_at.is_none()) {
-            return Ok(None);
-        }
         let text = opaque::generate(Prefix::Code, self.chance());
         let at = self.now();
         let code = Code {
@@ -178,9 +178,10 @@ impl Service {
             used_at: None,
             attempts: 0,
         };
-        let steps = vec![codes::insert(&code)];
-        match self.commit(UnitOfWork { at, steps, ..UnitOfWork::default() }).await? {
-            (UnitOutcome::Done, _) => Ok(Some(Secret::new(text.as_str()))),
+        let steps = vec![users::may_enter(&entering(user, at)), codes::insert(&code)];
+        match self.commit(UnitOfWork { at, steps, ..UnitOfWork::default() }).await?.0 {
+            UnitOutcome::Done => Ok(Some(Secret::new(text.as_str()))),
+            UnitOutcome::Missed(0) => Ok(None),
             _ => Err(ServiceError::Broken("a one-time code was not written".into())),
         }
     }

@@ -18,7 +18,7 @@ use caudal_store::{
     mails, sessions,
     sessions::Others,
     users,
-    users::{FailedLogin, Replacement, UserRow},
+    users::{Replacement, UserRow},
 };
 
 use crate::{
@@ -26,6 +26,7 @@ use crate::{
     api_keys::Secret,
     audit::{By, Did},
     codes::{one_time_code, owner_of_code, unknown_code, void_all},
+    guesses::{PASSWORD, Proving},
     logins::not_hashed,
     mails::NewMail,
     personal::Person,
@@ -86,39 +87,24 @@ impl Service {
         }
     }
 
-    /// Asks whoever is signed in for their password again. Guesses are counted as at a login.
+    /// Asks whoever is signed in for their password again. Guesses are counted apart from those at
+    /// the door, where strangers stand. What it opens begins by [`users::password_given`].
     pub(crate) async fn ask_password(
         &self,
         caller: &Caller,
         row: &UserRow,
         password: &Secret,
     ) -> Result<(), ServiceError> {
-        let counted = row.email_hash.unwrap_or(row.id.0);
-        let attempt = self.check_login(&caller.origin, row.tenant, counted)?;
-        // What has not the form is no less wrong, and costs no hash.
-        let password =
-            Password::parse(password.reveal()).map_err(|_| ServiceError::WrongPassword)?;
+        let proving = Proving::in_session(caller, PASSWORD);
+        let attempt = self.check_account(row.tenant, row.id.0, proving.limit())?;
         let turn = self.place_in_line()?.turn().await.map_err(not_hashed)?;
         let at = self.now();
-        let hasher = &self.people().hasher;
-        let is_right = match &row.password {
-            Some(phc) if !row.is_locked(at) => {
-                hasher.verify(turn, &password, phc).await.map_err(not_hashed)?
-            }
-            _ => {
-                hasher.verify_nobody(turn, &password).await.map_err(not_hashed)?;
-                false
-            }
-        };
-        if is_right {
+        let user = Some(row).filter(|row| !row.is_locked_out_of(proving.guessed, at));
+        if self.check_password(turn, user, password.reveal()).await? {
             self.attempt_succeeded(attempt);
             return Ok(());
         }
-        let settings = &self.people().settings;
-        let lock_until = at.plus_seconds(settings.lockout.as_secs().cast_signed());
-        let (tenant, id, most) = (row.tenant, row.id, settings.lockout_failures);
-        let failed = users::failed_login(&FailedLogin { tenant, id, most, lock_until });
-        self.commit(UnitOfWork { at, steps: vec![failed], ..UnitOfWork::default() }).await?;
+        self.guessed_wrong(&proving, Some(row)).await?;
         Err(ServiceError::WrongPassword)
     }
 
@@ -145,7 +131,8 @@ impl Service {
         let old = row.password.clone().unwrap_or_default();
         let at = self.now();
         let (tenant, id) = (row.tenant, row.id);
-        let mut steps = vec![users::replace_password(&Replacement { tenant, id, old, new, at })];
+        let replaced = users::replace_password(&Replacement { tenant, id, old, new, at });
+        let mut steps = vec![users::password_given(tenant, id, at), replaced];
         let except = Some(signed_in.session);
         steps.push(sessions::revoke_all_of_user(&Others { tenant, user: id, except }, at));
         steps.extend(void_all(tenant, id, at));
@@ -154,7 +141,7 @@ impl Service {
         let events = vec![self.user_event(kinds::PASSWORD_CHANGED, &row, at)?];
         let unit = UnitOfWork { at, steps, events, receipt: None };
         let creation = Creation { unit, receipt: Some(receipt), value: () };
-        // Missed: the password was changed meanwhile.
+        // Missed: the password was changed meanwhile, or others guessed at it.
         self.create_or(creation, |_| Refusal::Conflict.into()).await
     }
 
@@ -165,11 +152,17 @@ impl Service {
         let email = read_email(&asked.email)?;
         let tenant = self.tenant_of_stranger(asked.tenant).await?;
         let hash = self.email_hash(tenant, &email).await?;
+        self.check_recipient(tenant, hash, CodePurpose::Recover)?;
         let found = users::find_by_email(self.store(), tenant, hash).await?;
         let at = self.now();
         let steps = match found.filter(may_recover) {
             Some(row) => self.recovery_steps(&row, at)?,
-            None => self.steps_for_nobody(tenant, &email, at)?,
+            None => {
+                let nobody = Person { tenant, user: UserId(0) };
+                let mut steps = only_recovery(nobody, at).map(Step::or_none).to_vec();
+                steps.extend(self.steps_for_nobody(tenant, &email, at)?);
+                steps
+            }
         };
         self.commit(UnitOfWork { at, steps, ..UnitOfWork::default() }).await.map(drop)
     }
@@ -188,7 +181,9 @@ impl Service {
         };
         let by = By { tenant: row.tenant, actor: Actor::Anyone, origin: None };
         let did = password_did("password.recovery_asked", row.id);
-        Ok(vec![codes::insert(&code), self.mail(&new, at)?, self.audit(by, did, at)])
+        let mut steps = only_recovery(row.into(), at).to_vec();
+        steps.extend([codes::insert(&code), self.mail(&new, at)?, self.audit(by, did, at)]);
+        Ok(steps)
     }
 
     /// As much work, for an address without an account: rows that nobody will ever use, and that
@@ -245,8 +240,8 @@ impl Service {
         }
         let (tenant, user) = (row.tenant, row.id);
         let mut steps = vec![
-            codes::use_up(code.hash, CodePurpose::Recover, at),
             users::reset_password(tenant, user, &phc, at),
+            codes::use_up(code.hash, CodePurpose::Recover, at),
             sessions::revoke_all_of_user(&Others { tenant, user, except: None }, at),
         ];
         steps.extend(void_all(tenant, user, at));
@@ -262,9 +257,12 @@ impl Service {
         steps.push(self.audit(by, password_did(kinds::PASSWORD_RECOVERED, user), at));
         let unit = UnitOfWork { at, steps, events, receipt: None };
         match self.commit(unit).await?.0 {
-            UnitOutcome::Missed(0) => Err(unknown_code()),
+            UnitOutcome::Missed(0 | 1) => Err(unknown_code()),
             UnitOutcome::Missed(_) => Err(Refusal::Conflict.into()),
-            _ => Ok(()),
+            _ => {
+                self.forget_guesses(&row);
+                Ok(())
+            }
         }
     }
 }
@@ -272,6 +270,12 @@ impl Service {
 /// Whom a foreign issuer vouches for has their password there.
 fn may_recover(row: &UserRow) -> bool {
     row.status.may_recover() && row.foreign.is_none()
+}
+
+/// A newer code makes the older ones worthless. One after the other, or two could be good.
+fn only_recovery(person: Person, at: Timestamp) -> [Step; 2] {
+    let Person { tenant, user } = person;
+    [users::lock(tenant, user), codes::void(tenant, user, CodePurpose::Recover, at)]
 }
 
 fn recovery_code(person: Person, text: &str, at: Timestamp) -> Code {

@@ -54,6 +54,7 @@ impl Service {
             let email = read_email(email)?;
             self.check_mailing(&caller.origin)?;
             self.ask_password(caller, &row, password).await?;
+            unit.steps.push(users::password_given(row.tenant, row.id, at));
             unit.steps.extend(self.steps_to_new_address(&row, &email, at).await?);
             let did = user_did("user.email_change_asked", row.id, &["email"]);
             unit.steps.push(self.audit(caller, did, at));

@@ -12,7 +12,7 @@ use caudal_store::{
     Step, UnitOfWork, UnitOutcome,
     second_factors::{self, Answered, Totp},
     sessions::{self, Others},
-    users::{self, FailedLogin, UserRow},
+    users::{self, UserRow},
 };
 use serde::Serialize;
 use totp::Seed;
@@ -21,6 +21,7 @@ use crate::{
     Caller, Service, ServiceError, SignedIn,
     api_keys::Secret,
     audit::Did,
+    guesses::{PASSWORD, Proving, SECOND_FACTOR},
     personal::{Person, not_opened},
     unit::Subject,
 };
@@ -47,6 +48,15 @@ pub enum Proof {
     Password(Secret),
     /// Of the app, or a recovery code.
     Code(Secret),
+}
+
+impl Proof {
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Password(_) => PASSWORD,
+            Self::Code(_) => SECOND_FACTOR,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -93,6 +103,7 @@ impl Service {
         let sealed = self.vault().seal(self.chance(), &bound(&row, &place), seed.bytes());
         let at = self.now();
         let steps = vec![
+            users::password_given(row.tenant, row.id, at),
             second_factors::propose_totp(row.tenant, row.id, &sealed),
             self.audit(caller, did("second_factor.proposed", row.id), at),
         ];
@@ -116,14 +127,16 @@ impl Service {
         let totp = second_factors::find_totp(self.store(), row.tenant, row.id).await?;
         let totp = totp.filter(|totp| totp.confirmed_at.is_none());
         let totp = totp.ok_or(ServiceError::SecondFactorState(NOT_PROPOSED))?;
-        let attempt = self.check_proof(&row)?;
+        let proving = Proving::in_session(caller, SECOND_FACTOR);
+        let attempt = self.check_account(row.tenant, row.id.0, proving.limit())?;
         let at = self.now();
         let step = totp::check(&self.seed(&totp)?, code.reveal(), at, None);
         let step = step.ok_or(ServiceError::WrongProof)?;
         let answered = Answered { tenant: row.tenant, user: row.id, step };
         let (codes, renewed) = self.new_codes(&row).await?;
         let others = Others { tenant: row.tenant, user: row.id, except: Some(session) };
-        let mut steps = vec![second_factors::confirm_totp(&answered, &totp.seed, at)];
+        let confirmed = second_factors::confirm_totp(&answered, &totp.seed, at);
+        let mut steps = vec![users::lock(row.tenant, row.id), confirmed];
         steps.extend(renewed);
         steps.extend([
             sessions::stepped_up(row.tenant, session, at),
@@ -147,12 +160,15 @@ impl Service {
         let row = self.own_row(caller).await?;
         self.ask_password(caller, &row, password).await?;
         let at = self.now();
-        let mut steps = vec![self.prove_code(&row, code, at).await?];
+        let proving = Proving::in_session(caller, SECOND_FACTOR);
+        let spent = self.prove_code(&proving, &row, code).await?;
+        let mut steps = vec![users::proven(row.tenant, row.id, at), spent];
         steps.extend(second_factors::remove(row.tenant, row.id));
         steps.push(self.audit(caller, did(kinds::SECOND_FACTOR_DISABLED, row.id), at));
         steps.extend(self.mail_to(&row, MailTemplate::SecondFactorDisabled, at)?);
         let events = vec![self.second_factor_event(kinds::SECOND_FACTOR_DISABLED, &row, at)?];
-        self.commit_proof(UnitOfWork { at, steps, events, receipt: None }).await
+        let unit = UnitOfWork { at, steps, events, receipt: None };
+        self.commit_proof(&proving, &row, unit).await
     }
 
     /// A new set; the old codes are worthless.
@@ -166,7 +182,11 @@ impl Service {
             .await?
             .ok_or(ServiceError::SecondFactorState(NOT_IN_FORCE))?;
         let at = self.now();
-        let (codes, mut steps) = self.new_codes(&row).await?;
+        let (codes, renewed) = self.new_codes(&row).await?;
+        // Two sets at once come one after the other.
+        let (tenant, user) = (row.tenant, row.id);
+        let mut steps = vec![users::lock(tenant, user), second_factors::in_force(tenant, user)];
+        steps.extend(renewed);
         let kind = kinds::SECOND_FACTOR_UPDATED;
         steps.push(self.audit(caller, Did { fields: FIELDS, ..did(kind, row.id) }, at));
         let events = vec![self.second_factor_event(kind, &row, at)?];
@@ -184,18 +204,19 @@ impl Service {
         Ok(totp.filter(|totp| totp.confirmed_at.is_some()))
     }
 
-    /// The step that spends the code: of the app, or a recovery code. It goes first in its unit,
-    /// for [`Self::commit_proof`]. A wrong one counts like a wrong password.
+    /// The step that spends the code: of the app, or a recovery code. In its unit it comes after
+    /// the one that locks the user's row. A wrong one counts like a wrong password.
     pub(crate) async fn prove_code(
         &self,
+        proving: &Proving<'_>,
         row: &UserRow,
         code: &Secret,
-        at: Timestamp,
     ) -> Result<Step, ServiceError> {
-        let attempt = self.check_proof(row)?;
+        let attempt = self.check_account(row.tenant, row.id.0, proving.limit())?;
+        let at = self.now();
         let in_force = self.totp_in_force(row.tenant, row.id).await?;
         let totp = in_force.ok_or(ServiceError::SecondFactorState(NOT_IN_FORCE))?;
-        let step = match row.is_locked(at) {
+        let step = match row.is_locked_out_of(proving.guessed, at) {
             true => None,
             false => self.spend(&totp, code.reveal(), at).await?,
         };
@@ -204,7 +225,10 @@ impl Service {
                 self.attempt_succeeded(attempt);
                 Ok(step)
             }
-            None => self.wrong_proof(row).await,
+            None => {
+                self.guessed_wrong(proving, Some(row)).await?;
+                Err(ServiceError::WrongProof)
+            }
         }
     }
 
@@ -223,40 +247,31 @@ impl Service {
         Ok(step.map(|step| second_factors::advance_totp(&Answered { tenant, user, step })))
     }
 
-    /// Commits a unit whose first step spends a code; a code that was spent is wrong.
-    pub(crate) async fn commit_proof(&self, unit: UnitOfWork) -> Result<(), ServiceError> {
+    /// Commits a unit whose first step demands that proofs are not locked, and whose second spends
+    /// the code; a code that was spent is wrong.
+    pub(crate) async fn commit_proof(
+        &self,
+        proving: &Proving<'_>,
+        row: &UserRow,
+        unit: UnitOfWork,
+    ) -> Result<(), ServiceError> {
         match self.commit(unit).await?.0 {
             UnitOutcome::Done => Ok(()),
-            UnitOutcome::Missed(0) => Err(ServiceError::WrongProof),
+            UnitOutcome::Missed(0 | 1) => {
+                self.guessed_wrong(proving, Some(row)).await?;
+                Err(ServiceError::WrongProof)
+            }
             _ => Err(caudal_domain::Refusal::Conflict.into()),
         }
     }
 
+    /// Commits a unit whose second step misses for `why`.
     async fn commit_all(&self, unit: UnitOfWork, why: &'static str) -> Result<(), ServiceError> {
         match self.commit(unit).await?.0 {
             UnitOutcome::Done => Ok(()),
-            UnitOutcome::Missed(0) => Err(ServiceError::SecondFactorState(why)),
+            UnitOutcome::Missed(1) => Err(ServiceError::SecondFactorState(why)),
             _ => Err(caudal_domain::Refusal::Conflict.into()),
         }
-    }
-
-    fn check_proof(&self, row: &UserRow) -> Result<crate::limits::Attempt, ServiceError> {
-        self.check_account(row.tenant, row.id.0, "proof")
-    }
-
-    async fn wrong_proof<T>(&self, row: &UserRow) -> Result<T, ServiceError> {
-        let settings = &self.people().settings;
-        let at = self.now();
-        let lockout = i64::try_from(settings.lockout.as_secs()).unwrap_or(i64::MAX);
-        let failed = FailedLogin {
-            tenant: row.tenant,
-            id: row.id,
-            most: settings.lockout_failures,
-            lock_until: at.plus_seconds(lockout),
-        };
-        let steps = vec![users::failed_login(&failed)];
-        self.commit(UnitOfWork { at, steps, ..UnitOfWork::default() }).await?;
-        Err(ServiceError::WrongProof)
     }
 
     fn seed(&self, totp: &Totp) -> Result<Seed, ServiceError> {

@@ -6,9 +6,9 @@ use caudal_domain::{
 };
 use caudal_identity::opaque::{self, Prefix};
 use caudal_store::{
-    UnitOfWork, UnitOutcome,
+    UnitOfWork, UnitOutcome, second_factors,
     sessions::{self, Filter, FoundToken, Others, RefreshToken, USED_UP, Use},
-    users::{self, UserRow},
+    users::{self, Entering, UserRow},
 };
 use serde::Serialize;
 
@@ -29,6 +29,13 @@ pub struct Tokens {
     pub refresh: Secret,
 }
 
+/// A session that is not committed yet.
+pub(crate) struct Begun {
+    session: Session,
+    refresh: Secret,
+    pub unit: UnitOfWork,
+}
+
 #[derive(Serialize)]
 struct SessionData {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -37,14 +44,15 @@ struct SessionData {
 }
 
 impl Service {
-    /// A new session of somebody who has proven who they are, with its first tokens. Refused when
-    /// they were locked out or deactivated meanwhile.
-    pub(crate) async fn start_session(
+    /// A new session of somebody whose password, as it stands in the row, was found right. Its unit
+    /// misses when they were locked out or deactivated meanwhile, when they have another password
+    /// by now, or a second factor that was not asked for. The first step locks their row.
+    pub(crate) fn begin_session(
         &self,
         user: &UserRow,
         origin: &Origin,
         second_factor_at: Option<Timestamp>,
-    ) -> Result<Tokens, ServiceError> {
+    ) -> Result<Begun, ServiceError> {
         let at = self.now();
         let session = self.new_session(user, origin, second_factor_at);
         let (refresh, token) = self.refresh_token(&session, at);
@@ -55,14 +63,22 @@ impl Service {
             object_id: session.id.to_string(),
             fields: &[],
         };
-        let mut steps = vec![users::login_succeeded(user.tenant, user.id, at)];
+        let mut steps = vec![users::login_succeeded(&entering(user, at))];
+        if second_factor_at.is_none() {
+            steps.push(second_factors::none_in_force(user.tenant, user.id));
+        }
         steps.extend(sessions::start(&session, &token));
         steps.push(self.audit(by, did, at));
         let events = vec![self.session_event(kinds::SESSION_STARTED, &session, at)?];
-        match self.commit(UnitOfWork { at, steps, events, receipt: None }).await? {
-            (UnitOutcome::Done, _) => self.tokens(&session, refresh).await,
-            (UnitOutcome::Missed(0), _) => Err(ServiceError::BadCredentials),
-            _ => Err(ServiceError::Broken("a session was not written".into())),
+        Ok(Begun { session, refresh, unit: UnitOfWork { at, steps, events, receipt: None } })
+    }
+
+    /// Commits it; `None` when a step missed.
+    pub(crate) async fn start_session(&self, begun: Begun) -> Result<Option<Tokens>, ServiceError> {
+        let Begun { session, refresh, unit } = begun;
+        match self.commit(unit).await?.0 {
+            UnitOutcome::Done => self.tokens(&session, refresh).await.map(Some),
+            _ => Ok(None),
         }
     }
 
@@ -261,6 +277,12 @@ impl Service {
         let subject = Subject { kind, tenant, id: id.0, text: &id, at };
         self.event(&subject, &SessionData { session_id: Some(id), user_id: user })
     }
+}
+
+/// Whoever has no password does not match any.
+pub(crate) fn entering(user: &UserRow, at: Timestamp) -> Entering {
+    let password = user.password.clone().unwrap_or_default();
+    Entering { tenant: user.tenant, id: user.id, password, at }
 }
 
 /// Whether the token is in time, its session goes on, and its user may still log in.

@@ -54,9 +54,15 @@ impl Service {
         let place = self.place_in_line()?;
         let tenant = self.tenant_of_stranger(tenant).await?;
         self.check_leaks(&password).await?;
+        let hash = self.email_hash(tenant, &email).await?;
+        self.check_recipient(tenant, hash, CodePurpose::VerifyEmail)?;
         let password = self.hash_password(place, &password).await?;
         let name = new.name.map(|name| name.reveal().to_owned());
-        let hash = self.email_hash(tenant, &email).await?;
+        if tenants::find(self.store(), tenant).await?.is_none() {
+            let at = self.now();
+            let steps = self.steps_for_nobody(tenant, &email, at)?;
+            return self.commit(UnitOfWork { at, steps, ..UnitOfWork::default() }).await.map(drop);
+        }
         for _ in 0..ATTEMPTS {
             let at = self.now();
             let unit = match users::find_by_email(self.store(), tenant, hash).await? {
@@ -96,14 +102,14 @@ impl Service {
         Err(Refusal::Conflict.into())
     }
 
-    /// The tenant that was named, or the only one.
+    /// The tenant that was named, whether there is one or not, so that nobody learns which there
+    /// are; or the only one.
     pub(crate) async fn tenant_of_stranger(
         &self,
         tenant: Option<TenantId>,
     ) -> Result<TenantId, ServiceError> {
         if let Some(id) = tenant {
-            let found = tenants::find(self.store(), id).await?;
-            return found.map(|tenant| tenant.id).ok_or(ServiceError::NotFound("tenant"));
+            return Ok(id);
         }
         match tenants::first(self.store(), 2).await?.as_slice() {
             [only] => Ok(only.id),
@@ -176,6 +182,7 @@ impl Service {
         at: Timestamp,
     ) -> Result<Vec<Step>, ServiceError> {
         let hash = self.email_hash(row.tenant, email).await?;
+        self.check_recipient(row.tenant, hash, CodePurpose::VerifyEmail)?;
         let owner = users::find_by_email(self.store(), row.tenant, hash).await?;
         if let Some(other) = owner.filter(|other| other.id != row.id) {
             return self.steps_to_known(&other, at);
@@ -196,7 +203,7 @@ impl Service {
             let unit = self.proof_unit(origin, &Used { row, code, proven }, at).await?;
             match self.commit(unit).await?.0 {
                 UnitOutcome::Done => return Ok(()),
-                UnitOutcome::Missed(0) => return Err(unknown_code()),
+                UnitOutcome::Missed(0 | 1) => return Err(unknown_code()),
                 _ => {}
             }
         }
@@ -220,8 +227,11 @@ impl Service {
     ) -> Result<UnitOfWork, ServiceError> {
         let Used { row, code, proven } = used;
         let (tenant, user) = (row.tenant, row.id);
-        let mut steps = vec![codes::use_up(code.hash, CodePurpose::VerifyEmail, at)];
-        steps.push(codes::void(tenant, user, CodePurpose::VerifyEmail, at));
+        let mut steps = vec![
+            users::lock(tenant, user),
+            codes::use_up(code.hash, CodePurpose::VerifyEmail, at),
+            codes::void(tenant, user, CodePurpose::VerifyEmail, at),
+        ];
         let mut row = row.clone();
         if row.status == UserStatus::Pending {
             let profile = Profile { name: proven.name.clone(), ..self.open_profile(&row)? };

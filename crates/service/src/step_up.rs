@@ -8,6 +8,7 @@ use crate::{
     Caller, Origin, Service, ServiceError, SignedIn,
     api_keys::Secret,
     audit::{By, Did},
+    guesses::{Proving, SECOND_FACTOR},
     second_factor::Proof,
     sessions::Tokens,
 };
@@ -35,19 +36,25 @@ impl Service {
         }
         let (hash, at) = (opaque::hash(challenge), self.now());
         let row = self.challenged(hash, at).await?;
-        let spent = match self.prove_code(&row, code, at).await {
-            Ok(spent) => spent,
-            Err(ServiceError::WrongProof | ServiceError::SecondFactorState(_)) => {
-                return self.answer_failed(&row, origin, at).await;
-            }
+        let by = By { tenant: row.tenant, actor: Actor::Anyone, origin: Some(origin) };
+        let proving = Proving::at_door(by, SECOND_FACTOR);
+        let spent = match self.prove_code(&proving, &row, code).await {
+            Ok(spent) => Some(spent),
+            Err(ServiceError::WrongProof) => return Err(ServiceError::BadCredentials),
+            Err(ServiceError::SecondFactorState(_)) => None,
             Err(error) => return Err(error),
         };
-        // The code goes first: its step is the one that tells a code that was spent.
-        let steps = vec![spent, codes::use_up(hash, CodePurpose::MfaChallenge, at)];
-        match self.commit(UnitOfWork { at, steps, ..UnitOfWork::default() }).await?.0 {
-            UnitOutcome::Done => self.start_session(&row, origin, Some(at)).await,
-            _ => self.answer_failed(&row, origin, at).await,
+        if let Some(spent) = spent {
+            // One commit: a code that opens nothing is not spent.
+            let mut begun = self.begin_session(&row, origin, Some(at))?;
+            let answered = [spent, codes::use_up(hash, CodePurpose::MfaChallenge, at)];
+            begun.unit.steps.splice(1..1, answered);
+            if let Some(tokens) = self.start_session(begun).await? {
+                return Ok(tokens);
+            }
         }
+        self.guessed_wrong(&proving, Some(&row)).await?;
+        Err(ServiceError::BadCredentials)
     }
 
     /// Whose challenge it is. The answer is counted before it is looked at.
@@ -64,24 +71,6 @@ impl Service {
         row.ok_or(ServiceError::BadCredentials)
     }
 
-    async fn answer_failed<T>(
-        &self,
-        row: &UserRow,
-        origin: &Origin,
-        at: Timestamp,
-    ) -> Result<T, ServiceError> {
-        let by = By { tenant: row.tenant, actor: Actor::Anyone, origin: Some(origin) };
-        let did = Did {
-            action: "login.failed",
-            object_kind: "user",
-            object_id: row.id.to_string(),
-            fields: &["second_factor"],
-        };
-        let steps = vec![self.audit(by, did, at)];
-        self.commit(UnitOfWork { at, steps, ..UnitOfWork::default() }).await?;
-        Err(ServiceError::BadCredentials)
-    }
-
     /// Proves again who is signed in: by the second factor, or by the password where there is
     /// none. The token that comes of it opens what `require_step_up` guards.
     pub async fn step_up(&self, caller: &Caller, proof: &Proof) -> Result<SteppedUp, ServiceError> {
@@ -91,10 +80,13 @@ impl Service {
         // A foreign issuer keeps its sessions: its users prove themselves there.
         let session = found.ok_or(ServiceError::SecondFactorState(FOREIGN))?;
         let at = self.now();
+        let (tenant, user) = (row.tenant, row.id);
+        let proving = Proving::in_session(caller, proof.name());
         let mut steps = Vec::new();
         let session = match proof {
             Proof::Code(code) => {
-                steps.push(self.prove_code(&row, code, at).await?);
+                let spent = self.prove_code(&proving, &row, code).await?;
+                steps.extend([users::proven(tenant, user, at), spent]);
                 steps.push(sessions::stepped_up(caller.tenant, session.id, at));
                 Session { second_factor_at: Some(at), ..session }
             }
@@ -103,6 +95,7 @@ impl Service {
             }
             Proof::Password(password) => {
                 self.ask_password(caller, &row, password).await?;
+                steps.push(users::password_given(tenant, user, at));
                 steps.push(sessions::proven_by_password(caller.tenant, session.id, at));
                 Session { auth_at: at, second_factor_at: None, ..session }
             }
@@ -114,7 +107,8 @@ impl Service {
             fields: &[],
         };
         steps.push(self.audit(caller, did, at));
-        self.commit_proof(UnitOfWork { at, steps, ..UnitOfWork::default() }).await?;
+        let unit = UnitOfWork { at, steps, ..UnitOfWork::default() };
+        self.commit_proof(&proving, &row, unit).await?;
         let (access, expires_in) = self.access_token(&session).await?;
         Ok(SteppedUp { access, expires_in })
     }

@@ -160,6 +160,9 @@ impl Service {
             email_verified_at: new.email_verified_at,
             failed_logins: 0,
             locked_until: None,
+            failed_proofs: 0,
+            proofs_locked_until: None,
+            deactivated_from: None,
             foreign: None,
             version: 1,
             created_at: at,
@@ -262,6 +265,9 @@ impl Service {
             (false, ..) => (kinds::USER_DEACTIVATED, UserStatus::Deactivated),
             // Who was never let in is not now.
             (true, _, UserStatus::Pending) => (kinds::USER_REACTIVATED, UserStatus::Pending),
+            (true, None, _) if row.deactivated_from == Some(UserStatus::Pending) => {
+                (kinds::USER_REACTIVATED, UserStatus::Pending)
+            }
             (true, ..) => (kinds::USER_REACTIVATED, UserStatus::Active),
         };
         if status == row.status {

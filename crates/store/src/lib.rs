@@ -29,6 +29,7 @@ mod error;
 pub mod events;
 pub mod fraud_rules;
 pub mod gateway_accounts;
+pub mod guesses;
 pub mod inbox;
 pub mod incoming_webhooks;
 pub mod mails;

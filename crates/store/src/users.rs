@@ -5,7 +5,7 @@ use std::fmt;
 
 use caudal_domain::{RoleRef, TenantId, Timestamp, UserId, UserStatus};
 
-use crate::{Backend, Row, Step, StoreError, Value, roles};
+use crate::{Backend, Row, Step, StoreError, Value, guesses::Guessed, roles};
 
 /// A user's row with its roles and the person's key.
 #[derive(Clone, PartialEq, Eq)]
@@ -20,8 +20,14 @@ pub struct UserRow {
     pub password: Option<String>,
     pub status: UserStatus,
     pub email_verified_at: Option<Timestamp>,
+    /// Wrong passwords and codes at the door, since the last right one or the last lock.
     pub failed_logins: i64,
     pub locked_until: Option<Timestamp>,
+    /// The same in sessions, where a proof is asked for again.
+    pub failed_proofs: i64,
+    pub proofs_locked_until: Option<Timestamp>,
+    /// What a deactivated user was before.
+    pub deactivated_from: Option<UserStatus>,
     pub foreign: Option<Foreign>,
     pub version: i64,
     pub created_at: Timestamp,
@@ -34,7 +40,15 @@ pub struct UserRow {
 
 impl UserRow {
     pub fn is_locked(&self, now: Timestamp) -> bool {
-        self.locked_until.is_some_and(|until| now < until)
+        self.is_locked_out_of(Guessed::Logins, now)
+    }
+
+    pub fn is_locked_out_of(&self, guessed: Guessed, now: Timestamp) -> bool {
+        let until = match guessed {
+            Guessed::Logins => self.locked_until,
+            Guessed::Proofs => self.proofs_locked_until,
+        };
+        until.is_some_and(|until| now < until)
     }
 }
 
@@ -47,6 +61,8 @@ impl fmt::Debug for UserRow {
             .field("status", &self.status)
             .field("failed_logins", &self.failed_logins)
             .field("locked_until", &self.locked_until)
+            .field("failed_proofs", &self.failed_proofs)
+            .field("proofs_locked_until", &self.proofs_locked_until)
             .field("version", &self.version)
             .field("roles", &self.roles)
             .finish_non_exhaustive()
@@ -126,7 +142,8 @@ pub fn verified(change: &Change) -> Step {
 /// Any status but erased, for which there is [`erase`].
 pub fn set_status(change: &Change, status: UserStatus) -> Step {
     Step::one(
-        "update users set status = $5, version = $3, updated_at = $4
+        "update users set status = $5, version = $3, updated_at = $4,
+         deactivated_from = case when $5 = 'deactivated' then status end
          where id = $1 and tenant_id = $2 and version = $3 - 1 and status <> 'erased'",
         change.params([status.name().into()]),
     )
@@ -141,13 +158,24 @@ pub fn touch(change: &Change) -> Step {
     )
 }
 
+/// Locks the row until the commit. Whatever changes what a user proves themselves with begins by
+/// it, so that such units come one after the other, and none waits for another in a circle.
+pub fn lock(tenant: TenantId, id: UserId) -> Step {
+    Step::one(
+        "update users set version = version
+         where id = $1 and tenant_id = $2 and status <> 'erased'",
+        vec![id.0.into(), tenant.0.into()],
+    )
+}
+
 /// Leaves the id alone. The person's key, sessions, codes, roles, second factors and mails are the
 /// steps of their own files.
 pub fn erase(change: &Change) -> Step {
     Step::one(
         "update users set status = 'erased', version = $3, updated_at = $4, email_hash = null,
          profile = null, password = null, email_verified_at = null, failed_logins = 0,
-         locked_until = null, issuer = null, subject = null
+         locked_until = null, failed_proofs = 0, proofs_locked_until = null, issuer = null,
+         subject = null
          where id = $1 and tenant_id = $2 and version = $3 - 1 and status <> 'erased'",
         change.params([]),
     )
@@ -156,7 +184,8 @@ pub fn erase(change: &Change) -> Step {
 /// Sets a password after its owner was proven by other means; whoever was locked out is let in.
 pub fn reset_password(tenant: TenantId, id: UserId, password: &str, at: Timestamp) -> Step {
     Step::one(
-        "update users set password = $3, updated_at = $4, failed_logins = 0, locked_until = null
+        "update users set password = $3, updated_at = $4, failed_logins = 0, locked_until = null,
+         failed_proofs = 0, proofs_locked_until = null
          where id = $1 and tenant_id = $2 and status <> 'erased'",
         vec![id.0.into(), tenant.0.into(), password.into(), at.into()],
     )
@@ -193,42 +222,64 @@ pub fn replace_password(replacement: &Replacement) -> Step {
     )
 }
 
-/// A wrong password, and what the limit of them does.
-#[derive(Clone, Copy, Debug)]
-pub struct FailedLogin {
+/// Somebody at the door, with the password that was found right.
+#[derive(Clone)]
+pub struct Entering {
     pub tenant: TenantId,
     pub id: UserId,
-    /// This many failures in a row lock; so does each one after.
-    pub most: i64,
-    pub lock_until: Timestamp,
+    /// PHC string.
+    pub password: String,
+    pub at: Timestamp,
 }
 
-/// Counts in the database, so that failures at the same time are all counted. A lock is never
-/// shortened.
-pub fn failed_login(failed: &FailedLogin) -> Step {
-    Step::new(
-        "update users set failed_logins = failed_logins + 1,
-         locked_until = case
-           when failed_logins + 1 < $3 then locked_until
-           when locked_until > $4 then locked_until
-           else $4 end
-         where id = $1 and tenant_id = $2 and status <> 'erased'",
-        vec![
-            failed.id.0.into(),
-            failed.tenant.0.into(),
-            failed.most.into(),
-            failed.lock_until.into(),
-        ],
+impl Entering {
+    fn params(&self) -> Vec<Value> {
+        let password = self.password.as_str().into();
+        vec![self.id.0.into(), self.tenant.0.into(), self.at.into(), password]
+    }
+}
+
+/// Misses for whoever is locked out or may not log in, and when the password is another one by now:
+/// a login that was slow does not get past what happened meanwhile.
+pub fn may_enter(entering: &Entering) -> Step {
+    Step::one(
+        "update users set version = version
+         where id = $1 and tenant_id = $2 and status = 'active' and password = $4
+           and (locked_until is null or locked_until <= $3)",
+        entering.params(),
     )
 }
 
-/// Forgets the failures. Misses for whoever is locked out or may not log in: a right password that
-/// was checked while others failed does not get past the lock.
-pub fn login_succeeded(tenant: TenantId, id: UserId, at: Timestamp) -> Step {
+/// The same, and forgets the failures.
+pub fn login_succeeded(entering: &Entering) -> Step {
     Step::one(
         "update users set failed_logins = 0, locked_until = null
-         where id = $1 and tenant_id = $2 and status = 'active'
+         where id = $1 and tenant_id = $2 and status = 'active' and password = $4
            and (locked_until is null or locked_until <= $3)",
+        entering.params(),
+    )
+}
+
+/// A second factor was given in a session: forgets the failures. Misses while proofs are locked.
+pub fn proven(tenant: TenantId, id: UserId, at: Timestamp) -> Step {
+    Step::one(
+        "update users set failed_proofs = 0, proofs_locked_until = null
+         where id = $1 and tenant_id = $2 and status <> 'erased'
+           and (proofs_locked_until is null or proofs_locked_until <= $3)",
+        vec![id.0.into(), tenant.0.into(), at.into()],
+    )
+}
+
+/// The same of a password. Where there is a second factor, the failures stay: else who has the
+/// password could guess codes for ever.
+pub fn password_given(tenant: TenantId, id: UserId, at: Timestamp) -> Step {
+    Step::one(
+        "update users set proofs_locked_until = null,
+         failed_proofs = case when exists (
+           select 1 from totp where user_id = $1 and tenant_id = $2 and confirmed_at is not null)
+           then failed_proofs else 0 end
+         where id = $1 and tenant_id = $2 and status <> 'erased'
+           and (proofs_locked_until is null or proofs_locked_until <= $3)",
         vec![id.0.into(), tenant.0.into(), at.into()],
     )
 }
@@ -238,7 +289,8 @@ fn select(condition: &str) -> String {
     format!(
         "select u.id, u.tenant_id, u.email_hash, u.profile, u.password, u.status,
          u.email_verified_at, u.failed_logins, u.locked_until, u.issuer, u.subject, u.version,
-         u.created_at, u.updated_at, k.sealed, r.role
+         u.created_at, u.updated_at, u.failed_proofs, u.proofs_locked_until, u.deactivated_from,
+         k.sealed, r.role
          from (select * from users where {condition}) u
          left join person_keys k on k.user_id = u.id and k.tenant_id = u.tenant_id
          left join user_roles r on r.user_id = u.id and r.tenant_id = u.tenant_id
@@ -253,7 +305,7 @@ async fn run(db: &dyn Backend, sql: &str, params: &[Value]) -> Result<Vec<UserRo
         if users.last().is_none_or(|last| last.id.0 != id) {
             users.push(read(&row)?);
         }
-        if let (Some(role), Some(user)) = (row.opt_id(15)?, users.last_mut()) {
+        if let (Some(role), Some(user)) = (row.opt_id(18)?, users.last_mut()) {
             user.roles.push(roles::decode(role));
         }
     }
@@ -309,6 +361,10 @@ pub async fn list(db: &dyn Backend, filter: &Filter) -> Result<Vec<UserRow>, Sto
 fn read(row: &Row) -> Result<UserRow, StoreError> {
     let text = |column| Ok::<_, StoreError>(row.opt_text(column)?.map(str::to_owned));
     let foreign = text(9)?.zip(text(10)?).map(|(issuer, subject)| Foreign { issuer, subject });
+    let deactivated_from = match row.opt_text(16)? {
+        Some(name) => Some(row.decode(16, UserStatus::from_name(name))?),
+        None => None,
+    };
     Ok(UserRow {
         id: UserId(row.id(0)?),
         tenant: TenantId(row.id(1)?),
@@ -319,11 +375,14 @@ fn read(row: &Row) -> Result<UserRow, StoreError> {
         email_verified_at: row.opt_time(6)?,
         failed_logins: row.int(7)?,
         locked_until: row.opt_time(8)?,
+        failed_proofs: row.int(14)?,
+        proofs_locked_until: row.opt_time(15)?,
+        deactivated_from,
         foreign,
         version: row.int(11)?,
         created_at: row.time(12)?,
         updated_at: row.time(13)?,
-        person_key: text(14)?,
+        person_key: text(17)?,
         roles: Vec::new(),
     })
 }

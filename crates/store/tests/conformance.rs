@@ -110,6 +110,7 @@ cases! {
     units: done_then_replayed missed_changes_nothing rejected_changes_nothing;
     books: proven every_check_fires;
     users: round_trip an_address_once_a_tenant status_goes_its_way erased_for_good lockout passwords
+        proofs_are_locked_apart
         by_page_and_filter keys_in_order;
     sessions: round_trip of_two_refreshes_one_wins what_has_ended_stays_so of_a_user;
     codes: used_once few_attempts voided_and_removed totp_steps_count_once
@@ -150,6 +151,7 @@ mod only_sqlite {
 
 mod only_postgres {
     cases!(@postgres postgres_only look_ups_by_id_prune);
+    cases!(@postgres postgres_only a_login_heeds_what_it_waited_for);
     cases!(@postgres postgres_only proofs_have_no_time_limit);
     cases!(@postgres postgres_only held_accounts_are_passed_over);
     cases!(@postgres postgres_only the_engine_can_not_rewrite_history);

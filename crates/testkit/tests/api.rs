@@ -20,6 +20,7 @@ mod api {
     mod incoming_webhooks;
     mod limits;
     mod lists;
+    mod lockouts;
     mod lying_gateways;
     mod mails;
     mod money;
@@ -32,6 +33,7 @@ mod api {
     mod payouts;
     mod people;
     mod processes;
+    mod proofs_at_once;
     mod receiver;
     mod refunds;
     mod reports;

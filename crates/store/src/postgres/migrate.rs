@@ -18,6 +18,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0010_notices", include_str!("../../migrations/postgres/0010_notices.sql")),
     ("0011_reports", include_str!("../../migrations/postgres/0011_reports.sql")),
     ("0012_settlements", include_str!("../../migrations/postgres/0012_settlements.sql")),
+    ("0013_proofs", include_str!("../../migrations/postgres/0013_proofs.sql")),
 ];
 
 /// Any number, the same in every instance: "caudal" in ASCII.

@@ -19,6 +19,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0010_notices", include_str!("../../migrations/sqlite/0010_notices.sql")),
     ("0011_reports", include_str!("../../migrations/sqlite/0011_reports.sql")),
     ("0012_settlements", include_str!("../../migrations/sqlite/0012_settlements.sql")),
+    ("0013_proofs", include_str!("../../migrations/sqlite/0013_proofs.sql")),
 ];
 
 /// Runs what has not run yet, each in a transaction of its own.

@@ -2,11 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use caudal_store::{Locked, Locks, Row};
+use caudal_store::{
+    Locked, Locks, Row, UnitOutcome, second_factors,
+    users::{self, Entering, UserRow},
+};
 
 use super::{
     batches::look_through,
-    fixtures::{Batch, commit, funded, pay, post, seconds, tenant, wallet},
+    fixtures::{
+        Batch, commit, done, funded, new_user, outcome, pay, post, seconds, tenant, wallet,
+    },
     stage::{START, Stage},
 };
 
@@ -41,6 +46,42 @@ pub async fn look_ups_by_id_prune(stage: &Stage) {
         assert_eq!(named.len(), 1, "{table}: {named:?}");
         let all = partitions(stage, table, &format!("select * from {table}")).await;
         assert!(all.len() > 1, "{table}: {all:?}");
+    }
+}
+
+/// Until somebody waits for a lock of this database.
+async fn somebody_waits(stage: &Stage) {
+    let sql = "select 1 from pg_stat_activity
+         where datname = current_database() and wait_event_type = 'Lock'";
+    for _ in 0..10_000 {
+        if !stage.client().query(sql, &[]).await.unwrap().is_empty() {
+            return;
+        }
+    }
+    panic!("nobody waits");
+}
+
+/// What the login waited for is heeded, also where another table tells it.
+pub async fn a_login_heeds_what_it_waited_for(stage: &Stage) {
+    let acme = tenant(stage).await;
+    let ada = UserRow { password: Some("phc".into()), ..new_user(stage, acme) };
+    let proposed = second_factors::propose_totp(acme, ada.id, "seed");
+    done(stage, vec![users::insert(&ada), proposed]).await;
+    let id = stage.literal(ada.id.0);
+    let entering = Entering { tenant: acme, id: ada.id, password: "phc".into(), at: seconds(1) };
+    let confirm = format!(
+        "update users set version = version where id = {id};
+         update totp set confirmed_at = now(), last_step = 1 where user_id = {id}"
+    );
+    let change = format!("update users set password = 'other' where id = {id}");
+    for (meanwhile, missed) in [(confirm, 1), (change, 0)] {
+        stage.raw(&format!("begin; {meanwhile}")).await;
+        let asked = second_factors::none_in_force(acme, ada.id);
+        let (store, steps) = (stage.store.clone(), vec![users::login_succeeded(&entering), asked]);
+        let login = tokio::spawn(async move { outcome(&store, steps).await });
+        somebody_waits(stage).await;
+        stage.raw("commit").await;
+        assert_eq!(login.await.unwrap(), UnitOutcome::Missed(missed), "{meanwhile}");
     }
 }
 

@@ -1,11 +1,13 @@
 //! Users: their rows, addresses, lockout, erasure; and the keys of persons.
 
-use caudal_domain::{RoleRef, SystemRole, TenantId, UserId, UserStatus};
+use caudal_domain::{RoleRef, SystemRole, TenantId, Timestamp, UserId, UserStatus};
 use caudal_store::{
-    Step, UnitOutcome, person_keys,
+    Step, UnitOutcome,
+    guesses::{self, Failure, Guessed},
+    person_keys,
     person_keys::PersonKey,
-    roles,
-    users::{self, Change, FailedLogin, Filter, Foreign, Replacement, UserRow},
+    roles, second_factors,
+    users::{self, Change, Entering, Filter, Foreign, Replacement, UserRow},
 };
 
 use super::{
@@ -97,8 +99,11 @@ pub async fn status_goes_its_way(stage: &Stage) {
     // A late click on the mail's link does not let somebody in who was put out.
     done(stage, vec![users::verified(&change(&ada, 4))]).await;
     assert_eq!(found(stage, &ada).await.status, UserStatus::Deactivated);
+    assert_eq!(found(stage, &ada).await.deactivated_from, Some(UserStatus::Active));
     done(stage, vec![users::touch(&change(&ada, 5))]).await;
     missed(stage, vec![users::touch(&change(&ada, 5))]).await;
+    done(stage, vec![users::set_status(&change(&ada, 6), UserStatus::Active)]).await;
+    assert_eq!(found(stage, &ada).await.deactivated_from, None);
 }
 
 pub async fn erased_for_good(stage: &Stage) {
@@ -132,45 +137,129 @@ pub async fn erased_for_good(stage: &Stage) {
         users::verified(&change(&ada, 3)),
         users::erase(&change(&ada, 3)),
         users::reset_password(acme, ada.id, "phc", seconds(9)),
-        users::login_succeeded(acme, ada.id, seconds(9)),
+        users::lock(acme, ada.id),
+        users::proven(acme, ada.id, seconds(9)),
+        users::password_given(acme, ada.id, seconds(9)),
+        users::may_enter(&entering(&ada, seconds(9))),
+        users::login_succeeded(&entering(&ada, seconds(9))),
+        guesses::count(&failure(&ada, Guessed::Logins, seconds(9))),
+        guesses::lock_out(&Failure { most: 1, ..failure(&ada, Guessed::Proofs, seconds(9)) }),
     ] {
         missed(stage, vec![step]).await;
     }
 }
 
+fn entering(user: &UserRow, at: Timestamp) -> Entering {
+    let password = user.password.clone().unwrap_or_default();
+    Entering { tenant: user.tenant, id: user.id, password, at }
+}
+
+/// Three lock for a minute.
+fn failure(user: &UserRow, guessed: Guessed, at: Timestamp) -> Failure {
+    let lock_until = at.plus_seconds(60);
+    Failure { tenant: user.tenant, id: user.id, guessed, at, most: 3, lock_until }
+}
+
+/// Whether it locked; as the service does it, which does not know what others do meanwhile.
+async fn fail(store: caudal_store::Store, failure: Failure) -> bool {
+    let (count, lock) = (guesses::count(&failure), guesses::lock_out(&failure));
+    for (step, locks) in [(count.clone(), false), (lock, true), (count, false)] {
+        if outcome(&store, vec![step]).await == UnitOutcome::Done {
+            return locks;
+        }
+    }
+    false
+}
+
 pub async fn lockout(stage: &Stage) {
     let acme = tenant(stage).await;
-    let ada = user_of(stage, acme).await;
-    let fail = |lock_until| {
-        users::failed_login(&FailedLogin { tenant: acme, id: ada.id, most: 3, lock_until })
-    };
-    done(stage, vec![fail(seconds(60)), fail(seconds(60))]).await;
+    let ada = UserRow { password: Some("phc".into()), ..new_user(stage, acme) };
+    done(stage, vec![users::insert(&ada)]).await;
+    let count = |at| guesses::count(&failure(&ada, Guessed::Logins, at));
+    let lock = |at| guesses::lock_out(&failure(&ada, Guessed::Logins, at));
+    let succeeded = |at| users::login_succeeded(&entering(&ada, at));
+    missed(stage, vec![lock(seconds(0))]).await;
+    done(stage, vec![count(seconds(0)), count(seconds(0))]).await;
     let now = found(stage, &ada).await;
     assert_eq!((now.failed_logins, now.locked_until), (2, None));
-    done(stage, vec![users::login_succeeded(acme, ada.id, seconds(1))]).await;
+    missed(stage, vec![count(seconds(0))]).await;
+    done(stage, vec![users::may_enter(&entering(&ada, seconds(1)))]).await;
+    assert_eq!(found(stage, &ada).await.failed_logins, 2);
+    done(stage, vec![succeeded(seconds(1))]).await;
     assert_eq!(found(stage, &ada).await.failed_logins, 0, "a success forgets");
 
-    // Ten at once: all are counted.
+    // Ten at once: the third of them locks, and only one is the third.
     let failures = (0..10).map(|_| {
-        let (store, step) = (stage.store.clone(), fail(seconds(60)));
-        tokio::spawn(async move { outcome(&store, vec![step]).await })
+        tokio::spawn(fail(stage.store.clone(), failure(&ada, Guessed::Logins, seconds(0))))
     });
+    let mut locked = 0;
     for failure in failures.collect::<Vec<_>>() {
-        assert_eq!(failure.await.unwrap(), UnitOutcome::Done);
+        locked += usize::from(failure.await.unwrap());
     }
+    assert_eq!(locked, 1);
     let now = found(stage, &ada).await;
-    assert_eq!((now.failed_logins, now.locked_until), (10, Some(seconds(60))));
+    assert_eq!((now.failed_logins, now.locked_until), (0, Some(seconds(60))));
     assert!(now.is_locked(seconds(59)) && !now.is_locked(seconds(60)));
-    missed(stage, vec![users::login_succeeded(acme, ada.id, seconds(59))]).await;
-    // A lock is never shortened.
-    done(stage, vec![fail(seconds(30))]).await;
-    assert_eq!(found(stage, &ada).await.locked_until, Some(seconds(60)));
-    done(stage, vec![users::login_succeeded(acme, ada.id, seconds(60))]).await;
+    for step in [count(seconds(59)), lock(seconds(59))] {
+        missed(stage, vec![step]).await;
+    }
+    missed(stage, vec![succeeded(seconds(59))]).await;
+    missed(stage, vec![users::may_enter(&entering(&ada, seconds(59)))]).await;
+    // After a lock the count begins anew.
+    done(stage, vec![count(seconds(60)), count(seconds(60))]).await;
+    let now = found(stage, &ada).await;
+    assert_eq!((now.failed_logins, now.locked_until), (2, None));
+    done(stage, vec![lock(seconds(60))]).await;
+    assert_eq!(found(stage, &ada).await.locked_until, Some(seconds(120)));
+    done(stage, vec![succeeded(seconds(120))]).await;
     let now = found(stage, &ada).await;
     assert_eq!((now.failed_logins, now.locked_until), (0, None));
+    // With another password than the one that was right, nobody enters.
+    let other = Entering { password: "other".into(), ..entering(&ada, seconds(120)) };
+    missed(stage, vec![users::login_succeeded(&other)]).await;
+    missed(stage, vec![users::may_enter(&other)]).await;
     let status = users::set_status(&change(&ada, 2), UserStatus::Deactivated);
     done(stage, vec![status]).await;
-    missed(stage, vec![users::login_succeeded(acme, ada.id, seconds(60))]).await;
+    missed(stage, vec![succeeded(seconds(120))]).await;
+    missed(stage, vec![users::may_enter(&entering(&ada, seconds(120)))]).await;
+}
+
+pub async fn proofs_are_locked_apart(stage: &Stage) {
+    let acme = tenant(stage).await;
+    let ada = UserRow { password: Some("phc".into()), ..new_user(stage, acme) };
+    done(stage, vec![users::insert(&ada)]).await;
+    let count = |at| guesses::count(&failure(&ada, Guessed::Proofs, at));
+    let counted = async || found(stage, &ada).await.failed_proofs;
+    let given = |at| users::password_given(acme, ada.id, at);
+    done(stage, vec![count(seconds(0)), count(seconds(0))]).await;
+    assert_eq!(counted().await, 2);
+    done(stage, vec![given(seconds(0))]).await;
+    assert_eq!(counted().await, 0);
+    // With a second factor in force the password alone forgets nothing.
+    done(stage, vec![second_factors::none_in_force(acme, ada.id)]).await;
+    missed(stage, vec![second_factors::in_force(acme, ada.id)]).await;
+    let answered = second_factors::Answered { tenant: acme, user: ada.id, step: 1 };
+    let proposed = second_factors::propose_totp(acme, ada.id, "seed");
+    done(stage, vec![proposed, second_factors::none_in_force(acme, ada.id)]).await;
+    done(stage, vec![second_factors::confirm_totp(&answered, "seed", seconds(0))]).await;
+    missed(stage, vec![second_factors::none_in_force(acme, ada.id)]).await;
+    done(stage, vec![second_factors::in_force(acme, ada.id)]).await;
+    done(stage, vec![count(seconds(0)), given(seconds(0))]).await;
+    assert_eq!(counted().await, 1);
+    done(stage, vec![users::proven(acme, ada.id, seconds(0))]).await;
+    assert_eq!(counted().await, 0);
+
+    done(stage, vec![count(seconds(0)), count(seconds(0))]).await;
+    done(stage, vec![guesses::lock_out(&failure(&ada, Guessed::Proofs, seconds(0)))]).await;
+    let now = found(stage, &ada).await;
+    assert_eq!((now.failed_proofs, now.proofs_locked_until), (0, Some(seconds(60))));
+    assert!(now.is_locked_out_of(Guessed::Proofs, seconds(59)) && !now.is_locked(seconds(59)));
+    for step in [given(seconds(59)), users::proven(acme, ada.id, seconds(59)), count(seconds(59))] {
+        missed(stage, vec![step]).await;
+    }
+    done(stage, vec![users::login_succeeded(&entering(&ada, seconds(59)))]).await;
+    done(stage, vec![given(seconds(60))]).await;
+    assert_eq!(found(stage, &ada).await.proofs_locked_until, None);
 }
 
 pub async fn passwords(stage: &Stage) {
@@ -184,15 +273,16 @@ pub async fn passwords(stage: &Stage) {
     done(stage, vec![replace(acme, "first", "second")]).await;
     missed(stage, vec![replace(acme, "first", "third")]).await;
     missed(stage, vec![replace(other, "second", "third")]).await;
-    let lock_until = seconds(60);
-    let failed = FailedLogin { tenant: acme, id: ada.id, most: 1, lock_until };
-    done(stage, vec![users::failed_login(&failed)]).await;
+    for guessed in [Guessed::Logins, Guessed::Proofs] {
+        let failed = Failure { most: 1, ..failure(&ada, guessed, seconds(0)) };
+        done(stage, vec![guesses::lock_out(&failed)]).await;
+    }
     missed(stage, vec![users::reset_password(other, ada.id, "third", seconds(9))]).await;
     done(stage, vec![users::reset_password(acme, ada.id, "third", seconds(9))]).await;
     let now = found(stage, &ada).await;
     assert_eq!(now.password.as_deref(), Some("third"));
-    assert_eq!((now.failed_logins, now.locked_until), (0, None));
-    assert!(!format!("{now:?} {failed:?}").contains("third"));
+    assert_eq!((now.failed_logins, now.locked_until, now.proofs_locked_until), (0, None, None));
+    assert!(!format!("{now:?}").contains("third"));
 }
 
 pub async fn by_page_and_filter(stage: &Stage) {

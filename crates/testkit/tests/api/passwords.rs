@@ -1,6 +1,6 @@
 //! Passwords: changed by whoever knows them, recovered by whoever reads the mail.
 
-use caudal_testkit::{Call, Database, TestApp, both_databases};
+use caudal_testkit::{Answer, Call, Database, TestApp, both_databases};
 use futures::{StreamExt, stream::FuturesUnordered};
 use serde_json::json;
 use wiremock::{Mock, MockServer, ResponseTemplate, matchers::method};
@@ -10,6 +10,7 @@ use super::users::{PASSWORD, code_in, login, mails, member, person, try_login};
 both_databases! {
     a_change_ends_other_sessions recovery_goes_by_mail_and_tells_nothing
     a_new_password_voids_what_the_old_one_asked_for
+    one_address_gets_few_mails nobody_learns_which_tenants_there_are
 }
 
 /// Of the SHA-1 of [`PASSWORD`], without its first five digits.
@@ -87,6 +88,62 @@ async fn a_new_password_voids_what_the_old_one_asked_for(app: &TestApp) {
     nobody.post("/auth/verify-email", proof).await.refused(400, "invalid_request");
     try_login(app, "thief@example.org", PASSWORD).await.refused(401, "invalid_credentials");
     login(app, "ada@example.org", PASSWORD).await;
+}
+
+async fn one_address_gets_few_mails(app: &TestApp) {
+    member(app, "ada@example.org").await;
+    let nobody = app.client.without_key();
+    let recover = async |email: &str| {
+        nobody.send(Call::new("POST", "/auth/recover").json(&json!({"email": email}))).await.status
+    };
+    for (email, sent) in [("Ada@example.org", 5), ("nobody@example.org", 0)] {
+        let mut statuses = Vec::new();
+        for number in 1..=20 {
+            statuses.push(recover(email).await);
+            // One after the other, so that the last one sent is the newest.
+            mails(app, "ada@example.org", number.min(sent)).await;
+        }
+        assert_eq!((&statuses[..5], &statuses[5..]), (&[202; 5][..], &[429; 15][..]), "{email}");
+    }
+    let sent = mails(app, "ada@example.org", 5).await;
+    assert_eq!(sent.len(), 5);
+    // Of the codes only the newest is good.
+    let confirm = async |mail: &str| {
+        let body = json!({"code": code_in(mail), "password": NEW});
+        nobody.post("/auth/recover/confirm", body).await
+    };
+    confirm(&sent[1]).await.refused(400, "invalid_request");
+    confirm(&sent[0]).await.expect(204);
+    // When none of them is good any more, the next mail may be had.
+    app.clock.advance(30 * 60);
+    assert_eq!(recover("ada@example.org").await, 202);
+    // Sign-ups are mails, too.
+    for number in 0..6 {
+        let sign_up = Call::new("POST", "/users").json(&person("eve@example.org"));
+        let wanted = if number < 5 { 202 } else { 429 };
+        assert_eq!(nobody.send(sign_up).await.status, wanted, "{number}");
+    }
+    // And do not keep the address's owner from recovering the account.
+    assert_eq!(recover("eve@example.org").await, 202);
+}
+
+async fn nobody_learns_which_tenants_there_are(app: &TestApp) {
+    let here = app.tenant_id().await;
+    let nowhere = caudal_domain::TenantId(here.0 ^ 1 << 64);
+    let nobody = app.client.without_key();
+    let mut said = Vec::new();
+    for tenant in [here.to_string(), nowhere.to_string()] {
+        let mut body = json!({"email": "ada@example.org", "tenant": tenant});
+        let recover = nobody.send(Call::new("POST", "/auth/recover").json(&body)).await;
+        body["password"] = json!(PASSWORD);
+        let sign_up = nobody.send(Call::new("POST", "/users").json(&body)).await;
+        body["password"] = json!("not the password");
+        let login = nobody.send(Call::new("POST", "/auth/login").json(&body)).await;
+        let told = |answer: Answer| (answer.status, answer.json["code"].clone());
+        said.push([recover, sign_up, login].map(told));
+    }
+    assert_eq!(said[0], said[1]);
+    assert_eq!(said[0].clone().map(|(status, _)| status), [202, 202, 401]);
 }
 
 async fn with_a_check_that(answers: ResponseTemplate, fail_open: bool) -> (MockServer, TestApp) {

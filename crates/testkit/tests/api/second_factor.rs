@@ -16,7 +16,7 @@ both_databases! {
 }
 
 /// The code of the app at this moment.
-fn code(app: &TestApp, secret: &str) -> String {
+pub(super) fn code(app: &TestApp, secret: &str) -> String {
     let seconds = u64::try_from(app.clock.now().micros() / 1_000_000).expect("after 1970");
     let totp = Builder::new().with_secret(base32(secret)).build().expect("a seed");
     totp.generate(seconds).to_string()
@@ -51,7 +51,7 @@ async fn a_challenge_ends_with_its_password(app: &TestApp) {
 }
 
 /// TOTP in force: the seed and the recovery codes. The clock goes on past the code used.
-async fn enrol(app: &TestApp, person: &Person) -> (String, Vec<String>) {
+pub(super) async fn enrol(app: &TestApp, person: &Person) -> (String, Vec<String>) {
     let body = json!({"password": PASSWORD});
     let proposal = post(&person.client, "/users/me/totp", body).await.expect(200);
     let secret = proposal["secret"].as_str().expect("a secret").to_owned();
@@ -63,14 +63,14 @@ async fn enrol(app: &TestApp, person: &Person) -> (String, Vec<String>) {
     (secret, codes)
 }
 
-async fn challenge(app: &TestApp, person: &Person) -> String {
+pub(super) async fn challenge(app: &TestApp, person: &Person) -> String {
     let half = login(app, &person.email, PASSWORD).await.expect(200);
     assert_eq!(half["mfa_required"], true, "{half}");
     assert!(half.get("access_token").is_none(), "{half}");
     half["challenge"].as_str().expect("a challenge").to_owned()
 }
 
-async fn answer(app: &TestApp, challenge: &str, code: &str) -> Answer {
+pub(super) async fn answer(app: &TestApp, challenge: &str, code: &str) -> Answer {
     let body = json!({"challenge": challenge, "code": code});
     post(&app.client.without_key(), "/auth/mfa", body).await
 }
