@@ -165,7 +165,7 @@ function onStreamState(state, status) {
   }[state];
   setState($('stream'), ...said);
   if (state === 'live') touched.add(''); // what changed meanwhile
-  if (status === 401) forget('That key is no longer accepted. Sign in with another one.');
+  if (status === 401) forget('You are no longer signed in here. Sign in again.');
   if (status === 403) toast('This key may not read events, so the page is not live.', 'bad');
 }
 
@@ -602,7 +602,7 @@ function listen() {
     if (link) useCode(link);
     else begin(keyFromAddress());
   });
-  whenKeyRefused(() => forget('That key was not accepted. Is it complete, and not revoked?'));
+  whenKeyRefused(() => forget('That was not accepted. A key must be complete and not revoked; a session ends.'));
 }
 
 function begin(key) {
