@@ -22,7 +22,7 @@ use crate::{
 pub(crate) struct Proving<'a> {
     pub by: By<'a>,
     pub guessed: Guessed,
-    /// Beside nothing else at the door, a password.
+    /// [`PASSWORD`] or [`SECOND_FACTOR`].
     pub what: &'static str,
 }
 
