@@ -18,8 +18,8 @@ pub(crate) async fn authenticate(
     service: &Service,
     headers: &HeaderMap,
     origin: Origin,
-) -> Result<Arc<Caller>, Problem> {
-    Ok(Arc::new(Caller::new(known(service, headers).await?, origin)))
+) -> Result<Caller, Problem> {
+    Ok(Caller::new(known(service, headers).await?, origin))
 }
 
 /// Whose credentials these are, at this moment.

@@ -13,7 +13,10 @@ use axum::{
     routing::{MethodFilter, on},
 };
 use caudal_domain::access::Scope;
-use caudal_service::limits::{LimitClass, Verdict};
+use caudal_service::{
+    Caller,
+    limits::{LimitClass, Verdict},
+};
 use utoipa::{
     ToSchema,
     openapi::{HttpMethod, Ref, RefOr, schema::Schema},
@@ -236,7 +239,9 @@ struct Entry {
 /// What happens before and after every handler.
 async fn enter(State(entry): State<Arc<Entry>>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let response = match entry.admit(&mut request).await {
+    let admitted = entry.admit(&mut request).await;
+    let caller = request.extensions().get::<Arc<Caller>>().cloned();
+    let response = match admitted {
         Ok(None) => next.run(request).await,
         Ok(Some(verdict)) => {
             let mut response = next.run(request).await;
@@ -246,6 +251,10 @@ async fn enter(State(entry): State<Arc<Entry>>, mut request: Request, next: Next
         Err(problem) => problem.into_response(),
     };
     let (took, status) = (started.elapsed(), response.status());
+    if let Some(caller) = caller.filter(|_| status == StatusCode::FORBIDDEN) {
+        let Endpoint { path, .. } = entry.endpoint;
+        entry.api.service.record_refused(&caller, entry.endpoint.verb(), path).await;
+    }
     entry.metrics.record(took, status);
     if entry.endpoint.moves_money {
         entry.api.money.record(took, status);
@@ -264,13 +273,15 @@ impl Entry {
             self.count_stranger(request)?;
         } else {
             let origin = origin(request);
-            let caller = authenticate(&self.api.service, request.headers(), origin).await?;
-            match access {
-                Access::Scope(scope) | Access::OpenOr(scope) => caller.require(scope)?,
-                _ => drop(caller.signed_in()?),
-            }
+            let mut caller = authenticate(&self.api.service, request.headers(), origin).await?;
+            let asked = match access {
+                Access::Scope(scope) | Access::OpenOr(scope) => caller.asks_for(scope),
+                _ => caller.signed_in().map(drop),
+            };
+            let caller = Arc::new(caller);
+            request.extensions_mut().insert(caller.clone());
+            asked?;
             verdict = self.api.service.check_limit(&caller, self.class)?;
-            request.extensions_mut().insert(caller);
         }
         if request.uri().query().is_some() {
             let params = Params::read(request.uri(), &self.endpoint.query)?;

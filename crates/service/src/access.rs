@@ -32,11 +32,23 @@ const REMEMBERED: u64 = 100_000;
 pub struct Caller {
     known: Arc<Known>,
     pub origin: Origin,
+    /// How far the scope reaches that this request asks for.
+    pub reach: Reach,
 }
 
 impl Caller {
+    /// Somebody who asks for what is their own, as long as [`Self::asks_for`] says nothing else.
     pub fn new(known: Arc<Known>, origin: Origin) -> Self {
-        Self { known, origin }
+        let reach = known.own();
+        Self { known, origin, reach }
+    }
+
+    /// The request asks for this scope, and reaches as far as the caller's goes. Refused if they
+    /// don't have it.
+    pub fn asks_for(&mut self, scope: Scope) -> Result<(), ServiceError> {
+        self.require(scope)?;
+        self.reach = self.reach_of(scope);
+        Ok(())
     }
 }
 
@@ -67,13 +79,14 @@ pub struct Known {
     pub owner: u128,
     /// As the audit names them.
     pub actor: Actor,
-    pub reach: Reach,
     /// Of a user; an API key has none.
     pub session: Option<SignedIn>,
     pub expires_at: Option<Timestamp>,
     /// Of the tenant, see [`Service::limits_of`].
     pub(crate) limits: RateLimits,
     pub(crate) scopes: Scopes,
+    /// Of these, the ones that reach the whole tenant.
+    pub(crate) wide: Scopes,
 }
 
 /// How far the scopes of somebody reach. Every query of wallets, transfers, events and users asks.
@@ -97,11 +110,35 @@ pub struct SignedIn {
 
 impl Known {
     pub fn may(&self, scope: Scope) -> bool {
-        self.scopes.0 & bit(scope) != 0
+        self.scopes.has(scope)
     }
 
     pub fn require(&self, scope: Scope) -> Result<(), ServiceError> {
         if self.may(scope) { Ok(()) } else { Err(ServiceError::Forbidden(scope)) }
+    }
+
+    /// The same of the whole tenant, not only of what is their own.
+    pub(crate) fn require_wide(&self, scope: Scope) -> Result<(), ServiceError> {
+        if self.wide.has(scope) { Ok(()) } else { Err(ServiceError::Forbidden(scope)) }
+    }
+
+    /// How far one scope goes: a role that lets somebody read the whole tenant does not make their
+    /// own wallets' scopes go as far.
+    pub(crate) fn reach_of(&self, scope: Scope) -> Reach {
+        if self.wide.has(scope) { Reach::Tenant } else { self.own() }
+    }
+
+    /// What is theirs without any scope. A key's is the tenant's.
+    fn own(&self) -> Reach {
+        match self.actor {
+            Actor::User(user) => Reach::Own(user),
+            _ => Reach::Tenant,
+        }
+    }
+
+    /// Whether they work for the tenant.
+    pub(crate) fn is_staff(&self) -> bool {
+        self.wide != Scopes::default()
     }
 
     /// The user who is signed in; an API key is nobody's.
@@ -117,6 +154,12 @@ pub(crate) struct Scopes(u64);
 impl FromIterator<Scope> for Scopes {
     fn from_iter<T: IntoIterator<Item = Scope>>(scopes: T) -> Self {
         Self(scopes.into_iter().fold(0, |bits, scope| bits | bit(scope)))
+    }
+}
+
+impl Scopes {
+    fn has(self, scope: Scope) -> bool {
+        self.0 & bit(scope) != 0
     }
 }
 
@@ -214,17 +257,18 @@ impl Service {
             return Ok(None);
         };
         let (owner, actor) = actor_of(&key);
+        let scopes: Scopes = key.scopes.iter().copied().collect();
         let known = Known {
             tenant: tenant.id,
             mode: tenant.mode,
             placement: tenant.placement,
             owner,
             actor,
-            reach: Reach::Tenant,
             session: None,
             expires_at: key.expires_at,
             limits: self.limits_of(tenant.id).await?,
-            scopes: key.scopes.iter().copied().collect(),
+            scopes,
+            wide: scopes,
         };
         let last_use = LastUse::new(key.last_used_at);
         Ok(Some(Arc::new(KnownKey { known: Arc::new(known), id: key.id, last_use })))

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use caudal_domain::{Actor, RateLimits, TenantId, UserStatus, access::Scope};
 use caudal_store::{roles, tenants};
 
-use crate::{Caller, Known, Origin, Reach, Service, ServiceError, standings::reach};
+use crate::{Caller, Known, Origin, Service, ServiceError};
 
 /// Who set the work up, and under whose name its idempotency keys are: the work's own, which nobody
 /// else can choose.
@@ -25,14 +25,14 @@ impl Service {
         let Acting { tenant, actor, owner } = acting;
         let its = tenants::find(self.store(), tenant).await?;
         let its = its.ok_or(ServiceError::NotFound("tenant"))?;
-        let (reach, scopes) = match actor {
+        let (scopes, wide) = match actor {
             Actor::User(user) => {
                 let standing = roles::standing(self.store(), tenant, user).await?;
                 let active = standing.filter(|standing| standing.status == UserStatus::Active);
                 let standing = active.ok_or(ServiceError::Unauthorized)?;
-                (reach(user, &standing.roles), standing.scopes)
+                (standing.scopes, standing.wide)
             }
-            _ => (Reach::Tenant, vec![Scope::PaymentsWrite]),
+            _ => (vec![Scope::PaymentsWrite], vec![Scope::PaymentsWrite]),
         };
         let known = Known {
             tenant,
@@ -40,14 +40,15 @@ impl Service {
             placement: its.placement,
             owner,
             actor,
-            reach,
             session: None,
             expires_at: None,
             limits: RateLimits::default(),
             scopes: scopes.into_iter().collect(),
+            wide: wide.into_iter().collect(),
         };
-        known.require(Scope::PaymentsWrite)?;
         let origin = Origin { address: None, request_id: "".into(), user_agent: None };
-        Ok(Caller::new(Arc::new(known), origin))
+        let mut caller = Caller::new(Arc::new(known), origin);
+        caller.asks_for(Scope::PaymentsWrite)?;
+        Ok(caller)
     }
 }

@@ -123,7 +123,9 @@ impl Service {
     ) -> Result<Done<CreatedKey>, ServiceError> {
         let Asked { caller, receipt } = asked;
         caller.reach.require_tenant()?;
-        new.scopes.iter().try_for_each(|scope| caller.require(*scope))?;
+        self.require_step_up(caller)?;
+        new.scopes.iter().try_for_each(|scope| caller.require_wide(*scope))?;
+        let new = NewApiKey { expires_at: end_of(caller, new.expires_at)?, ..new };
         let mut steps = Vec::new();
         if let Some(account) = new.service_account {
             self.service_account(caller, account).await?;
@@ -169,6 +171,7 @@ impl Service {
         if key.revoked_at.is_some() {
             return Err(ServiceError::NotFound("api_key"));
         }
+        check_over(caller, &key)?;
         key.name = name;
         let step = api_keys::rename(caller.tenant, id, &key.name);
         let did = did(kinds::API_KEY_UPDATED, id, &["name"]);
@@ -186,6 +189,7 @@ impl Service {
         if key.revoked_at.is_some() {
             return Ok(Done { value: key, replayed: false, position: Vec::new() });
         }
+        check_over(caller, &key)?;
         let at = self.now();
         key.revoked_at = Some(at);
         let step = api_keys::revoke(caller.tenant, id, at);
@@ -207,7 +211,8 @@ impl Service {
     ) -> Result<Done<CreatedKey>, ServiceError> {
         let Asked { caller, receipt } = asked;
         let old = self.api_key(caller, id).await?;
-        old.scopes.iter().try_for_each(|scope| caller.require(*scope))?;
+        self.require_step_up(caller)?;
+        check_over(caller, &old)?;
         let at = self.now();
         let has_ended = old.expires_at.is_some_and(|end| end <= at);
         if old.revoked_at.is_some() || old.rotated_to.is_some() || has_ended {
@@ -282,6 +287,22 @@ impl Service {
             (UnitOutcome::Done, position) => Ok(Done { value: key, replayed: false, position }),
             _ => Err(Refusal::Conflict.into()),
         }
+    }
+}
+
+/// Nobody changes or ends a key that may more than they themselves.
+pub(crate) fn check_over(caller: &Caller, key: &ApiKey) -> Result<(), ServiceError> {
+    key.scopes.iter().try_for_each(|scope| caller.require_wide(*scope))
+}
+
+/// What a key makes ends with it at the latest; what a person makes does not end with their token.
+fn end_of(caller: &Caller, asked: Option<Timestamp>) -> Result<Option<Timestamp>, ServiceError> {
+    let own = caller.expires_at.filter(|_| caller.session.is_none());
+    match (own, asked) {
+        (Some(own), Some(asked)) if asked > own => {
+            Err(ServiceError::invalid("expires_at", "is later than the end of your own key"))
+        }
+        (own, asked) => Ok(asked.or(own)),
     }
 }
 

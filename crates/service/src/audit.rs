@@ -1,7 +1,10 @@
 //! The audit: what was done, by whom, from where. Written in the commit of what was done.
 
+use std::time::Duration;
+
+use caudal_cache::limits::{Limit, LimitKey};
 use caudal_domain::{Actor, AuditId, AuditRecord, TenantId, Timestamp};
-use caudal_store::{Step, audit};
+use caudal_store::{Step, UnitOfWork, audit};
 
 use crate::{Caller, Origin, Page, Service, ServiceError, asked::Window, id_range};
 
@@ -28,6 +31,12 @@ pub(crate) struct Did<'a> {
     pub object_id: String,
     pub fields: &'a [&'a str],
 }
+
+/// What somebody is refused is recorded once a minute and route, and so often in all: nobody fills
+/// the table by asking for what they may not.
+const REFUSED_AT_A_ROUTE: Limit = Limit { most: 1, per: MINUTE };
+const REFUSED: Limit = Limit { most: 10, per: MINUTE };
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// Which records to list.
 #[derive(Clone, Debug, Default)]
@@ -60,6 +69,24 @@ impl Service {
         };
         let rows = audit::list(self.store(), &filter).await?;
         Ok(window.page(rows, |record| (record.id.0, record.at)))
+    }
+
+    /// Records that somebody known was refused what they asked of a route.
+    pub async fn record_refused(&self, caller: &Caller, method: &str, path: &'static str) {
+        let at = self.now();
+        let key = |action| LimitKey { tenant: caller.tenant, principal: caller.owner, action };
+        let counts = [(key(path), REFUSED_AT_A_ROUTE), (key("refused"), REFUSED)];
+        let limiter = &self.people().limiter;
+        if !counts.into_iter().all(|(key, limit)| limiter.check(key, limit, at).allowed) {
+            return;
+        }
+        let object_id = format!("{method} {path}");
+        let did = Did { action: "access.refused", object_kind: "route", object_id, fields: &[] };
+        let steps = vec![self.audit(caller, did, at)];
+        let unit = UnitOfWork { at, steps, ..UnitOfWork::default() };
+        if let Err(error) = self.commit(unit).await {
+            tracing::warn!(%error, "what was refused is not in the audit");
+        }
     }
 
     /// The step that records it.

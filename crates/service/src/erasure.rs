@@ -31,6 +31,7 @@ impl Service {
 
     pub async fn erase_user(&self, caller: &Caller, id: UserId) -> Result<(), ServiceError> {
         let row = self.reached_row(caller, id).await?;
+        self.require_step_up(caller)?;
         self.require_over(caller, &row).await?;
         self.erase(caller, id).await
     }

@@ -252,6 +252,7 @@ impl Service {
     ) -> Result<Done<GatewayAccount>, ServiceError> {
         let Asked { caller, receipt } = asked;
         caller.reach.require_tenant()?;
+        self.require_step_up(caller)?;
         let NewGatewayAccount { kind, name, credentials } = new;
         let credentials = match (kind, credentials) {
             (_, Some(given)) => given,
@@ -377,6 +378,7 @@ impl Service {
         edit: Edit<'_, GatewayAccount, GatewayAccountChange>,
     ) -> Result<Done<GatewayAccount>, ServiceError> {
         let before = self.gateway_account_of(caller, id).await?;
+        self.require_step_up(caller)?;
         let mut account = from_row(&before)?;
         let Edit { change, is_met } = edit;
         if is_met.is_some_and(|is_met| !is_met(&account)) {

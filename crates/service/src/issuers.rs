@@ -191,7 +191,7 @@ impl Service {
             object_id: id.to_string(),
             fields: &["issuer", "roles"],
         };
-        let mut steps = vec![users::insert(&row), keep_key];
+        let mut steps = vec![roles::in_turn(tenant), users::insert(&row), keep_key];
         steps.extend(roles.iter().map(|role| roles::give(tenant, id, *role)));
         steps.push(self.audit(by, did, at));
         let subject = Subject { kind: kinds::USER_CREATED, tenant, id: id.0, text: &id, at };

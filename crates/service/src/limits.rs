@@ -11,7 +11,7 @@ use caudal_cache::limits::{Limit, LimitKey, address};
 use caudal_domain::{CodePurpose, RateLimits, TenantConfig, TenantId};
 use caudal_store::{tenants, users::UserRow};
 
-use crate::{Caller, Known, Origin, Reach, Service, ServiceError, unit::broken};
+use crate::{Caller, Known, Origin, Service, ServiceError, unit::broken};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -201,7 +201,7 @@ fn limit_of(known: &Known, class: LimitClass) -> Option<(LimitKey, Limit)> {
         LimitClass::CreateWallet => limits.create_wallet_per_hour.unwrap_or(CREATE_WALLET),
         LimitClass::Fund => limits.fund_per_hour.unwrap_or(FUND),
         LimitClass::Transfer => limits.transfer_per_hour.unwrap_or(TRANSFER),
-        LimitClass::View if known.reach == Reach::Tenant => return None,
+        LimitClass::View if known.is_staff() => return None,
         LimitClass::View => limits.view_per_hour.unwrap_or(VIEW),
         LimitClass::Other => return None,
     };

@@ -102,6 +102,7 @@ impl Service {
     ) -> Result<Done<Role>, ServiceError> {
         let Asked { caller, receipt } = asked;
         caller.reach.require_tenant()?;
+        self.require_step_up(caller)?;
         let (name, scopes) = (new.name, sorted(new.scopes));
         check_name(&name)?;
         check_scopes(caller, &scopes)?;
@@ -158,6 +159,7 @@ impl Service {
         edit: Edit<'_, Role, RoleChange>,
     ) -> Result<Done<Role>, ServiceError> {
         let before = self.changeable(caller, id).await?;
+        self.require_step_up(caller)?;
         let Edit { change, is_met } = edit;
         if is_met.is_some_and(|is_met| !is_met(&before)) {
             return Err(ServiceError::Stale);
@@ -216,7 +218,7 @@ impl Service {
     async fn changeable(&self, caller: &Caller, id: RoleRef) -> Result<Role, ServiceError> {
         let RoleRef::Custom(id) = id else { return Err(ServiceError::SystemRole) };
         let role = self.custom_role(caller, id).await?;
-        role.scopes.iter().try_for_each(|scope| caller.require(*scope))?;
+        role.scopes.iter().try_for_each(|scope| caller.require_wide(*scope))?;
         Ok(role)
     }
 
@@ -295,15 +297,15 @@ impl Service {
     ) -> Result<Vec<Scope>, ServiceError> {
         let mut scopes = Vec::new();
         for id in change.wanted {
-            let role = self.role(caller, *id).await?.scopes();
+            let role = self.role(caller, *id).await?;
             if !change.row.roles.contains(id) {
-                role.iter().try_for_each(|scope| caller.require(*scope))?;
+                check_has(caller, &role)?;
             }
-            scopes.extend(role);
+            scopes.extend(role.scopes());
         }
         for id in change.row.roles.iter().filter(|id| !change.wanted.contains(id)) {
             match self.role(caller, *id).await {
-                Ok(role) => role.scopes().iter().try_for_each(|scope| caller.require(*scope))?,
+                Ok(role) => check_has(caller, &role)?,
                 // It was deleted meanwhile, and is gone from everybody.
                 Err(ServiceError::NotFound(_)) => {}
                 Err(error) => return Err(error),
@@ -374,8 +376,17 @@ fn check_scopes(caller: &Caller, scopes: &[Scope]) -> Result<(), ServiceError> {
         Some(scope) => {
             Err(ServiceError::invalid("scopes", format!("{scope} is above tenants' roles")))
         }
-        None => scopes.iter().try_for_each(|scope| caller.require(*scope)),
+        None => scopes.iter().try_for_each(|scope| caller.require_wide(*scope)),
     }
+}
+
+/// A role's scopes reach the tenant, so the caller's must, but for a wallet holder's.
+fn check_has(caller: &Caller, role: &AnyRole) -> Result<(), ServiceError> {
+    let has = |scope: &Scope| match role {
+        AnyRole::System(SystemRole::WalletHolder) => caller.require(*scope),
+        _ => caller.require_wide(*scope),
+    };
+    role.scopes().iter().try_for_each(has)
 }
 
 fn did<'a>(action: &'a str, role: RoleId, fields: &'a [&'a str]) -> Did<'a> {

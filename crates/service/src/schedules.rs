@@ -7,12 +7,13 @@
 //! occurrences that were missed.
 
 use caudal_domain::{
-    Actor, Every, PaymentId, Recurrence, ScheduleId, Timestamp, UserId, event::kinds,
+    Actor, Every, PaymentId, Recurrence, Refusal, ScheduleId, Timestamp, UserId, event::kinds,
     schedule::ScheduleStatus,
 };
 use caudal_store::{
     UnitOfWork, UnitOutcome,
     schedules::{self, ScheduleRow},
+    wallets,
 };
 use serde::{Deserialize, Serialize};
 
@@ -116,6 +117,9 @@ impl Service {
                 "is in the past, or at `until` or later",
             ));
         }
+        if let Err(error) = self.check_wallets_of(caller, &payment).await {
+            return self.keep_refusal(receipt, error).await;
+        }
         let actor = caller.actor;
         let schedule = Schedule {
             id: ScheduleId(self.scattered_id(at)),
@@ -140,6 +144,21 @@ impl Service {
             receipt: None,
         };
         self.create(Creation { unit, receipt: Some(receipt), value: schedule }).await
+    }
+
+    /// The payer's wallet is the caller's to pay from, the payee's is one of the tenant.
+    async fn check_wallets_of(
+        &self,
+        caller: &Caller,
+        payment: &NewPayment,
+    ) -> Result<(), ServiceError> {
+        let unknown = |account| Refusal::WalletNotFound { account };
+        if let Some(from) = payment.from {
+            self.find_wallet(caller, from).await?.ok_or(unknown(from))?;
+        }
+        let to = payment.to;
+        let found = wallets::find(self.store(), caller.tenant, to).await?;
+        found.map(drop).ok_or(unknown(to).into())
     }
 
     async fn planned(
@@ -221,7 +240,7 @@ impl Service {
         };
         match self.commit(unit).await? {
             (UnitOutcome::Done, position) => Ok(Done { value: (), replayed: false, position }),
-            _ => Err(caudal_domain::Refusal::Conflict.into()),
+            _ => Err(Refusal::Conflict.into()),
         }
     }
 
@@ -358,7 +377,7 @@ impl Service {
 fn ran_badly(error: ServiceError) -> Ran {
     match error {
         ServiceError::Declined(declined) => Ran::Refused(declined.code, Some(declined.payment)),
-        ServiceError::Refused(caudal_domain::Refusal::Conflict) => Ran::Again,
+        ServiceError::Refused(Refusal::Conflict) => Ran::Again,
         ServiceError::Refused(refusal) | ServiceError::RefusedBefore(refusal) => {
             Ran::Refused(refusal.code().to_owned(), None)
         }

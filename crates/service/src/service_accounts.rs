@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::{
     Asked, Caller, Done, Edit, Page, Service, ServiceError,
+    api_keys::check_over,
     asked::Window,
     audit::Did,
     unit::{Creation, Subject},
@@ -99,6 +100,9 @@ impl Service {
         if edit.is_met.is_some_and(|is_met| !is_met(&account)) {
             return Err(ServiceError::Stale);
         }
+        let keys = api_keys::of_service_account(self.store(), caller.tenant, id, i64::MAX).await?;
+        let live = keys.iter().filter(|key| key.revoked_at.is_none());
+        live.into_iter().try_for_each(|key| check_over(caller, key))?;
         let (at, kind) = (self.now(), kinds::SERVICE_ACCOUNT_DELETED);
         let steps = vec![
             service_accounts::delete(caller.tenant, id),

@@ -249,8 +249,8 @@ impl Service {
         user: UserId,
     ) -> Result<(), ServiceError> {
         let tenant = caller.tenant;
-        let found = users::find(self.store(), tenant, user).await?;
-        found.ok_or(ServiceError::NotFound("user"))?;
+        let row = self.reached_row(caller, user).await?;
+        self.require_over(caller, &row).await?;
         let at = self.now();
         let did = Did {
             action: kinds::SESSION_REVOKED,

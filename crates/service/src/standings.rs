@@ -1,18 +1,17 @@
 //! Standings: what a person may at this moment, read once and remembered until an event tells
 //! otherwise (`tokens.rs`), or for [`KNOWN_FOR_S`].
 //!
-//! How far a person reaches is decided here, once: whoever has any role but `wallet_holder`
-//! reaches the tenant, all others only what is their own.
+//! How far a person reaches is asked of each scope: one that comes from `wallet_holder` alone
+//! reaches only what is their own, whatever other roles they have.
 
 use std::sync::{Arc, atomic::Ordering};
 
 use caudal_domain::{
-    Actor, Mode, Placement, RateLimits, RoleRef, SessionId, SystemRole, TenantId, Timestamp,
-    UserId, UserStatus,
+    Actor, Mode, Placement, RateLimits, SessionId, TenantId, Timestamp, UserStatus,
 };
 use caudal_store::{roles, sessions, tenants};
 
-use crate::{Known, Reach, Service, ServiceError, SignedIn, access::Scopes, tokens::Verified};
+use crate::{Known, Service, ServiceError, SignedIn, access::Scopes, tokens::Verified};
 
 /// How long a person's standing is believed when no event tells otherwise.
 pub(crate) const KNOWN_FOR_S: i64 = 30;
@@ -22,8 +21,8 @@ pub(crate) struct Standing {
     pub tenant: TenantId,
     mode: Mode,
     placement: Placement,
-    reach: Reach,
     scopes: Scopes,
+    wide: Scopes,
     limits: RateLimits,
     is_active: bool,
     read_at: Timestamp,
@@ -95,8 +94,8 @@ impl Service {
             tenant,
             mode: its.mode,
             placement: its.placement,
-            reach: reach(user, &found.roles),
             scopes: found.scopes.into_iter().collect(),
+            wide: found.wide.into_iter().collect(),
             limits: self.limits_of(tenant).await?,
             is_active: found.status == UserStatus::Active,
             read_at: now,
@@ -124,11 +123,6 @@ impl Service {
     }
 }
 
-pub(crate) fn reach(user: UserId, roles: &[RoleRef]) -> Reach {
-    let is_staff = |role: &RoleRef| *role != RoleRef::System(SystemRole::WalletHolder);
-    if roles.iter().any(is_staff) { Reach::Tenant } else { Reach::Own(user) }
-}
-
 pub(crate) fn known(verified: &Verified, standing: &Standing) -> Known {
     let Verified { user, session, auth_at, second_factor_at, .. } = *verified;
     // A foreign issuer keeps its sessions: no session of ours has this id.
@@ -139,28 +133,10 @@ pub(crate) fn known(verified: &Verified, standing: &Standing) -> Known {
         placement: standing.placement,
         owner: user.0,
         actor: Actor::User(user),
-        reach: standing.reach,
         session: Some(SignedIn { user, session, auth_at, second_factor_at }),
         expires_at: Some(verified.expires_at),
         limits: standing.limits,
         scopes: standing.scopes,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use caudal_domain::RoleId;
-
-    use super::*;
-
-    #[test]
-    fn a_role_of_the_staff_reaches_the_tenant() {
-        let holder = RoleRef::System(SystemRole::WalletHolder);
-        let support = RoleRef::System(SystemRole::Support);
-        let own = Reach::Own(UserId(7));
-        assert_eq!(reach(UserId(7), &[]), own);
-        assert_eq!(reach(UserId(7), &[holder]), own);
-        assert_eq!(reach(UserId(7), &[holder, support]), Reach::Tenant);
-        assert_eq!(reach(UserId(7), &[RoleRef::Custom(RoleId(1))]), Reach::Tenant);
+        wide: standing.wide,
     }
 }

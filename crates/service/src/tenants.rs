@@ -186,6 +186,7 @@ impl Service {
         edit: Edit<'_, Tenant, TenantChange>,
     ) -> Result<Done<Tenant>, ServiceError> {
         caller.reach.require_tenant()?;
+        self.require_step_up(caller)?;
         let mut tenant = self.tenant(caller).await?;
         let Edit { change, is_met } = edit;
         if change.rate_limits.is_some() || change.limits.is_some() {

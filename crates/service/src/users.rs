@@ -255,6 +255,7 @@ impl Service {
     ) -> Result<Done<User>, ServiceError> {
         let Asked { caller, receipt } = asked;
         let row = self.reached_row(caller, id).await?;
+        self.require_step_up(caller)?;
         self.require_over(caller, &row).await?;
         let (kind, status) = match (active, row.email_verified_at, row.status) {
             (_, _, status @ UserStatus::Erased) => {

@@ -6,7 +6,7 @@ use caudal_domain::{
 };
 use caudal_engine::{Command, Given};
 use caudal_ledger::Movement;
-use caudal_store::{Attachment, Step, UnitOfWork, UnitOutcome, entries, wallets};
+use caudal_store::{Attachment, Step, UnitOfWork, UnitOutcome, entries, users, wallets};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -109,6 +109,10 @@ impl Service {
         let Asked { caller, receipt } = asked;
         check_floor(caller, new.floor)?;
         let new = as_own(caller, new)?;
+        if let (Reach::Tenant, Some(user)) = (caller.reach, new.user) {
+            let found = users::find(self.store(), caller.tenant, user).await?;
+            found.ok_or(ServiceError::NotFound("user"))?;
+        }
         let at = self.now();
         let account = Account {
             id: self.new_wallet_id(caller, new.user, at),
@@ -123,11 +127,16 @@ impl Service {
             version: 0,
             updated_at: at,
         };
-        let NewWallet { user, name, metadata, .. } = new;
+        let NewWallet { user, name, metadata, floor, .. } = new;
         let wallet = Wallet { account, user, name, metadata, version: 1, created_at: at };
+        let mut steps = wallets::insert(&wallet, caller.mode == Mode::Test);
+        if floor < 0 {
+            let did = (kinds::WALLET_CREATED, &["floor"][..]);
+            steps.push(self.audit_wallet(caller, account.id, did));
+        }
         let unit = UnitOfWork {
             at,
-            steps: wallets::insert(&wallet, caller.mode == Mode::Test),
+            steps,
             events: vec![self.wallet_event(kinds::WALLET_CREATED, &wallet, at)?],
             receipt: None,
         };

@@ -92,6 +92,7 @@ impl Service {
     ) -> Result<Done<CreatedEndpoint>, ServiceError> {
         let Asked { caller, receipt } = asked;
         caller.reach.require_tenant()?;
+        self.require_step_up(caller)?;
         self.check_target(caller.mode, &new.url).await?;
         let at = self.now();
         let id = WebhookEndpointId(self.next_id(at, caller.tenant.bucket()));
@@ -168,6 +169,7 @@ impl Service {
         edit: Edit<'_, WebhookEndpoint, WebhookEndpointChange>,
     ) -> Result<Done<WebhookEndpoint>, ServiceError> {
         let mut row = self.endpoint_row(caller, id).await?;
+        self.require_step_up(caller)?;
         let Edit { change, is_met } = edit;
         if is_met.is_some_and(|is_met| !is_met(&shown(&row))) {
             return Err(ServiceError::Stale);
@@ -217,6 +219,7 @@ impl Service {
     ) -> Result<Done<CreatedEndpoint>, ServiceError> {
         let Asked { caller, receipt } = asked;
         let mut row = self.endpoint_row(caller, id).await?;
+        self.require_step_up(caller)?;
         let at = self.now();
         let secret = WebhookSecret::generate(self.chance());
         let old = self.open_secrets(&row)?;

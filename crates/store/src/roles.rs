@@ -64,16 +64,24 @@ pub fn update(role: &Role) -> Step {
     )
 }
 
-/// The role, and from everybody who has it.
-pub fn delete(tenant: TenantId, id: RoleId) -> [Step; 2] {
+/// The role, and from everybody who has it: also from whoever is being given it meanwhile, as both
+/// begin with [`in_turn`].
+pub fn delete(tenant: TenantId, id: RoleId) -> [Step; 3] {
     let params = || vec![tenant.0.into(), id.0.into()];
     [
+        in_turn(tenant),
         Step::one("delete from roles where tenant_id = $1 and id = $2", params()),
         Step::new("delete from user_roles where tenant_id = $1 and role = $2", params()),
     ]
 }
 
-/// Misses when the tenant has no such user or no such role, and when the user has it.
+/// The first step of a unit that gives or deletes a tenant's roles: such units wait for each other.
+pub fn in_turn(tenant: TenantId) -> Step {
+    Step::one("update tenants set version = version where id = $1", vec![tenant.0.into()])
+}
+
+/// Misses when the tenant has no such user or no such role, and when the user has it. What gives a
+/// tenant's own role begins with [`in_turn`].
 pub fn give(tenant: TenantId, user: UserId, role: RoleRef) -> Step {
     let params = vec![user.0.into(), tenant.0.into(), encode(role).into()];
     match role {
@@ -101,15 +109,13 @@ pub fn take_all(tenant: TenantId, user: UserId) -> Step {
 }
 
 /// The first and the last step of a unit that may take an owner away: the second misses when no
-/// active one would be left. The first makes such units of a tenant wait for each other, so that
-/// the last two owners cannot remove one another.
+/// active one would be left. The first is [`in_turn`], so that the last two owners cannot remove
+/// one another.
 pub fn owner_remains(tenant: TenantId) -> (Step, Step) {
-    let lock = "update tenants set version = version where id = $1";
     let check = "update tenants set version = version where id = $1 and exists (
            select 1 from user_roles r join users u on u.id = r.user_id and u.tenant_id = r.tenant_id
            where r.tenant_id = $1 and r.role = $2 and u.status = 'active')";
-    let id = || tenant.0.into();
-    (Step::one(lock, vec![id()]), Step::one(check, vec![id(), OWNER.into()]))
+    (in_turn(tenant), Step::one(check, vec![tenant.0.into(), OWNER.into()]))
 }
 
 pub async fn find(
@@ -142,6 +148,8 @@ pub struct Standing {
     pub roles: Vec<RoleRef>,
     /// Of all roles together, in order, each once.
     pub scopes: Vec<Scope>,
+    /// Those that come from a role other than `wallet_holder`, whose scopes reach its own alone.
+    pub wide: Vec<Scope>,
 }
 
 /// `None`: the tenant has no such user.
@@ -157,17 +165,25 @@ pub async fn standing(
     let rows = db.query("user_roles", sql, &[user.0.into(), tenant.0.into()]).await?;
     let Some(first) = rows.first() else { return Ok(None) };
     let status = first.decode(0, UserStatus::from_name(first.text(0)?))?;
-    let mut standing = Standing { status, roles: Vec::new(), scopes: Vec::new() };
+    let mut standing = Standing { status, roles: vec![], scopes: vec![], wide: vec![] };
     for row in &rows {
         let Some(role) = row.opt_id(1)?.map(decode) else { continue };
-        standing.roles.push(role);
-        match role {
-            RoleRef::System(role) => standing.scopes.extend(role.scopes()),
-            RoleRef::Custom(_) => standing.scopes.extend(scopes(row.opt_text(2)?)),
+        match (role, row.opt_text(2)?) {
+            (RoleRef::System(SystemRole::WalletHolder), _) => {
+                standing.scopes.extend(SystemRole::WalletHolder.scopes());
+            }
+            (RoleRef::System(role), _) => standing.wide.extend(role.scopes()),
+            (RoleRef::Custom(_), Some(names)) => standing.wide.extend(scopes(Some(names))),
+            // There is no such role any more.
+            (RoleRef::Custom(_), None) => continue,
         }
+        standing.roles.push(role);
     }
-    standing.scopes.sort_unstable();
-    standing.scopes.dedup();
+    standing.scopes.extend(&standing.wide);
+    for scopes in [&mut standing.scopes, &mut standing.wide] {
+        scopes.sort_unstable();
+        scopes.dedup();
+    }
     Ok(Some(standing))
 }
 

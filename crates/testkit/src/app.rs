@@ -96,6 +96,11 @@ impl TestApp {
         Self { client, clock, instance, gate, addr, database, door, stop }
     }
 
+    /// For what a test does to the database itself.
+    pub fn database_url(&self) -> String {
+        self.database.url()
+    }
+
     /// The owner of a new tenant, `test` or `live`.
     pub async fn tenant(&self, mode: &str) -> Client {
         let body = json!({"name": "another", "mode": mode});

@@ -32,6 +32,7 @@ mod api {
     mod payments_at_gateways;
     mod payouts;
     mod people;
+    mod privileges;
     mod processes;
     mod proofs_at_once;
     mod receiver;

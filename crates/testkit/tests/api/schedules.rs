@@ -228,12 +228,10 @@ async fn schedules_are_their_holders_own(app: &TestApp) {
         let payment = payment(&(from.to_owned(), pair.1.clone()), 100);
         json!({"payment": payment, "every": "day"})
     };
-    let (own, theirs) = (schedule(&ada, daily(&hers)).await, schedule(&ada, daily(&pair.0)).await);
+    let own = schedule(&ada, daily(&hers)).await;
     runs(client, &own, 1).await;
-    runs(client, &theirs, 1).await;
     // Somebody else's wallet pays nothing.
-    assert_eq!(shown(&ada, &theirs).await["last_failure"], "wallet_not_found");
-    assert_eq!(client.balance(&pair.0).await.0, 1000);
+    ada.post("/schedules", daily(&pair.0)).await.refused(404, "wallet_not_found");
     assert_eq!(client.balance(&hers).await.0, 900);
     let stranger = app.tenant("test").await;
     for who in [&bob, &stranger] {
@@ -241,8 +239,8 @@ async fn schedules_are_their_holders_own(app: &TestApp) {
         who.delete(format!("/schedules/{own}")).await.refused(404, "schedule_not_found");
         assert_eq!(who.all("/schedules").await.len(), 0);
     }
-    assert_eq!(ada.all("/schedules").await.len(), 2);
-    assert_eq!(client.all("/schedules").await.len(), 2);
+    assert_eq!(ada.all("/schedules").await.len(), 1);
+    assert_eq!(client.all("/schedules").await.len(), 1);
     // Who was deactivated pays no more.
     client.post(format!("/users/{ada_id}/deactivate"), json!({})).await.expect(200);
     app.clock.advance(DAY);
