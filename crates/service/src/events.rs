@@ -205,7 +205,7 @@ impl Tail {
             None => self.known_own(names)?,
         };
         let is_theirs = names.user_id == Some(user) || !own.is_empty();
-        Some(is_theirs.then(|| seen_by(stored, &own)))
+        Some(is_theirs.then(|| seen_by(stored, user, &own)))
     }
 
     /// Which of the wallets are the reader's, if all are known.

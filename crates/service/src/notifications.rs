@@ -191,7 +191,7 @@ impl Service {
         let steps = people.into_iter().map(|user| {
             let own: HashSet<_> =
                 wallets_of.iter().filter(|(_, of)| *of == user).map(|(it, _)| *it).collect();
-            let seen = seen_by(&heard.stored, &own);
+            let seen = seen_by(&heard.stored, user, &own);
             notifications::insert(&self.notification((event.tenant, user), &seen, at))
         });
         Ok(steps.collect())

@@ -11,6 +11,7 @@ mod expire;
 mod follow;
 pub(crate) mod review;
 pub(crate) mod said;
+pub(crate) mod seen;
 pub(crate) mod telling;
 mod wallet;
 
@@ -384,10 +385,12 @@ impl Service {
 
     pub async fn payment(&self, caller: &Caller, id: PaymentId) -> Result<Payment, ServiceError> {
         let found = self.find_payment(caller, id).await?;
-        found.ok_or(ServiceError::NotFound("payment"))
+        let payment = found.ok_or(ServiceError::NotFound("payment"))?;
+        let is_whole = self.sees_payer(caller, &payment.row).await?;
+        Ok(if is_whole { payment } else { payment.as_payee() })
     }
 
-    /// `None`, too, when it is not the caller's.
+    /// `None`, too, when it is not the caller's. Whole, as it is written again.
     pub(crate) async fn find_payment(
         &self,
         caller: &Caller,
@@ -422,15 +425,23 @@ impl Service {
         id: PaymentId,
         expand: Expand,
     ) -> Result<Expanded, ServiceError> {
-        let payment = self.payment(caller, id).await?;
+        let found = self.find_payment(caller, id).await?;
+        let payment = found.ok_or(ServiceError::NotFound("payment"))?;
+        let is_whole = self.sees_payer(caller, &payment.row).await?;
+        let payment = if is_whole { payment } else { payment.as_payee() };
         let (tenant, db) = (caller.tenant, self.store());
         let refunds = match expand.refunds {
-            true => Some(refunds::of_payment(db, tenant, id, SHOWN_MOST).await?),
+            true => {
+                let rows = refunds::of_payment(db, tenant, id, SHOWN_MOST).await?;
+                let as_payee = rows.iter().cloned().map(seen::refund_as_payee);
+                Some(if is_whole { rows } else { as_payee.collect() })
+            }
             false => None,
         };
-        let attempts = match expand.attempts {
-            true => Some(payment_attempts::of_payment(db, tenant, id, SHOWN_MOST).await?),
-            false => None,
+        let attempts = match (expand.attempts, is_whole) {
+            (true, true) => Some(payment_attempts::of_payment(db, tenant, id, SHOWN_MOST).await?),
+            (true, false) => Some(Vec::new()),
+            (false, _) => None,
         };
         Ok(Expanded { payment, refunds, attempts })
     }
@@ -454,6 +465,7 @@ impl Service {
             (_, user, _) => user,
         };
         let (from, before) = id_range(&window.created);
+        let is_guess = reference.is_some();
         let filter = payments::Filter {
             tenant: caller.tenant,
             status,
@@ -467,8 +479,18 @@ impl Service {
             limit: window.rows(),
         };
         let rows = payments::list(self.store(), &filter).await?;
-        let items = rows.into_iter().map(Payment::read).collect::<Result<_, _>>()?;
-        Ok(window.page(items, |payment: &Payment| (payment.row.id.0, payment.row.created_at)))
+        let items = rows.into_iter().map(Payment::read).collect::<Result<Vec<_>, _>>()?;
+        let page = window.page(items, |payment| (payment.row.id.0, payment.row.created_at));
+        let mut seen = Vec::with_capacity(page.items.len());
+        for payment in page.items {
+            match self.sees_payer(caller, &payment.row).await? {
+                true => seen.push(payment),
+                // That one was found tells the reference, which is the payer's.
+                false if is_guess => {}
+                false => seen.push(payment.as_payee()),
+            }
+        }
+        Ok(Page { items: seen, next: page.next })
     }
 }
 

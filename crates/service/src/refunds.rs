@@ -28,7 +28,7 @@ use crate::{
     asked::Window,
     id_range,
     payment_saga::{Operation, SagaData, Work, attempt_of},
-    payments::{Payment, telling},
+    payments::{Payment, seen::refund_as_payee, telling},
     transfers::accounts_of,
 };
 
@@ -260,10 +260,10 @@ impl Service {
         id: RefundId,
     ) -> Result<RefundRow, ServiceError> {
         let refund = self.refund_row(caller.tenant, id).await?;
-        match self.find_payment(caller, refund.payment).await? {
-            Some(_) => Ok(refund),
-            None => Err(ServiceError::NotFound("refund")),
-        }
+        let found = self.find_payment(caller, refund.payment).await?;
+        let payment = found.ok_or(ServiceError::NotFound("refund"))?;
+        let is_whole = self.sees_payer(caller, &payment.row).await?;
+        Ok(if is_whole { refund } else { refund_as_payee(refund) })
     }
 
     /// Newest first; of one payment all there are.
@@ -273,8 +273,11 @@ impl Service {
         filter: &RefundFilter,
         window: &Window,
     ) -> Result<Page<RefundRow>, ServiceError> {
+        let mut is_whole = true;
         if let Some(payment) = filter.payment {
-            self.payment(caller, payment).await?;
+            let found = self.find_payment(caller, payment).await?;
+            let found = found.ok_or(ServiceError::NotFound("payment"))?;
+            is_whole = self.sees_payer(caller, &found.row).await?;
         } else if caller.reach != Reach::Tenant {
             return Err(ServiceError::invalid("payment", "is needed: name one of your payments"));
         }
@@ -287,7 +290,10 @@ impl Service {
             from,
             limit: window.rows(),
         };
-        let rows = refunds::list(self.store(), &filter).await?;
+        let mut rows = refunds::list(self.store(), &filter).await?;
+        if !is_whole {
+            rows = rows.into_iter().map(refund_as_payee).collect();
+        }
         Ok(window.page(rows, |refund| (refund.id.0, refund.created_at)))
     }
 }

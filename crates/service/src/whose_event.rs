@@ -47,14 +47,34 @@ impl Names {
     }
 }
 
-/// The event with the entries of these wallets only.
-pub(crate) fn seen_by(event: &Arc<StoredEvent>, own: &HashSet<AccountId>) -> Arc<StoredEvent> {
-    let Ok(mut data) = serde_json::from_str::<Value>(&event.data) else { return event.clone() };
-    let Some(entries) = data.get_mut("entries").and_then(Value::as_array_mut) else {
+/// What of a payment's event is its payer's alone.
+const PAYERS: [&str; 4] = ["user_id", "gateway_account_id", "failure", "decline_code"];
+
+/// The event with the entries of these wallets only, and without what is the payer's if it is
+/// another's payment.
+pub(crate) fn seen_by(
+    event: &Arc<StoredEvent>,
+    reader: UserId,
+    own: &HashSet<AccountId>,
+) -> Arc<StoredEvent> {
+    let Ok(Value::Object(mut data)) = serde_json::from_str(&event.data) else {
         return event.clone();
     };
+    let parts = data.len();
+    let user = data.get("user_id").and_then(Value::as_str);
+    if data.contains_key("payment_id") && user != Some(&reader.to_string()) {
+        data.retain(|name, _| !PAYERS.contains(&name.as_str()));
+    }
+    let is_cut = data.len() < parts;
+    let entries = data.get_mut("entries").and_then(Value::as_array_mut);
+    if entries.is_none() && !is_cut {
+        return event.clone();
+    }
     let wallet_of = |entry: &Value| entry["wallet_id"].as_str()?.parse().ok();
-    entries.retain(|entry| wallet_of(entry).is_some_and(|wallet| own.contains(&wallet)));
+    if let Some(entries) = entries {
+        entries.retain(|entry| wallet_of(entry).is_some_and(|wallet| own.contains(&wallet)));
+    }
+    let data = Value::Object(data);
     Arc::new(StoredEvent { data: data.to_string(), ..StoredEvent::clone(event) })
 }
 
@@ -84,10 +104,24 @@ mod tests {
         let heard = Heard::new(event(&json!({"amount": 5, "entries": [
             {"wallet_id": payer, "balance": 95}, {"wallet_id": payee, "balance": 5}]})));
         assert_eq!(heard.names().wallets().collect::<Vec<_>>(), [payer, payee]);
-        let seen = seen_by(&heard.stored, &HashSet::from([payee]));
+        let seen = seen_by(&heard.stored, UserId(3), &HashSet::from([payee]));
         let data: Value = serde_json::from_str(&seen.data).expect("JSON");
         let wanted = json!({"amount": 5, "entries": [{"wallet_id": payee, "balance": 5}]});
         assert_eq!(data, wanted);
+    }
+
+    #[test]
+    fn what_a_payer_failed_at_is_theirs() {
+        let data = json!({"payment_id": "pay_1", "wallet_id": AccountId(8), "user_id": UserId(3),
+            "status": "failed", "failure": "card_declined", "decline_code": "expired_card"});
+        let told = Arc::new(event(&data));
+        let seen = |reader| {
+            let seen = seen_by(&told, reader, &HashSet::from([AccountId(8)]));
+            serde_json::from_str::<Value>(&seen.data).expect("JSON")
+        };
+        assert_eq!(seen(UserId(3)), data);
+        let left = json!({"payment_id": "pay_1", "wallet_id": AccountId(8), "status": "failed"});
+        assert_eq!(seen(UserId(4)), left);
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod api {
     mod money_at_once;
     mod notifications;
     mod passwords;
+    mod payees;
     mod payment_types;
     mod payments;
     mod payments_at_gateways;
