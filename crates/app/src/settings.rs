@@ -99,7 +99,7 @@ pub enum Switch {
 }
 
 /// A foreign OIDC issuer, and what its users are here.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrustedIssuer {
     /// As its tokens say it in `iss`.
@@ -307,11 +307,8 @@ impl Settings {
             !self.webhooks_allow_private,
             "CAUDAL_WEBHOOKS_ALLOW_PRIVATE=true is for development: production keeps to itself"
         );
-        let url = &self.database_url;
-        let local = ["localhost", "127.0.0.1", "[::1]", "%2F", "host=/"];
-        let is_local = url.starts_with("sqlite://") || local.iter().any(|name| url.contains(name));
         ensure!(
-            is_local || url.contains("sslmode=require"),
+            !caudal_store::is_exposed(&self.store()).context("CAUDAL_DATABASE_URL")?,
             "the database is remote and the connection is not encrypted: add sslmode=require"
         );
         Ok(())
@@ -383,7 +380,7 @@ impl fmt::Display for Settings {
         writeln!(f, "roles = {:?}", self.roles)?;
         writeln!(f, "http_addr = {}", self.http_addr)?;
         writeln!(f, "admin_addr = {}", or_none(&self.admin_addr))?;
-        writeln!(f, "database_url = {}", without_password(&self.database_url))?;
+        writeln!(f, "database_url = {}", without_credentials(&self.database_url))?;
         writeln!(f, "database_ca_file = {}", or_none(&self.database_ca_file))?;
         writeln!(f, "database_pool_max = {}", self.database_pool_max)?;
         writeln!(f, "database_connect_timeout_ms = {}", self.database_connect_timeout_ms)?;
@@ -400,11 +397,12 @@ impl fmt::Display for Settings {
         writeln!(f, "password_iterations = {}", self.password_iterations)?;
         writeln!(f, "password_threads = {:?}", self.password_threads)?;
         writeln!(f, "password_queue = {}", self.password_queue)?;
-        writeln!(f, "breached_passwords_url = {}", or_none(&self.breached_passwords_url))?;
+        let shown = |url: &Option<String>| url.as_deref().map(without_credentials);
+        writeln!(f, "breached_passwords_url = {}", or_none(&shown(&self.breached_passwords_url)))?;
         writeln!(f, "breached_passwords_fail_open = {}", self.breached_passwords_fail_open)?;
         writeln!(f, "smtp_url = {}", set(&self.smtp_url))?;
         writeln!(f, "mail_from = {}", self.mail_from)?;
-        writeln!(f, "simulator_url = {}", or_none(&self.simulator_url))?;
+        writeln!(f, "simulator_url = {}", or_none(&shown(&self.simulator_url)))?;
         let issuers: Vec<&str> = self.issuers.iter().map(|known| known.issuer.as_str()).collect();
         writeln!(f, "issuers = {issuers:?}")?;
         writeln!(f, "step_up_amount_minor = {:?}", self.step_up_amount_minor)?;
@@ -422,27 +420,34 @@ impl fmt::Display for Settings {
     }
 }
 
-/// The URL with the password and everything that could hold one masked.
-fn without_password(url: &str) -> String {
-    let (base, query) = url.split_once('?').map_or((url, None), |(b, q)| (b, Some(q)));
-    let masked = match (base.split_once("://"), base.rsplit_once('@')) {
-        (Some((scheme, _)), Some((credentials, host))) => {
-            let user = credentials.trim_start_matches(scheme).trim_start_matches("://");
-            let user = user.split(':').next().unwrap_or("");
-            format!("{scheme}://{user}:…@{host}")
-        }
-        _ => base.to_owned(),
+/// The URL with everything masked that could be a secret: what stands before the last `@`, but for
+/// a user's name that a password follows, and a query that is not of a connection. What is no URL
+/// is not shown at all.
+fn without_credentials(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return "set (hidden)".into() };
+    let (credentials, rest) = match rest.rsplit_once('@') {
+        Some((credentials, rest)) => (Some(credentials), rest),
+        None => (None, rest),
     };
-    match query {
-        Some(query) if query.contains("password") => format!("{masked}?…"),
-        Some(query) => format!("{masked}?{query}"),
-        None => masked,
+    let is_database = scheme.starts_with("postgres");
+    let user = match credentials.and_then(|it| it.split_once(':')) {
+        Some((user, _)) if is_database => format!("{user}:…@"),
+        _ if credentials.is_some() => "…@".to_owned(),
+        _ => String::new(),
+    };
+    match rest.split_once('?') {
+        Some((base, query)) if !is_database || query.contains("password") => {
+            format!("{scheme}://{user}{base}?…")
+        }
+        _ => format!("{scheme}://{user}{rest}"),
     }
 }
 
 /// Every name must be known; the message says which one was probably meant.
 fn check_names<'a>(names: impl Iterator<Item = &'a str>) -> anyhow::Result<()> {
-    let known = Config::try_from(&Settings::default())?;
+    // An empty list would leave no name.
+    let full = Settings { issuers: vec![TrustedIssuer::default()], ..Settings::default() };
+    let known = Config::try_from(&full)?;
     let known: BTreeMap<String, config::Value> = known.try_deserialize()?;
     for name in names {
         if WITHOUT_EFFECT.contains(&name) {
@@ -508,6 +513,25 @@ mod tests {
         assert!(read(&[production, keys, remote]).is_err(), "plaintext");
         let tls = ("CAUDAL_DATABASE_URL", "postgres://u@db.example/x?sslmode=require");
         assert!(read(&[production, keys, tls]).is_ok());
+        for (url, is_safe) in [
+            ("postgres://u:p@evil.example/localhost", false),
+            ("postgres://127.0.0.1@evil.example/x", false),
+            ("postgres://u@localhost.evil.example/x", false),
+            ("postgres://u@evil.example/x?application_name=host=/", false),
+            ("postgres://u@evil.example/x?application_name=sslmode=require", false),
+            ("postgres://u@localhost,evil.example/x", false),
+            ("postgres://u@localhost/x?hostaddr=192.0.2.7", false),
+            ("postgres://u@evil.example/x?sslmode=prefer", false),
+            ("postgres://u@%2Fvar%2Frun%2Fpostgresql/x", true),
+            ("postgres:///x?host=/var/run/postgresql", true),
+            ("postgres://u@[::1]:5433/x", true),
+            ("postgresql://u@127.0.0.1,localhost/x", true),
+            ("postgres://u@db.example,localhost/x?sslmode=require", true),
+            ("sqlite:///var/lib/caudal.db", true),
+        ] {
+            let read = read(&[production, keys, ("CAUDAL_DATABASE_URL", url)]);
+            assert_eq!(read.is_ok(), is_safe, "{url}");
+        }
         let demo = ("CAUDAL_BOOTSTRAP_API_KEY", "sk_test_0123456789abcdef");
         assert!(read(&[production, keys, local, demo]).is_err(), "a development setting");
     }
@@ -522,5 +546,39 @@ mod tests {
         let text = settings.to_string();
         assert!(!text.contains("hunter2"), "{text}");
         assert!(text.contains("postgres://u:…@h/x?sslmode=require"), "{text}");
+        for (name, value) in [
+            ("CAUDAL_DATABASE_URL", "host=db.example user=u password=hunter2 dbname=x"),
+            ("CAUDAL_DATABASE_URL", "postgres://u:hunter2?or/so@h/x"),
+            ("CAUDAL_DATABASE_URL", "postgres://u:a@b:hunter2@h/x"),
+            ("CAUDAL_DATABASE_URL", "postgres://h/x?user=u&password=hunter2"),
+            ("CAUDAL_BREACHED_PASSWORDS_URL", "https://u:hunter2@pwned.example/range/"),
+            ("CAUDAL_BREACHED_PASSWORDS_URL", "https://hunter2@pwned.example/range/"),
+            ("CAUDAL_BREACHED_PASSWORDS_URL", "https://pwned.example/range/?key=hunter2"),
+            ("CAUDAL_SIMULATOR_URL", "http://u:hunter2@127.0.0.1:9000/"),
+            ("CAUDAL_SMTP_URL", "smtps://u:hunter2@mail.example"),
+        ] {
+            let text = read(&[(name, value)]).expect("good").to_string();
+            assert!(!text.contains("hunter2"), "{name}: {text}");
+        }
+        let shown = [("CAUDAL_BREACHED_PASSWORDS_URL", "https://u:p@pwned.example/range/")];
+        let text = read(&shown).expect("good").to_string();
+        assert!(text.contains("https://…@pwned.example/range/"), "{text}");
+    }
+
+    #[test]
+    fn issuers_are_read_from_the_file() {
+        let path = std::env::temp_dir().join(format!("caudal-{}.toml", std::process::id()));
+        let text = "[[issuers]]\nissuer = \"https://id.example\"\naudience = \"caudal\"\n\
+                    tenant = \"ten_1\"\nroles_claim = \"roles\"\nroles = { Boss = \"owner\" }\n";
+        std::fs::write(&path, text).expect("a file");
+        let settings = Settings::read(Some(&path), std::iter::empty());
+        std::fs::write(&path, text.replace("[[issuers]]", "[[isuers]]")).expect("a file");
+        let mistyped = Settings::read(Some(&path), std::iter::empty());
+        std::fs::remove_file(&path).expect("the file goes");
+        let settings = settings.expect("good settings");
+        let [known] = &settings.issuers[..] else { panic!("{:?}", settings.issuers) };
+        assert_eq!(known.roles["Boss"], "owner");
+        let error = mistyped.expect_err("a typing error").to_string();
+        assert!(error.contains("did you mean issuers"), "{error}");
     }
 }

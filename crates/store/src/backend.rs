@@ -75,6 +75,14 @@ pub type Position = Vec<(u8, i64)>;
 /// The database, whichever it is.
 pub type Store = Arc<dyn Backend>;
 
+/// Whether what goes to the database the URL names can be read on its way there.
+pub fn is_exposed(settings: &Settings) -> Result<bool, StoreError> {
+    match settings.url.starts_with("sqlite://") {
+        true => Ok(false),
+        false => postgres::is_exposed(&settings.url),
+    }
+}
+
 /// Opens the database that the URL names.
 pub async fn open(settings: &Settings) -> Result<Store, StoreError> {
     let url = settings.url.as_str();

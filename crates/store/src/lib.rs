@@ -68,7 +68,7 @@ pub mod wallet_tiers;
 pub mod wallets;
 pub mod webhook_endpoints;
 
-pub use backend::{Backend, Lane, Position, Store, open};
+pub use backend::{Backend, Lane, Position, Store, is_exposed, open};
 pub use batch::{AttachedRow, Attachment, Decide, Locked, Locks, Writes};
 pub use error::StoreError;
 pub use receipts::{Answer, Receipt};

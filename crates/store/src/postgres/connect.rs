@@ -1,10 +1,13 @@
 //! Connections: TLS, time-outs, and the role with the least privilege.
 
-use std::{fs::File, io::BufReader, sync::Arc};
+use std::{fs::File, io::BufReader, net::IpAddr, sync::Arc};
 
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, RecyclingMethod};
 use rustls::{ClientConfig, RootCertStore};
-use tokio_postgres::{Client, Config};
+use tokio_postgres::{
+    Client, Config,
+    config::{Host, SslMode},
+};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::{Settings, StoreError, postgres::errors};
@@ -75,6 +78,25 @@ impl Connector {
         client.batch_execute(LANE).await.map_err(errors::classify)?;
         Ok(client)
     }
+}
+
+/// Whether what goes there and back can be read on the way: it leaves this machine, and the URL
+/// does not demand encryption. As the driver reads the URL, not as it looks.
+pub fn is_exposed(url: &str) -> Result<bool, StoreError> {
+    let config: Config = url
+        .parse()
+        .map_err(|error| StoreError::Unavailable(format!("bad database URL: {error}")))?;
+    if config.get_ssl_mode() == SslMode::Require {
+        return Ok(false);
+    }
+    let is_here = |host: &Host| match host {
+        Host::Unix(_) => true,
+        Host::Tcp(name) => {
+            name == "localhost" || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+        }
+    };
+    let addresses = config.get_hostaddrs();
+    Ok(!config.get_hosts().iter().all(is_here) || !addresses.iter().all(IpAddr::is_loopback))
 }
 
 pub(super) fn session_hook() -> Hook {

@@ -20,6 +20,7 @@ use deadpool_postgres::{Pool, Runtime};
 
 use crate::{Backend, Lane, Position, Row, Settings, StoreError, UnitOfWork, UnitOutcome, Value};
 use connect::Connector;
+pub use connect::is_exposed;
 
 /// One database, with a pool for reads and small writes.
 pub(crate) struct Postgres {

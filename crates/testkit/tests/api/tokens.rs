@@ -271,6 +271,37 @@ async fn issuer_server() -> MockServer {
     server
 }
 
+/// The block of `docs/tokens.md`, in a file as operators write it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_issuer_is_trusted_by_the_file_of_settings() {
+    let server = issuer_server().await;
+    let app = TestApp::start(Database::sqlite()).await;
+    let (tenant, issuer) = (app.tenant_id().await, server.uri());
+    let docs = include_str!("../../../../docs/tokens.md");
+    let (_, block) = docs.split_once("```toml\n").expect("the block");
+    let (block, _) = block.split_once("```").expect("its end");
+    let block = block
+        .replace("https://id.example/realms/shop", &issuer)
+        .replace("ten_…", &tenant.to_string())
+        .replace("# jwks_uri = \"https://…\" ", &format!("jwks_uri = \"{issuer}/keys\" #"))
+        .replace("# algorithms = [\"RS256\"] ", "algorithms = [\"EdDSA\"] #");
+    let file = std::env::temp_dir().join(format!("caudal-issuers-{}.toml", std::process::id()));
+    std::fs::write(&file, block).expect("a file");
+    let loaded = caudal::Settings::load(Some(&file)).expect("good settings");
+    std::fs::remove_file(file).expect("the file goes");
+    assert_eq!(loaded.issuers.len(), 1);
+    let app = app.restart_with(|settings| settings.issuers = loaded.issuers).await;
+    let now = app.clock.now().micros() / 1_000_000;
+    let token = |roles: Value| {
+        foreign_token(json!({"iss": issuer, "aud": "caudal", "sub": "f3b1", "iat": now,
+            "exp": now + 300, "realm_access": {"roles": roles}}))
+    };
+    app.client.with_key(&token(json!(["clerk"]))).get("/api-keys").await.expect(200);
+    let none = app.client.with_key(&token(json!([])));
+    none.get("/api-keys").await.refused(403, "forbidden");
+    app.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn people_of_a_trusted_issuer_are_users_here() {
     let server = issuer_server().await;
