@@ -4,7 +4,7 @@
 use caudal_domain::{Refusal, UserId, UserStatus, event::kinds};
 use caudal_store::{
     UnitOfWork, UnitOutcome, codes, mails, notifications, person_keys, roles, second_factors,
-    sessions, sessions::Others, users, users::UserRow,
+    sessions, sessions::Others, users, users::UserRow, wallets,
 };
 
 use crate::{
@@ -80,6 +80,7 @@ impl Service {
             codes::remove_of_user(tenant, user),
             mails::remove_of_user(tenant, user),
             notifications::remove_of_user(tenant, user),
+            wallets::forget_words(tenant, user),
         ];
         steps.extend(second_factors::remove(tenant, user));
         steps.push(roles::take_all(tenant, user));

@@ -132,6 +132,15 @@ pub fn update(wallet: &Wallet) -> Step {
     )
 }
 
+/// Takes the words off all wallets of a user: name and metadata.
+pub fn forget_words(tenant: TenantId, user: UserId) -> Step {
+    Step::new(
+        "update wallets set name = null, metadata = null, version = version + 1
+         where tenant_id = $1 and user_id = $2 and (name is not null or metadata is not null)",
+        vec![tenant.0.into(), user.0.into()],
+    )
+}
+
 /// The cold half as a row that goes with a movement: see [`update`].
 pub fn attached(wallet: &Wallet) -> AttachedRow {
     let id = wallet.account.id;

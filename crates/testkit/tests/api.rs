@@ -11,6 +11,7 @@ mod api {
     mod bad_input;
     mod config;
     mod disputes;
+    mod erasure;
     mod events;
     mod exchanges;
     mod fail_over;
