@@ -6,10 +6,7 @@
 //! ([`Service::heed_others`]).
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -24,6 +21,7 @@ use caudal_identity::{
 use caudal_store::events;
 use moka::future::Cache;
 use sha2::{Digest, Sha256};
+use tokio::sync::watch;
 
 use crate::{
     Known, Service, ServiceError,
@@ -51,7 +49,7 @@ pub(crate) struct Remembered {
     pub people: Cache<UserId, Arc<Standing>>,
     pub sessions: Cache<SessionId, Arc<Alive>>,
     /// Counts what was heeded and what was read, so that neither overtakes the other.
-    changes: AtomicU64,
+    changes: watch::Sender<u64>,
     pub reads: AtomicU64,
 }
 
@@ -76,7 +74,7 @@ impl Remembered {
             verified: verified.build(),
             people: people.time_to_live(Duration::from_secs(KNOWN_FOR_S.unsigned_abs())).build(),
             sessions: Cache::new(REMEMBERED),
-            changes: AtomicU64::new(0),
+            changes: watch::Sender::new(0),
             reads: AtomicU64::new(0),
         }
     }
@@ -159,7 +157,12 @@ impl Service {
     }
 
     pub(crate) fn changes(&self) -> u64 {
-        self.inner.tokens.changes.load(Ordering::SeqCst)
+        *self.inner.tokens.changes.borrow()
+    }
+
+    /// Tells whoever goes on for long that what somebody may has changed: to be asked again.
+    pub fn hear_changes(&self) -> watch::Receiver<u64> {
+        self.inner.tokens.changes.subscribe()
     }
 
     /// Heeds what was just committed here.
@@ -174,8 +177,14 @@ impl Service {
         if !HEEDED.contains(&kind) {
             return;
         }
+        // Before, for whoever reads meanwhile; after, for whoever is told and asks again.
+        self.inner.tokens.changes.send_modify(|count| *count += 1);
+        self.forget(kind, tenant, subject).await;
+        self.inner.tokens.changes.send_modify(|count| *count += 1);
+    }
+
+    async fn forget(&self, kind: &str, tenant: TenantId, subject: &str) {
         let remembered = &self.inner.tokens;
-        remembered.changes.fetch_add(1, Ordering::SeqCst);
         if kind == kinds::TENANT_UPDATED {
             self.inner.configs.forget(tenant).await;
         }

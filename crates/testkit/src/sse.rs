@@ -52,11 +52,31 @@ impl EventStream {
         tokio::time::timeout(PATIENCE, end).await.expect("the stream ends");
     }
 
+    /// What still came before the server ended the stream; fails the test when it doesn't.
+    pub async fn rest(&mut self) -> Vec<Message> {
+        let mut rest = Vec::new();
+        let end = async {
+            while let Some(Ok(frame)) = self.body.frame().await {
+                self.read.extend_from_slice(&frame.into_data().unwrap_or_default());
+            }
+        };
+        tokio::time::timeout(PATIENCE, end).await.expect("the stream ends");
+        while let Some(text) = self.read_text() {
+            rest.extend(parse(&text));
+        }
+        rest
+    }
+
+    /// What stands before the next empty line, if it is there.
+    fn read_text(&mut self) -> Option<String> {
+        let end = self.read.windows(2).position(|pair| pair == b"\n\n")?;
+        Some(String::from_utf8_lossy(&self.read.split_to(end + 2)).into_owned())
+    }
+
     async fn read_message(&mut self) -> Message {
         loop {
-            if let Some(end) = self.read.windows(2).position(|pair| pair == b"\n\n") {
-                let text = self.read.split_to(end + 2);
-                if let Some(message) = parse(&String::from_utf8_lossy(&text)) {
+            if let Some(text) = self.read_text() {
+                if let Some(message) = parse(&text) {
                     return message;
                 }
                 continue;

@@ -15,7 +15,10 @@ use caudal_service::{
     events::{Heads, Tail},
 };
 use futures::{Stream, stream};
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
 
 use crate::{
     answer::Answer,
@@ -29,7 +32,8 @@ use crate::{
 };
 
 const LAST_EVENT_ID: &str = "Last-Event-ID";
-/// Whether its credentials are still good is asked this often.
+/// Whether its credentials are still good is asked at once when something changed that opens doors,
+/// and this often anyway: time ends tokens and keys without a word.
 const ASKED_AGAIN_EVERY: Duration = Duration::from_secs(5);
 /// One write holds about so much; the rest waits in the tail, whose size is bounded.
 const FRAME_BYTES: usize = 32 << 10;
@@ -45,6 +49,9 @@ pub(crate) async fn stream(
         let detail = "too many event streams are open";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail)
     })?;
+    // Heard from before the credentials are asked again, so that nothing falls between.
+    let mut changes = api.service.hear_changes();
+    changes.mark_changed();
     let tail = api.service.tail(&caller, from).await?;
     let following = Following {
         greeting: Some(format!("retry: 1000\nid: {}\n\n", position_text(tail.position()))),
@@ -52,6 +59,7 @@ pub(crate) async fn stream(
         caller,
         headers,
         asked_again_at: Instant::now() + ASKED_AGAIN_EVERY,
+        changes,
         ping_every: api.settings.ping_every.min(ASKED_AGAIN_EVERY),
         ends_at: Instant::now() + api.settings.stream_lifetime,
         stopping: stopping.map(|Extension(stopping)| stopping),
@@ -90,6 +98,7 @@ struct Following {
     caller: Arc<Caller>,
     headers: HeaderMap,
     asked_again_at: Instant,
+    changes: watch::Receiver<u64>,
     _place: Place,
     _open: Open,
 }
@@ -106,9 +115,10 @@ impl Following {
     /// reach changed, reads no further.
     async fn is_still_known(&mut self) -> bool {
         let now = Instant::now();
-        if now < self.asked_again_at {
+        if now < self.asked_again_at && !self.changes.has_changed().unwrap_or_default() {
             return true;
         }
+        self.changes.mark_unchanged();
         self.asked_again_at = now + ASKED_AGAIN_EVERY;
         match known(&self.api.service, &self.headers).await {
             Ok(known) => *known == **self.caller,
@@ -123,20 +133,27 @@ impl Following {
         if let Some(greeting) = self.greeting.take() {
             return Some(Ok(greeting));
         }
-        if Instant::now() >= self.ends_at {
-            return None;
-        }
+        let waited = loop {
+            if Instant::now() >= self.ends_at || !self.is_still_known().await {
+                return None;
+            }
+            let waiting = timeout(self.ping_every, self.tail.next());
+            let stopped = async {
+                match &mut self.stopping {
+                    Some(stopping) => stopping.wait().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                waited = waiting => break waited,
+                () = stopped => return None,
+                Ok(()) = self.changes.changed() => self.changes.mark_changed(),
+            }
+        };
+        // What came after the change that shut them out is not theirs.
         if !self.is_still_known().await {
             return None;
         }
-        let waiting = timeout(self.ping_every, self.tail.next());
-        let waited = match &mut self.stopping {
-            Some(stopping) => tokio::select! {
-                waited = waiting => waited,
-                () = stopping.wait() => return None,
-            },
-            None => waiting.await,
-        };
         match waited {
             Err(_) => Some(Ok(format!(": ping\nid: {}\n\n", position_text(self.tail.position())))),
             Ok(Err(error)) => Some(Err(error)),

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use caudal_domain::SystemRole;
 use caudal_testkit::{Call, Message, TestApp, at_once, both_databases};
 use serde_json::{Value, json};
 
 both_databases! {
     streams_begin_now_or_where_they_were_left every_transfer_once_and_in_order
     nobody_hears_another_tenant bad_positions_are_refused kinds_tell_what_happened
-    a_revoked_key_hears_no_more
+    a_revoked_key_hears_no_more what_ends_a_session_ends_its_stream
 }
 
 const MEMBERS: [&str; 8] =
@@ -223,4 +224,26 @@ async fn a_revoked_key_hears_no_more(app: &TestApp) {
     let id = key["id"].as_str().expect("an id");
     app.client.delete(format!("/api-keys/{id}")).await;
     stream.ended().await;
+}
+
+async fn what_ends_a_session_ends_its_stream(app: &TestApp) {
+    let (from, to) = app.client.pair(1000).await;
+    let (left_id, left) = app.user(&[SystemRole::Support]).await;
+    let (moved_id, moved) = app.user(&[SystemRole::Support]).await;
+    let (_, stays) = app.user(&[SystemRole::Support]).await;
+    let mut ends = [left.events(None).await, moved.events(None).await];
+    let mut goes_on = stays.events(None).await;
+    app.client.delete(format!("/users/{left_id}/sessions")).await.expect(204);
+    let roles = Call::new("PUT", format!("/users/{moved_id}/roles"));
+    app.client.send(roles.json(&json!({"roles": ["wallet_holder"]}))).await.expect(200);
+    let after = app.client.transfer(&from, &to, 1).await.expect(201);
+    for stream in &mut ends {
+        let heard = stream.rest().await;
+        assert!(heard.iter().all(|it| it.event != "transfer.completed"), "{heard:?}");
+    }
+    let mut heard = goes_on.next().await;
+    while heard.event != "transfer.completed" {
+        heard = goes_on.next().await;
+    }
+    assert_eq!(heard.data["subject"], after["id"]);
 }
