@@ -113,7 +113,7 @@ fn walk(page: &str, heading: &str) {
         .collect();
     let file = server.folder.join("walk.sh");
     std::fs::write(&file, script).unwrap();
-    let done = Command::new("bash").arg(&file).output().unwrap();
+    let done = Command::new("bash").arg(&file).current_dir(&server.folder).output().unwrap();
     let printed = String::from_utf8(done.stdout).unwrap();
     let complaints = String::from_utf8_lossy(&done.stderr);
     let outputs: Vec<&str> = printed.split(BETWEEN).map(str::trim).collect();

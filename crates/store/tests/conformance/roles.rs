@@ -64,7 +64,8 @@ pub async fn scopes_of_all_roles(stage: &Stage) {
     let clerk = role(stage, acme, "clerk");
     done(stage, vec![roles::insert(&clerk), roles::insert(&foreign)]).await;
     let standing = async || roles::standing(db, acme, ada).await.unwrap().unwrap();
-    let nothing = Standing { status: UserStatus::Active, roles: vec![], scopes: vec![] };
+    let (status, roles, scopes, wide) = (UserStatus::Active, vec![], vec![], vec![]);
+    let nothing = Standing { status, roles, scopes, wide };
     assert_eq!(standing().await, nothing);
     assert_eq!(roles::standing(db, other, ada).await.unwrap(), None);
 
@@ -73,7 +74,8 @@ pub async fn scopes_of_all_roles(stage: &Stage) {
     done(stage, vec![roles::give(acme, ada, custom), roles::give(acme, ada, holder)]).await;
     let mut scopes = [SystemRole::WalletHolder.scopes(), vec![Scope::AuditRead]].concat();
     scopes.sort_unstable();
-    let both = Standing { roles: vec![holder, custom], scopes, ..nothing.clone() };
+    let wide = vec![Scope::AuditRead];
+    let both = Standing { roles: vec![holder, custom], scopes, wide, ..nothing.clone() };
     assert_eq!(standing().await, both);
     missed(stage, vec![roles::give(acme, ada, custom)]).await;
     missed(stage, vec![roles::give(acme, ada, RoleRef::Custom(foreign.id))]).await;
