@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
 };
 use bytes::Bytes;
-use caudal_domain::text::{LineNumbers, holds_card_number};
+use caudal_domain::text::holds_card_number;
 use serde_json::{Map, Value};
 
 use crate::{
@@ -107,31 +107,45 @@ fn json_lines(bytes: &[u8]) -> Result<Vec<NewLine>, Problem> {
     Ok(lines)
 }
 
-/// The first row names the columns.
+/// The first row names the columns. A row is a line: a quote that stays open harms its own only.
 fn csv_lines(bytes: &[u8]) -> Result<Vec<NewLine>, Problem> {
-    let mut reader =
-        csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(bytes);
-    let header = reader.headers().map_err(|_| Problem::invalid("", "the header can't be read"))?;
+    let rows = bytes.split(|byte| *byte == b'\n');
+    let rows = rows.map(|row| row.strip_suffix(b"\r").unwrap_or(row));
+    let mut rows = (1..).zip(rows).filter(|(_, row)| !row.is_empty());
+    let header = rows.next().map_or(Ok(csv::StringRecord::new()), |(_, row)| cells(row));
+    let header = header.map_err(|why| Problem::invalid("", format!("the header {why}")))?;
     let columns: Vec<String> = header.iter().map(str::to_owned).collect();
     check_columns(&columns)?;
     let mut lines = Vec::new();
-    let mut numbers = LineNumbers::new(bytes);
-    for record in reader.records() {
+    for (number, row) in rows {
         if lines.len() == LINES_MOST {
             return Err(too_many());
         }
-        let position = match &record {
-            Ok(record) => record.position(),
-            Err(error) => error.position(),
-        };
-        let number = numbers.of(position.map_or(0, csv::Position::byte));
-        let payment = match record {
-            Ok(record) => of_cells(&columns, &record),
-            Err(_) => Err("is not UTF-8".into()),
-        };
+        let payment = cells(row).and_then(|cells| of_cells(&columns, &cells));
         lines.push(NewLine { number, payment });
     }
     Ok(lines)
+}
+
+/// Those of one line. With an end of line behind it, a quote that is still open takes that in.
+fn cells(row: &[u8]) -> Result<csv::StringRecord, String> {
+    let line = [row, b"\n"].concat();
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .buffer_capacity(line.len())
+        .from_reader(&*line);
+    let mut cells = csv::StringRecord::new();
+    reader.read_record(&mut cells).map_err(|_| "is not UTF-8")?;
+    if cells.iter().any(|cell| cell.contains('\n')) {
+        return Err("has a quote that is not closed".into());
+    }
+    let is_more = reader.read_record(&mut csv::StringRecord::new()).unwrap_or(true);
+    if is_more || cells.iter().any(|cell| cell.contains('\r')) {
+        return Err("has an end of line within".into());
+    }
+    cells.trim();
+    Ok(cells)
 }
 
 fn check_columns(columns: &[String]) -> Result<(), Problem> {
@@ -224,10 +238,13 @@ mod tests {
     fn each_row_of_csv_stands_for_itself() {
         let text = format!(
             "type,amount,currency,to,metadata.shop,description\n\
-             wallet,5,USD,{WALLET},7,\"a, b\n\"\n\
+             wallet,5,USD,{WALLET},7,\" a, \"\"b \"\n\
              wallet,5.0,USD,{WALLET},,\n\
              wallet,,USD,{WALLET},,\n\
              wallet,5,USD\n\
+             wallet,5,USD,{WALLET},,\"a\n\
+             \n\
+             wallet,5,USD,{WALLET},,\"\"\n\
              wallet,5,USD,{WALLET},,4242 4242 4242 4242\n"
         );
         for text in [text.clone(), text.replace("\n", "\r\n")] {
@@ -238,13 +255,15 @@ mod tests {
     fn each_row(upload: &NewUpload) {
         let first = upload.lines[0].payment.as_ref().expect("a payment");
         assert_eq!(first.metadata.0.get("shop").map(String::as_str), Some("7"));
-        assert_eq!(first.description.as_deref(), Some("a, b"));
+        assert_eq!(first.description.as_deref(), Some("a, \"b"));
         let wanted = [
             (2, None),
+            (3, Some("amount")),
             (4, Some("amount")),
-            (5, Some("amount")),
-            (6, Some("has 3 cells, the header 6")),
-            (7, Some("description")),
+            (5, Some("has 3 cells, the header 6")),
+            (6, Some("has a quote that is not closed")),
+            (8, None),
+            (9, Some("description")),
         ];
         assert_eq!(outcomes(upload), wanted.map(|(n, why)| (n, why.map(str::to_owned))));
     }
@@ -257,6 +276,8 @@ mod tests {
             ("\n\n", false),
             ("type,colour\na,b\n", true),
             ("type,type\na,b\n", true),
+            ("type,\"amount\na,b\n", true),
+            ("type,amount\ra,b\r", true),
         ] {
             let problem = file(text, is_csv).read().expect_err(text);
             assert_eq!(problem.status, StatusCode::BAD_REQUEST, "{text}");

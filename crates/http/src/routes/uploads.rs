@@ -80,6 +80,12 @@ fn rows(
 
 fn row(line: &LineRow) -> String {
     let payment = line.payment.map(|id| id.to_string()).unwrap_or_default();
-    let detail = line.detail.as_deref().unwrap_or_default().replace('"', "\"\"");
+    let detail = plain(line.detail.as_deref().unwrap_or_default()).replace('"', "\"\"");
     format!("{},{},{payment},\"{detail}\"\r\n", line.number, line.status.name())
+}
+
+/// What the file's own words begin is not to be worked out by a spreadsheet.
+fn plain(detail: &str) -> String {
+    let is_formula = detail.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    if is_formula { format!("'{detail}") } else { detail.to_owned() }
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 both_databases! {
     every_line_is_told_what_came_of_it many_workers_pay_each_line_once
     a_kill_in_the_middle_doubles_nothing bad_files_are_refused files_are_the_tenants_own
+    a_quote_that_stays_open_harms_its_line_only results_are_no_formulas
 }
 
 async fn upload(client: &Client, key: &str, media_type: &str, text: &str) -> Answer {
@@ -204,4 +205,42 @@ async fn files_are_the_tenants_own(app: &TestApp) {
     completed(client, &later).await;
     client.post(format!("/users/{user}/deactivate"), json!({})).await.expect(200);
     upload(&staff, "gone", "application/jsonl", &text).await.refused(401, "unauthorized");
+}
+
+async fn a_quote_that_stays_open_harms_its_line_only(app: &TestApp) {
+    let client = &app.client;
+    let (from, to) = client.pair(1000).await;
+    let text = format!(
+        "type,amount,currency,to,from,reference\n\
+         wallet,5,USD,{to},{from},\"unclosed\n\
+         wallet,7,USD,{to},{from},\"a \"\"quote\"\", closed\"\n\
+         wallet,8,USD,{to},{from},ab\"c\n\
+         wallet,9,USD,{to},\"{from},\n\
+         wallet,10,USD,{to},{from},last\n"
+    );
+    let id = id_of(&upload(client, "open", "text/csv", &text).await.expect(201));
+    let done = completed(client, &id).await;
+    assert_eq!((&done["lines"], &done["succeeded"]), (&json!(5), &json!(3)));
+    assert_eq!(client.balance(&to).await.0, 25);
+    let lines = results(client, &id).await;
+    for (line, begins) in lines[1..].iter().zip([
+        "2,failed,,\"has a quote",
+        "3,succeeded,",
+        "4,succeeded,",
+        "5,failed,,\"has a quote",
+        "6,succeeded,",
+    ]) {
+        assert!(line.starts_with(begins), "{line}");
+    }
+}
+
+async fn results_are_no_formulas(app: &TestApp) {
+    let client = &app.client;
+    let text = ["=cmd|x", "+1", "-1", "@SUM(1)"].map(|name| format!("{{\"{name}\":1}}\n")).concat();
+    let id = id_of(&upload(client, "formula", "application/jsonl", &text).await.expect(201));
+    assert_eq!(completed(client, &id).await["failed"], 4);
+    for (line, number) in results(client, &id).await[1..].iter().zip(1..) {
+        let begins = format!("{number},failed,,\"'");
+        assert!(line.starts_with(&begins), "{line}");
+    }
 }
