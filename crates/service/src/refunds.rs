@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use caudal_domain::{
     Chart, PaymentId, RefundId, Refusal, TenantId, Timestamp, Transfer,
-    fee::{FeeBearer, FeeReturn, share},
     payment::{PaymentStatus, RefundEvent, RefundStatus},
 };
 use caudal_engine::{Command, Given};
@@ -124,7 +123,10 @@ impl Service {
                 refund.status = refund.status.next(RefundEvent::Confirmed)?;
                 None
             }
-            None => Some(self.refund_work(payment, &mut next, &refund)?),
+            None => {
+                let asked = refund::brings_back(&transfer, refund.amount, fee_return);
+                Some(self.refund_work(&mut next, &refund, asked)?)
+            }
         };
         command.context = Some(refund.id.to_string());
         command.attachments.push(payments::attachment(&next.to_row()?));
@@ -187,26 +189,28 @@ impl Service {
         Ok((next, refund))
     }
 
-    /// The transfer that moved the payment's money. Its legs never change.
+    /// The transfer that moved the payment's money. What was given back of it changes with the
+    /// payment's row, whose version goes along.
     async fn moved_by(&self, payment: &Payment) -> Result<Transfer, ServiceError> {
         let lost = || ServiceError::Broken(format!("{} moved nothing", payment.row.id));
         let id = payment.row.transfer.ok_or_else(lost)?;
         transfers::find(self.store(), payment.row.tenant, id).await?.ok_or_else(lost)
     }
 
+    /// `amount` is asked of the gateway: just what the books give back to it, fee included.
     fn refund_work(
         &self,
-        payment: &Payment,
         next: &mut Payment,
         refund: &RefundRow,
+        amount: i64,
     ) -> Result<Work, ServiceError> {
         next.data.attempts += 1;
         let at = refund.created_at;
         let data = SagaData {
             operation: Operation::Refund,
-            route: payment.row.gateway_account.into_iter().collect(),
+            route: next.row.gateway_account.into_iter().collect(),
             place: 0,
-            amount: refund.amount + fee_back(payment, refund.amount),
+            amount,
             principal: refund.amount,
             attempt: next.data.attempts,
             key: refund.id.to_string(),
@@ -296,15 +300,4 @@ impl Service {
         }
         Ok(window.page(rows, |refund| (refund.id.0, refund.created_at)))
     }
-}
-
-/// What the payer gets back of a fee that was charged to them with the payment.
-fn fee_back(payment: &Payment, amount: i64) -> i64 {
-    let row = &payment.row;
-    let is_theirs = payment.data.fee_bearer == FeeBearer::Payer;
-    if !is_theirs || payment.data.fee_return != FeeReturn::Proportional {
-        return 0;
-    }
-    let (whole, before) = (row.amounts.captured, row.amounts.refunded);
-    share(row.fee, before + amount, whole) - share(row.fee, before, whole)
 }

@@ -13,20 +13,30 @@
 
 use caudal_domain::{Chart, Transfer, TransferId, TransferKind, fee::FeeReturn};
 
-use super::{Movement, Part, Return, StandIns};
+use super::{Movement, Part, Return, StandIns, reverse};
 
 /// `amount: None` gives back all that is left of the payment.
 pub fn refund(chart: Chart, payment: TransferId, amount: Option<i64>, fee: FeeReturn) -> Movement {
-    let part = match fee {
-        FeeReturn::Kept => Part::Principal,
-        FeeReturn::Proportional => Part::PrincipalAndFees,
-    };
     Movement::Return(Box::new(Return {
         kind: TransferKind::Refund,
-        part,
+        part: part_of(fee),
         stand_ins: StandIns::credits(chart),
         ..Return::plain(payment, amount)
     }))
+}
+
+fn part_of(fee: FeeReturn) -> Part {
+    match fee {
+        FeeReturn::Kept => Part::Principal,
+        FeeReturn::Proportional => Part::PrincipalAndFees,
+    }
+}
+
+/// What a refund of `amount` brings back to where the payment came from, as its transfer stands.
+pub fn brings_back(payment: &Transfer, amount: i64, fee: FeeReturn) -> i64 {
+    let Some(source) = payment.legs.first().map(|leg| leg.from) else { return 0 };
+    let back = reverse::take_back(&mut payment.clone(), amount, part_of(fee));
+    back.iter().filter(|leg| leg.to == source).map(|leg| leg.amount).sum()
 }
 
 /// The payee has the money again.

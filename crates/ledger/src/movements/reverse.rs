@@ -169,7 +169,7 @@ fn standing(transfer: &Transfer) -> TransferStatus {
 
 /// Marks `amount`, or all there is, as given back on the original's legs and returns the opposite
 /// legs, the last one first. Their `pending` is what the payee had not been able to spend.
-fn take_back(original: &mut Transfer, amount: i64, part: Part) -> Vec<Leg> {
+pub(super) fn take_back(original: &mut Transfer, amount: i64, part: Part) -> Vec<Leg> {
     let parts = match part {
         Part::All => in_order(original, amount),
         Part::Principal => vec![amount],

@@ -3,7 +3,7 @@
 
 use caudal_domain::SystemRole;
 use caudal_gateway::simulator::Settings;
-use caudal_testkit::{TestApp, at_once, both_databases, until};
+use caudal_testkit::{Client, TestApp, at_once, both_databases, until};
 use serde_json::{Value, json};
 
 use super::{
@@ -18,6 +18,7 @@ both_databases! {
     a_refund_that_fails_gives_the_money_back refunds_out_of_place_are_refused
     refunds_are_listed_and_others_see_none a_payments_transfer_is_left_alone
     a_refund_that_bounces_later_is_given_back replays_say_what_was_said_first
+    the_gateway_is_asked_for_what_the_books_move
 }
 
 async fn wallet_payments_are_given_back_at_once(app: &TestApp) {
@@ -254,4 +255,43 @@ async fn replays_say_what_was_said_first(app: &TestApp) {
         let again = client.post_as(method, &path, json!({})).await;
         assert_eq!((again.is_replay(), again.status, &again.json), (true, 201, &first), "{method}");
     }
+}
+
+async fn the_gateway_is_asked_for_what_the_books_move(app: &TestApp) {
+    let client = &app.client;
+    let key = "sim_test_of_refunds";
+    let account = json!({"kind": "simulator", "name": "refunds", "credentials":
+        {"api_key": key, "webhook_secrets": ["whsec_of_refunds"]}});
+    let account = id(&client.post("/gateway-accounts", account).await.expect(201));
+    let kind = json!({"name": "proportional", "via": "gateway", "fee_bearer": "payer",
+        "fee_return": "proportional", "currencies": {"USD": {
+            "fee": {"fixed": 1, "basis_points": 0}, "gateway_accounts": [account]}}});
+    client.post("/payment-types", kind).await.expect(201);
+    let wallet = client.wallet("USD").await;
+    let asked = with(card(&wallet, 3, "pm_card_visa"), "type", "proportional");
+    let paid = id(&client.post("/payments", asked).await.expect(201));
+    let path = format!("/payments/{paid}/refunds");
+    // Of two the first, which took none of the fee, hangs, and has failed in the end.
+    let server = app.instance.simulator.as_ref().expect("a simulator");
+    server.simulator.set(Settings { p_error: 1.0, ..Settings::default() });
+    let first = id(&client.post(&path, json!({"amount": 1})).await.expect(201));
+    server.simulator.set(Settings::default());
+    client.post(&path, json!({"amount": 1})).await.expect(201);
+    until("a call for a person", async || {
+        app.clock.advance(86_400);
+        read(client, &paid).await["needs_decision"] == true
+    })
+    .await;
+    let failed = json!({"outcome": "failed"});
+    client.post(format!("/refunds/{first}/resolve"), failed).await.expect(200);
+    let third = client.post(&path, json!({"amount": 2})).await.expect(201);
+    assert_eq!(third["status"], "succeeded", "{third}");
+    let reference = third["gateway_reference"].as_str().expect("a reference");
+    let url = &server.url;
+    let addr = format!("{}:{}", url.host_str().expect("a host"), url.port().expect("a port"));
+    let simulator = Client::new(addr.parse().expect("an address"), Some(key));
+    let there = simulator.get(format!("//v1/refunds/{reference}")).await.expect(200);
+    assert_eq!(there["amount"], 2);
+    let transfer = client.read_transfer(third["transfer_id"].as_str().expect("an id")).await;
+    assert_eq!(transfer["amount"], 2);
 }
