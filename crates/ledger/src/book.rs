@@ -95,8 +95,8 @@ impl Book {
     ) -> Result<Outcome, Refusal> {
         match movement {
             Movement::Post(new) => post::decide(self, tenant, new, ids),
-            Movement::Capture { transfer, amount, last } => {
-                capture::decide(self, tenant, *transfer, (*amount, *last))
+            Movement::Capture { transfer, amount, last, limits } => {
+                capture::decide(self, tenant, *transfer, (*amount, *last, limits))
             }
             Movement::Void { transfer } => release::void(self, tenant, *transfer),
             Movement::Expire { transfer } => release::expire(self, tenant, *transfer),

@@ -311,7 +311,7 @@ impl<'t> Pair<'t> {
             }
             Ask::MakeAvailable { transfer } => Movement::MakeAvailable { transfer: id(transfer) },
             Ask::Capture { transfer, amount, last } => {
-                Movement::Capture { transfer: id(transfer), amount, last }
+                Movement::Capture { transfer: id(transfer), amount, last, limits: Vec::new() }
             }
             Ask::Void { transfer } => Movement::Void { transfer: id(transfer) },
             Ask::Expire { transfer } => Movement::Expire { transfer: id(transfer) },

@@ -10,8 +10,9 @@ use caudal_store::{quotes, rates};
 
 use crate::{Asked, Caller, Done, ReceiptOf, Service, ServiceError};
 
-/// How often an exchange is decided again when something else used its quote meanwhile.
-const ATTEMPTS: u32 = 4;
+/// How often an exchange is decided again when something else used its quote, or took from its
+/// payer, meanwhile.
+const ATTEMPTS: u32 = 8;
 
 #[derive(Clone, Debug)]
 pub struct NewExchange {
@@ -46,14 +47,17 @@ impl Service {
             let at = self.now();
             let why_not = why_not(&quote, at);
             let market = self.market_of(&quote, at).await?;
-            let job = match self.exchange_job(caller, &new, (&quote, market, at)).await {
-                Ok(job) => Job { receipt: Some(receipt), ..job },
+            let mut job = match self.exchange_job(caller, &new, (&quote, market, at)).await {
+                Ok(job) => job,
                 Err(ServiceError::Refused(refusal)) => {
                     return Err(self.refused(receipt, refusal).await);
                 }
                 Err(error) => return Err(error),
             };
+            job.receipt = Some(receipt);
+            let turns = self.limit_alike(caller.tenant, &mut job.commands).await?;
             let reply = self.run(job).await?;
+            drop(turns);
             // The engine was asked first, as the quote may have been used under this very key.
             match (&reply.refused_at, why_not) {
                 (Some((_, Refusal::Conflict)), Some(refusal)) => {

@@ -68,6 +68,7 @@ pub mod sweep;
 pub mod tenants;
 mod tokens;
 pub mod transfers;
+mod turns;
 mod unit;
 pub mod uploads;
 pub mod users;
@@ -141,7 +142,7 @@ struct Inner {
     payment_types: payment_types::KnownTypes,
     rules: screening::KnownRules,
     configs: tenants::KnownConfigs,
-    turns: wallet_tiers::Turns,
+    turns: turns::Turns,
     key_uses: KeyUses,
 }
 
@@ -177,7 +178,7 @@ impl Service {
             payment_types: payment_types::KnownTypes::new(),
             rules: screening::KnownRules::new(),
             configs: tenants::KnownConfigs::new(),
-            turns: wallet_tiers::Turns::new(),
+            turns: turns::Turns::new(),
             key_uses,
         };
         Self { inner: Arc::new(inner) }

@@ -127,7 +127,8 @@ impl Service {
         command.steps =
             vec![payouts::insert_with_transfer(&payout), sagas::insert(&self.saga_of(&payout)?)];
         command.telling = Some(telling(&payout)?);
-        let Done { value, replayed, position } = self.submit(caller.tenant, command).await?;
+        let done = self.submit_within_tiers(caller.tenant, command).await?;
+        let Done { value, replayed, position } = done;
         match value {
             Given::Transfer(transfer) => payout.transfer = Some(transfer.id),
             Given::Kept(id) => payout = self.as_created(caller.tenant, &id).await?,

@@ -1,8 +1,8 @@
 //! Transfers: posted, held, captured, voided, reversed; one by one or in batches.
 
 use caudal_domain::{
-    AccountId, AccountKind, Currency, Leg, Refusal, TenantId, Transfer, TransferId, TransferKind,
-    TransferStatus, account::system_account, event::kinds, text::Metadata,
+    AccountId, AccountKind, Chart, Currency, Leg, Refusal, TenantId, Transfer, TransferId,
+    TransferKind, TransferStatus, account::system_account, event::kinds, text::Metadata,
 };
 use caudal_engine::{Command, Given, Job, Reply};
 use caudal_ledger::Movement;
@@ -77,7 +77,9 @@ pub enum Follow {
 impl Follow {
     fn movement(self, transfer: TransferId) -> Movement {
         match self {
-            Self::Capture { amount, last } => Movement::Capture { transfer, amount, last },
+            Self::Capture { amount, last } => {
+                Movement::Capture { transfer, amount, last, limits: Vec::new() }
+            }
             Self::Void => Movement::Void { transfer },
             Self::Reverse { amount } => Movement::Reverse { transfer, amount },
         }
@@ -308,6 +310,11 @@ impl Service {
                 return self.refuse(receipt, Refusal::TransferOfPayment).await;
             }
             command.accounts = accounts_of(&transfer);
+            if let Some(Movement::Capture { limits, .. }) = &mut command.movement {
+                let chart = Chart { tenant: caller.tenant, currency: transfer.currency };
+                let payees = transfer.legs.iter().map(|leg| leg.to);
+                *limits = self.limits_of_payees(chart, payees).await?;
+            }
         }
         self.submit_transfer(caller, command).await
     }

@@ -7,10 +7,10 @@
 //! one wallet take turns, so that this is rare. What is held counts when it is held, and what came
 //! back later stays counted. Tenants without tiers pay for one look into memory.
 
-use std::{collections::BTreeSet, slice::from_mut, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, slice::from_mut};
 
 use caudal_domain::{
-    AccountId, Currency, Leg, LimitsConfig, Refusal, TenantId, TierLimits, UserId,
+    AccountId, Chart, Currency, Leg, LimitsConfig, Refusal, TenantId, TierLimits, UserId,
     account::WalletLimit, event::kinds,
 };
 use caudal_engine::{Command, Given};
@@ -22,32 +22,12 @@ use caudal_store::{
     UnitOfWork, UnitOutcome,
     wallet_tiers::{self, WalletTier},
 };
-use moka::sync::Cache;
 use serde::Serialize;
-use tokio::{
-    sync::{Mutex, OwnedMutexGuard},
-    time::timeout,
-};
 
-use crate::{Caller, Done, Service, ServiceError, audit::Did, unit::Subject};
+use crate::{Caller, Done, Service, ServiceError, audit::Did, turns::Turn, unit::Subject};
 
 /// How often it is decided again when another process came between.
 const ATTEMPTS: u32 = 8;
-/// How long a movement waits for those of the same wallet before it.
-const TURN_WITHIN: Duration = Duration::from_secs(5);
-/// Wallets whose movements take turns at once, at least.
-const TURNS: u64 = 100_000;
-const TURN_IDLE: Duration = Duration::from_secs(60);
-
-/// Whose turn it is, by wallet.
-pub(crate) struct Turns(Cache<AccountId, Arc<Mutex<()>>>);
-
-impl Turns {
-    pub fn new() -> Self {
-        Self(Cache::builder().max_capacity(TURNS).time_to_idle(TURN_IDLE).build())
-    }
-}
-
 /// A wallet's tier, what it allows, and what is left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TierOf {
@@ -166,7 +146,7 @@ impl Service {
         &self,
         tenant: TenantId,
         commands: &mut [Command],
-    ) -> Result<Vec<OwnedMutexGuard<()>>, ServiceError> {
+    ) -> Result<Turn, ServiceError> {
         let config = self.tenant_config(tenant).await?;
         match config.limits.as_ref().filter(|it| !it.tiers.is_empty()) {
             Some(limits) => self.limit_by_tier(tenant, limits, commands).await,
@@ -181,10 +161,10 @@ impl Service {
         tenant: TenantId,
         limits: &LimitsConfig,
         commands: &mut [Command],
-    ) -> Result<Vec<OwnedMutexGuard<()>>, ServiceError> {
+    ) -> Result<Turn, ServiceError> {
         let mut rows = self.tiers_in(tenant, commands).await?;
         let counted = counted(limits, &rows, commands);
-        let turns = self.turns(&counted).await?;
+        let turns = self.inner.turns.of(&counted.iter().map(|wallet| wallet.0).collect()).await?;
         if !turns.is_empty() {
             // What was read before its turn came may have gone stale.
             rows = self.tiers_in(tenant, commands).await?;
@@ -210,31 +190,43 @@ impl Service {
         Ok(turns)
     }
 
+    /// What may lie in the wallets that a capture of these legs pays. The ledger decides on what
+    /// lies there then, so nothing has to take turns.
+    pub(crate) async fn limits_of_payees(
+        &self,
+        chart: Chart,
+        payees: impl Iterator<Item = AccountId>,
+    ) -> Result<Vec<Limit>, ServiceError> {
+        let Chart { tenant, currency } = chart;
+        let config = self.tenant_config(tenant).await?;
+        let limits = config.limits.as_ref().filter(|limits| !limits.tiers.is_empty());
+        let Some(limits) = limits else { return Ok(Vec::new()) };
+        let tiers = self.tiers_of(tenant, payees).await?;
+        let limit_of = |row: &WalletTier| {
+            let most = tier_of(Some(limits), row, currency).limits.balance?;
+            Some(Limit { account: row.wallet, limit: WalletLimit::Balance, most, used: 0 })
+        };
+        Ok(tiers.iter().filter_map(limit_of).collect())
+    }
+
     async fn tiers_in(
         &self,
         tenant: TenantId,
         commands: &[Command],
     ) -> Result<Vec<WalletTier>, ServiceError> {
         let legs = postings(commands).flat_map(|new| &new.legs);
-        let named = legs.flat_map(|leg| [leg.from, leg.to]);
+        self.tiers_of(tenant, legs.flat_map(|leg| [leg.from, leg.to])).await
+    }
+
+    async fn tiers_of(
+        &self,
+        tenant: TenantId,
+        named: impl Iterator<Item = AccountId>,
+    ) -> Result<Vec<WalletTier>, ServiceError> {
         let wallets: BTreeSet<AccountId> =
             named.filter(|id| !id.is_system() && *id != AccountId(0)).collect();
         let wallets: Vec<AccountId> = wallets.into_iter().collect();
         Ok(wallet_tiers::of_wallets(self.store(), tenant, &wallets).await?)
-    }
-
-    /// In the order of the wallets, so that no two wait for each other.
-    async fn turns(
-        &self,
-        wallets: &BTreeSet<AccountId>,
-    ) -> Result<Vec<OwnedMutexGuard<()>>, ServiceError> {
-        let mut turns = Vec::with_capacity(wallets.len());
-        for wallet in wallets {
-            let turn = self.inner.turns.0.get_with(*wallet, Arc::default);
-            let waited = timeout(TURN_WITHIN, turn.lock_owned()).await;
-            turns.push(waited.map_err(|_| ServiceError::Overloaded)?);
-        }
-        Ok(turns)
     }
 }
 

@@ -182,6 +182,14 @@ pub fn attachment_with_transfer(payment: &PaymentRow) -> Attachment {
     attachment
 }
 
+/// The transfer of the same command is the payment's from now on; the rest of its row is written
+/// with another command of the same commit.
+pub fn moved_by_transfer(tenant: TenantId, id: PaymentId) -> Step {
+    let sql = "update payments set transfer_id = $4 where bucket = $1 and id = $2
+         and tenant_id = $3";
+    Step::one(sql, vec![id.bucket().into(), id.0.into(), tenant.0.into()]).with_transfer()
+}
+
 /// The payment as it is to be after a movement: [`update`], decided on the version before.
 pub fn attachment(payment: &PaymentRow) -> Attachment {
     let row = AttachedRow { table: "payments", bucket: payment.id.bucket(), id: payment.id.0 };

@@ -6,20 +6,22 @@
 //! | last capture of x of a remaining r | −x | −r | +x |
 //!
 //! Legs are filled in order. A frozen payer does not stop a capture: the money was promised before.
+//! What is taken from a wallet in a day counted when it was held; what may lie in one counts now.
 
 use caudal_domain::{AccountStatus, Leg, Refusal, TenantId, Transfer, TransferId, TransferStatus};
 
+use super::limits::{self, Limit};
 use crate::{
     book::{Book, Outcome, Posting},
     draft::{Change, Draft},
 };
 
-/// `terms` are the amount (`None`: all that is left) and whether the rest is released.
+/// `terms` are the amount (`None`: all that is left), whether the rest is released, and the limits.
 pub(crate) fn decide(
     book: &mut Book,
     tenant: TenantId,
     id: TransferId,
-    terms: (Option<i64>, bool),
+    terms: (Option<i64>, bool, &[Limit]),
 ) -> Result<Outcome, Refusal> {
     let mut transfer = book.owned_transfer(tenant, id)?;
     check_state(book, &transfer)?;
@@ -30,6 +32,7 @@ pub(crate) fn decide(
     if amount > left {
         return Err(Refusal::AmountExceedsHeld { left });
     }
+    check_limits(book, &transfer.legs, &fills, terms.2)?;
     transfer.amount_captured += amount;
     let done = terms.1 || transfer.amount_captured == transfer.amount;
 
@@ -77,6 +80,11 @@ fn check_payees(book: &Book, legs: &[Leg], fills: &[i64]) -> Result<(), Refusal>
         Some(account) => Err(Refusal::WalletClosed { account }),
         None => Ok(()),
     }
+}
+
+fn check_limits(book: &Book, legs: &[Leg], fills: &[i64], limits: &[Limit]) -> Result<(), Refusal> {
+    let taken = legs.iter().zip(fills).map(|(leg, taken)| Leg::new(leg.from, leg.to, *taken));
+    limits::check(book, &taken.collect::<Vec<_>>(), limits)
 }
 
 /// Moves `taken` of the leg and frees `freed` of its hold.

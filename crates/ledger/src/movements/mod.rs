@@ -35,11 +35,13 @@ pub use self::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Movement {
     Post(NewTransfer),
-    /// `amount: None` takes all that is left; `last` releases what remains after it.
+    /// `amount: None` takes all that is left; `last` releases what remains after it. `limits` are
+    /// those of what may lie in its payees' wallets.
     Capture {
         transfer: TransferId,
         amount: Option<i64>,
         last: bool,
+        limits: Vec<Limit>,
     },
     Void {
         transfer: TransferId,

@@ -24,7 +24,7 @@ pub fn hold(chart: Chart, wallet: AccountId, amount: i64, until: HoldUntil) -> N
 }
 
 pub fn sent(payout: TransferId) -> Movement {
-    Movement::Capture { transfer: payout, amount: None, last: true }
+    Movement::Capture { transfer: payout, amount: None, last: true, limits: Vec::new() }
 }
 
 /// The bank has confirmed this much.

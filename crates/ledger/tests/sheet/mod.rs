@@ -214,7 +214,7 @@ impl Sheet {
         let transfer = self.transfer_id(words[0]);
         let status = |status| Movement::SetStatus { account, status };
         match verb {
-            "capture" => Movement::Capture { transfer, amount, last },
+            "capture" => Movement::Capture { transfer, amount, last, limits: Vec::new() },
             "void" => Movement::Void { transfer },
             "expire" => Movement::Expire { transfer },
             "reverse" => Movement::Reverse { transfer, amount },

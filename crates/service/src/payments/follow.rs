@@ -8,7 +8,7 @@ use caudal_domain::{
 use caudal_engine::{Command, Given, Job};
 use caudal_ledger::{
     Movement,
-    movements::{Force, Terms},
+    movements::{Force, Limit, Terms},
 };
 use caudal_store::{Answer, Receipt, UnitOfWork, UnitOutcome, payments};
 
@@ -65,7 +65,11 @@ impl Service {
             return self.cancel_review(asked, payment).await;
         }
         let job = match follow {
-            PaymentFollow::Capture { amount } => capture_of_hold(asked, payment, (amount, at))?,
+            PaymentFollow::Capture { amount } => {
+                let chart = Chart { tenant: payment.row.tenant, currency: payment.row.currency };
+                let limits = self.limits_of_payees(chart, [payment.row.wallet].into_iter()).await?;
+                capture_of_hold(asked, payment, (amount, at), limits)?
+            }
             PaymentFollow::Cancel => release_of_hold(asked, payment, at)?,
         };
         let (next, job) = job;
@@ -159,11 +163,14 @@ pub(crate) fn capturable(
 }
 
 /// Lets the hold go and moves the money with its fee, all or none: a refund can then give back
-/// either. The money was promised, so neither floor nor freeze of the payer stops it.
+/// either. The money was promised, so neither floor nor freeze of the payer stops it. The payment's
+/// row goes with the first of the two: who comes late is told what became of the payment, not of
+/// its hold.
 fn capture_of_hold(
     asked: Asked<'_>,
     payment: &Payment,
     (amount, at): (Option<i64>, Timestamp),
+    limits: Vec<Limit>,
 ) -> Result<(Payment, Job), ServiceError> {
     let amount = capturable(payment, (amount, at))?;
     let mut next = payment.on(PaymentEvent::CaptureAsked, at)?.on(PaymentEvent::Captured, at)?;
@@ -173,10 +180,12 @@ fn capture_of_hold(
     next.data.capture_until = None;
     let mut let_go = void_of_hold(payment)?;
     let_go.context = Some(said::kept(&next)?);
+    let_go.attachments.push(payments::attachment(&next.to_row()?));
     let mut movement = wallet::paid(&next, amount);
     let terms = movement.terms.take().map_or_else(Terms::default, |terms| *terms);
-    let mut paid = Command::new(Movement::Post(movement.on(Terms { force: Force::All, ..terms })));
-    paid.attachments.push(payments::attachment_with_transfer(&next.to_row()?));
+    let terms = Terms { force: Force::All, limits, ..terms };
+    let mut paid = Command::new(Movement::Post(movement.on(terms)));
+    paid.steps.push(payments::moved_by_transfer(next.row.tenant, next.row.id));
     paid.telling = Some(telling::of(&next)?);
     Ok((next, job(asked, vec![let_go, paid])))
 }

@@ -32,7 +32,8 @@ async fn told(stage: &Stage) -> Told {
     post(stage, tenant, NewTransfer { legs, ..pay(a, b, 0) }, seconds(3)).await;
     for (number, last) in [(0, true), (1, false)] {
         let held = post(stage, tenant, hold(a, c, 30, seconds(99)), seconds(4 + number)).await;
-        let capture = Movement::Capture { transfer: held.id, amount: Some(10), last };
+        let capture =
+            Movement::Capture { transfer: held.id, amount: Some(10), last, limits: Vec::new() };
         accepted(stage, Batch::on(&held, seconds(6), capture)).await;
     }
     let reverse = Movement::Reverse { transfer: paid.id, amount: Some(20) };

@@ -56,7 +56,8 @@ pub async fn life_of_a_hold(stage: &Stage) {
     assert_eq!((held.status, held.expires_at), (TransferStatus::Held, Some(seconds(100))));
     assert_eq!(find(stage, &held).await, held);
 
-    let capture = Movement::Capture { transfer: held.id, amount: Some(70), last: false };
+    let capture =
+        Movement::Capture { transfer: held.id, amount: Some(70), last: false, limits: Vec::new() };
     let captured = accepted(stage, Batch::on(&held, seconds(2), capture)).await;
     assert_eq!(captured.amount_captured, 70);
     assert_eq!(find(stage, &held).await, captured, "the legs' captured parts too");

@@ -1,7 +1,7 @@
 //! Payments from wallets: one commit for the money and the payment, declines, captures, lists.
 
 use caudal_domain::SystemRole;
-use caudal_testkit::{Call, Client, TestApp, both_databases, until};
+use caudal_testkit::{Call, Client, TestApp, at_once, both_databases, until};
 use serde_json::{Value, json};
 
 both_databases! {
@@ -10,6 +10,7 @@ both_databases! {
     promises_are_called_off_or_end_by_themselves captures_out_of_place_are_refused
     bad_payments_say_what_is_wrong lists_and_what_is_expanded holders_pay_from_their_own_wallets
     another_tenants_payment_is_unknown a_batch_is_many_payments
+    captures_and_cancellations_at_once_tell_how_the_payment_is
 }
 
 pub fn id(object: &Value) -> String {
@@ -364,4 +365,30 @@ async fn another_tenants_payment_is_unknown(app: &TestApp) {
     }
     assert_eq!(thief.all("/payments").await.len(), 0);
     assert_eq!(client.balance(&pair.0).await, (990, 10, 1000));
+}
+
+async fn captures_and_cancellations_at_once_tell_how_the_payment_is(app: &TestApp) {
+    let client = &app.client;
+    for _ in 0..4 {
+        let pair = client.pair(1000).await;
+        let asked = with(body(&pair, 400), "capture", "manual");
+        let payment = id(&client.post("/payments", asked).await.expect(201));
+        let answers = at_once(16, |number| {
+            let verb = if number % 2 == 0 { "capture" } else { "cancel" };
+            let (client, path) = (client.clone(), format!("/payments/{payment}/{verb}"));
+            async move { client.post(path, json!({})).await }
+        })
+        .await;
+        assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
+        for answer in answers.iter().filter(|answer| answer.status != 200) {
+            answer.refused(409, "payment_state");
+        }
+        let now = read(client, &payment).await;
+        let paid = if now["status"] == "succeeded" { 400 } else { 0 };
+        assert_eq!(client.balance(&pair.1).await, (paid, 0, paid));
+        if let Some(transfer) = now["transfer_id"].as_str() {
+            // The one that moved the money, not the hold.
+            assert_eq!(client.read_transfer(transfer).await["status"], "posted");
+        }
+    }
 }

@@ -5,12 +5,16 @@ use caudal_domain::{Clock, SystemRole};
 use caudal_testkit::{Answer, Call, Client, TestApp, at_once, both_databases};
 use serde_json::{Value, json};
 
-use super::payments::body;
+use super::{
+    payments::{body, id, with},
+    payments_at_gateways::card,
+};
 
 both_databases! {
     a_day_and_a_month_have_their_limits balances_have_their_limit tiers_are_set_by_staff
     of_a_hundred_at_once_none_passes_the_limit batches_count_item_by_item
-    a_tier_in_use_stays wrong_limits_are_refused
+    a_tier_in_use_stays wrong_limits_are_refused payouts_count_like_any_taking
+    exchanges_count_and_fill captures_fill_what_they_pay what_comes_back_lands_above
 }
 
 async fn tiers(client: &Client, limits: Value) {
@@ -186,4 +190,108 @@ async fn wrong_limits_are_refused(app: &TestApp) {
     let (_, support) = app.user(&[SystemRole::Support]).await;
     let config = json!({"config": {"limits": {"tiers": {}}}});
     support.patch("/tenants/me", config).await.refused(403, "forbidden");
+}
+
+async fn payouts_count_like_any_taking(app: &TestApp) {
+    let client = &app.client;
+    let pair = limited(client, json!({"day": 500, "balance": 1000})).await;
+    let answers = at_once(10, |_| {
+        let (client, wallet) = (app.client.clone(), pair.0.clone());
+        async move {
+            let body = json!({"wallet": wallet, "amount": 90, "destination": "ba_ok"});
+            client.post("/payouts", body).await
+        }
+    })
+    .await;
+    for answer in answers.iter().filter(|answer| answer.status != 201) {
+        answer.refused(422, "limit_reached");
+    }
+    assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 5);
+    assert_eq!(used(client, &pair.0).await, (450, 450));
+    client.transfer(&pair.0, &pair.1, 51).await.refused(422, "limit_reached");
+    client.transfer(&pair.0, &pair.1, 50).await.expect(201);
+}
+
+async fn exchanged(client: &Client, pair: (&str, &str), amount: i64) -> Answer {
+    let asked = json!({"from_currency": "USD", "to_currency": "EUR", "amount": amount});
+    let quote = id(&client.post("/quotes", asked).await.expect(201));
+    let asked = json!({"quote": quote, "from": pair.0, "to": pair.1});
+    client.post("/exchanges", asked).await
+}
+
+async fn exchanges_count_and_fill(app: &TestApp) {
+    let client = &app.client;
+    let rates = json!({"rates": {"EUR": "1"}, "source": "desk"});
+    client.send(Call::new("PUT", "/rates/USD").json(&rates)).await.expect(200);
+    let config = json!({"config": {"limits": {"tiers": {"basic": {"USD": {"day": 500},
+        "EUR": {"balance": 1000}}}}}});
+    client.patch("/tenants/me", config).await.expect(200);
+    let (payer, rich) = (client.funded(900).await, client.funded(9000).await);
+    let (elsewhere, full) = (client.wallet("EUR").await, client.wallet("EUR").await);
+    for wallet in [&payer, &full] {
+        set_tier(client, wallet, json!("basic")).await.expect(200);
+    }
+    exchanged(client, (&payer, &elsewhere), 300).await.expect(201);
+    exchanged(client, (&payer, &elsewhere), 201).await.refused(422, "limit_reached");
+    assert_eq!(used(client, &payer).await, (300, 300));
+    exchanged(client, (&payer, &elsewhere), 200).await.expect(201);
+    exchanged(client, (&rich, &full), 900).await.expect(201);
+    exchanged(client, (&rich, &full), 101).await.refused(422, "limit_reached");
+    assert_eq!(client.balance(&full).await.2, 900);
+    assert_eq!(client.balance(&rich).await.2, 8100);
+    app.clock.advance(86_400);
+    let answers = at_once(8, |_| {
+        let (client, pair) = (app.client.clone(), (payer.clone(), elsewhere.clone()));
+        async move { exchanged(&client, (&pair.0, &pair.1), 90).await.status }
+    })
+    .await;
+    // No more than it has.
+    assert!(answers.iter().filter(|status| **status == 201).count() <= 4, "{answers:?}");
+    assert_eq!(client.balance(&payer).await.2 % 90, 400 % 90);
+}
+
+async fn captures_fill_what_they_pay(app: &TestApp) {
+    let client = &app.client;
+    tiers(client, json!({"balance": 1000, "day": 900})).await;
+    let pair = client.pair(10_000).await;
+    set_tier(client, &pair.1, json!("basic")).await.expect(200);
+    let manual = with(body(&pair, 900), "capture", "manual");
+    let [first, second] = [
+        id(&client.post("/payments", manual.clone()).await.expect(201)),
+        id(&client.post("/payments", manual).await.expect(201)),
+    ];
+    client.post(format!("/payments/{first}/capture"), json!({})).await.expect(200);
+    let path = format!("/payments/{second}/capture");
+    let refused = client.post_as("over", &path, json!({})).await;
+    refused.refused(422, "limit_reached");
+    assert!(client.post_as("over", &path, json!({})).await.is_replay());
+    assert_eq!(client.balance(&pair.1).await.2, 900);
+    client.post(&path, json!({"amount": 100})).await.expect(200);
+    client.transfer(&pair.1, &pair.0, 900).await.expect(201);
+    let [first, second] = [client.hold(&pair, 600, 60).await, client.hold(&pair, 600, 60).await];
+    client.act(&first, "capture", json!({})).await.expect(200);
+    client.act(&second, "capture", json!({})).await.refused(422, "limit_reached");
+    client.act(&second, "capture", json!({"amount": 301})).await.refused(422, "limit_reached");
+    client.act(&second, "capture", json!({"amount": 300})).await.expect(200);
+    assert_eq!(client.balance(&pair.1).await.2, 1000);
+    // What was held counted then, and does not count again.
+    set_tier(client, &pair.0, json!("basic")).await.expect(200);
+    set_tier(client, &pair.1, Value::Null).await.expect(200);
+    let held = client.hold(&pair, 500, 60).await;
+    assert_eq!(used(client, &pair.0).await.0, 500);
+    client.act(&held, "capture", json!({})).await.expect(200);
+    assert_eq!(used(client, &pair.0).await.0, 500);
+}
+
+async fn what_comes_back_lands_above(app: &TestApp) {
+    let client = &app.client;
+    let pair = limited(client, json!({"balance": 1000})).await;
+    // The gateway has taken it.
+    let wallet = client.wallet("USD").await;
+    set_tier(client, &wallet, json!("basic")).await.expect(200);
+    client.post("/payments", card(&wallet, 5000, "pm_card_visa")).await.expect(201);
+    assert_eq!(client.balance(&wallet).await.2, 5000);
+    let paid = id(&client.post("/payments", body(&pair, 300)).await.expect(201));
+    client.post(format!("/payments/{paid}/refunds"), json!({})).await.expect(201);
+    assert_eq!(client.balance(&pair.0).await.2, 100_000);
 }
