@@ -5,10 +5,12 @@
 
 use std::sync::Arc;
 
-use caudal_domain::{Actor, RateLimits, TenantId, UserStatus, access::Scope};
+use caudal_domain::{
+    Actor, Fingerprint, RateLimits, ReceiptKey, TenantId, UserStatus, access::Scope,
+};
 use caudal_store::{roles, tenants};
 
-use crate::{Caller, Known, Origin, Service, ServiceError};
+use crate::{Caller, Known, Origin, ReceiptOf, Service, ServiceError};
 
 /// Who set the work up, and under whose name its idempotency keys are: the work's own, which nobody
 /// else can choose.
@@ -17,6 +19,16 @@ pub(crate) struct Acting {
     pub tenant: TenantId,
     pub actor: Actor,
     pub owner: u128,
+}
+
+impl Acting {
+    /// Of what is done for the work under a key of its own.
+    pub fn receipt(&self, what: &[u8], key: &str) -> ReceiptOf {
+        ReceiptOf {
+            key: ReceiptKey::new(self.tenant, self.owner, key),
+            fingerprint: Fingerprint::of(&[what, key.as_bytes()]),
+        }
+    }
 }
 
 impl Service {

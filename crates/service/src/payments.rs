@@ -34,7 +34,7 @@ pub use review::Review;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Asked, Caller, Done, Page, Reach, Service, ServiceError, asked::Window, id_range,
+    Asked, Caller, Done, Page, Reach, ReceiptOf, Service, ServiceError, asked::Window, id_range,
     screening::Screening, unit::broken,
 };
 
@@ -262,6 +262,17 @@ impl Service {
         new: NewPayment,
     ) -> Result<Done<Payment>, ServiceError> {
         self.require_step_up_for(asked.caller, new.amount.minor())?;
+        match self.pay_as_judged(asked, new).await {
+            Err(error) => self.unless_paid_before(asked.caller.tenant, asked.receipt, error).await,
+            done => done,
+        }
+    }
+
+    async fn pay_as_judged(
+        &self,
+        asked: Asked<'_>,
+        new: NewPayment,
+    ) -> Result<Done<Payment>, ServiceError> {
         let making = self.prepare(asked.caller, new).await?;
         let row = &making.payment.row;
         match (self.screen(&Screening::new(row, row.created_at)).await?, row.from) {
@@ -269,6 +280,18 @@ impl Service {
             (Verdict::Allow, None) => self.pay_through_gateway(asked, making).await,
             (verdict, _) => self.set_aside(asked, making, verdict).await,
         }
+    }
+
+    /// The answer that the key was given first, where there is one: of a payment that would not be
+    /// made now.
+    pub(crate) async fn unless_paid_before(
+        &self,
+        tenant: TenantId,
+        receipt: ReceiptOf,
+        error: ServiceError,
+    ) -> Result<Done<Payment>, ServiceError> {
+        let kept = self.told_before(receipt, error).await?;
+        unless_declined(self.said_of(tenant, &kept).await?)
     }
 
     /// Holds what is asked for against the payment's type.

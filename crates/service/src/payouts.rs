@@ -117,7 +117,14 @@ impl Service {
     ) -> Result<Done<PayoutRow>, ServiceError> {
         let Asked { caller, receipt } = asked;
         self.require_step_up_for(caller, new.amount.minor())?;
-        let mut payout = self.new_payout(caller, new).await?;
+        let mut payout = match self.new_payout(caller, new).await {
+            Ok(payout) => payout,
+            Err(error) => {
+                let id = self.told_before(receipt, error).await?;
+                let value = self.as_created(caller.tenant, &id).await?;
+                return Ok(Done { value, replayed: true, position: Vec::new() });
+            }
+        };
         let chart = self.chart(payout.tenant, payout.currency, None).await?;
         let until = HoldUntil::Seconds(HELD_FOR_S);
         let held = payout::hold(chart, payout.wallet, payout.amount, until);

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Asked, Caller, Done, Page, Reach, Service, ServiceError,
     acting::Acting,
-    asked::{Window, receipt},
+    asked::Window,
     audit::Did,
     id_range,
     payments::NewPayment,
@@ -112,6 +112,9 @@ impl Service {
         let (payment, recurrence) = self.planned(caller, new, at).await?;
         let next_at = recurrence.occurrence(0).filter(|first| *first >= at);
         if next_at.is_none() {
+            if let Some(said) = self.said_before(receipt).await? {
+                return Ok(said);
+            }
             return Err(ServiceError::invalid(
                 "start_at",
                 "is in the past, or at `until` or later",
@@ -304,13 +307,14 @@ impl Service {
     }
 
     async fn pay_occurrence(&self, acting: Acting, schedule: &Schedule, number: i64) -> Ran {
-        let caller = match self.payer_for(acting).await {
-            Ok(caller) => caller,
-            Err(error) => return ran_badly(error),
+        let receipt = acting.receipt(b"schedule", &format!("{}/{number}", schedule.id));
+        let paid = match self.payer_for(acting).await {
+            Ok(caller) => {
+                self.pay(Asked { caller: &caller, receipt }, schedule.payment.clone()).await
+            }
+            Err(error) => self.unless_paid_before(acting.tenant, receipt, error).await,
         };
-        let key = format!("{}/{number}", schedule.id);
-        let receipt = receipt(&caller, &key, &[b"schedule", key.as_bytes()]);
-        match self.pay(Asked { caller: &caller, receipt }, schedule.payment.clone()).await {
+        match paid {
             Ok(done) => Ran::Paid(done.value.row.id),
             Err(error) => ran_badly(error),
         }

@@ -129,13 +129,37 @@ impl Service {
         &self,
         receipt: ReceiptOf,
     ) -> Result<Option<Done<T>>, ServiceError> {
+        let first = self.first_receipt(receipt).await?;
+        first.map(|first| said_again(first, Some(receipt))).transpose()
+    }
+
+    /// What is kept under the key, if it was met.
+    async fn first_receipt(&self, receipt: ReceiptOf) -> Result<Option<Receipt>, ServiceError> {
         let ReceiptOf { key, fingerprint } = receipt;
         let asked = Some(Receipt { key, fingerprint, answer: Answer::Said(String::new()) });
         let steps = vec![Step::never()];
         let unit = UnitOfWork { at: self.now(), steps, receipt: asked, ..UnitOfWork::default() };
-        match self.commit(unit).await? {
-            (UnitOutcome::Replayed(first), _) => said_again(first, Some(receipt)).map(Some),
-            _ => Ok(None),
+        Ok(match self.commit(unit).await? {
+            (UnitOutcome::Replayed(first), _) => Some(first),
+            _ => None,
+        })
+    }
+
+    /// What was kept for the same request before it came to this error. What is looked at before
+    /// the engine reads the receipt (a type, an account) may have been otherwise the first time,
+    /// and a repeated request is told what the first was told.
+    pub(crate) async fn told_before(
+        &self,
+        receipt: ReceiptOf,
+        error: ServiceError,
+    ) -> Result<String, ServiceError> {
+        use ServiceError::{Forbidden, Invalid, NotFound, Unauthorized};
+        if !matches!(error, Invalid { .. } | NotFound(_) | Forbidden(_) | Unauthorized) {
+            return Err(error);
+        }
+        match self.first_receipt(receipt).await? {
+            Some(first) => kept_under(receipt, first),
+            None => Err(error),
         }
     }
 
@@ -163,6 +187,18 @@ pub(crate) struct Subject<'a> {
     pub id: u128,
     pub text: &'a (dyn std::fmt::Display + Sync),
     pub at: Timestamp,
+}
+
+/// What was kept for the same request, if it was accepted.
+pub(crate) fn kept_under(receipt: ReceiptOf, first: Receipt) -> Result<String, ServiceError> {
+    match first.answer {
+        _ if first.fingerprint != receipt.fingerprint => Err(Refusal::IdempotencyMismatch.into()),
+        Answer::Said(kept) => Ok(kept),
+        Answer::Refused(refusal) | Answer::RefusedAt { refusal, .. } => {
+            Err(ServiceError::RefusedBefore(refusal))
+        }
+        _ => Err(Refusal::IdempotencyMismatch.into()),
+    }
 }
 
 fn said_again<T: DeserializeOwned>(

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Asked, Caller, Done, Page, Service, ServiceError,
     acting::Acting,
-    asked::{Window, receipt},
+    asked::Window,
     audit::Did,
     payments::NewPayment,
     unit::{Creation, Subject, broken},
@@ -263,16 +263,15 @@ impl Service {
     ) -> Result<Vec<LineDone>, ServiceError> {
         let acting = Acting { tenant: row.tenant, actor, owner: row.id.0 };
         let caller = match self.payer_for(acting).await {
-            Ok(caller) => caller,
-            Err(ServiceError::Unauthorized | ServiceError::Forbidden(_)) => {
-                return Ok(lines.iter().map(|line| failed(line.number, "forbidden")).collect());
-            }
+            Ok(caller) => Some(caller),
+            // What was paid before is told as it was.
+            Err(ServiceError::Unauthorized | ServiceError::Forbidden(_)) => None,
             Err(error) => return Err(error),
         };
         let mut done = Vec::with_capacity(lines.len());
         for part in lines.chunks(PAID_AT_ONCE) {
             let paying: Vec<_> =
-                part.iter().map(|line| self.pay_line(&caller, row.id, line)).collect();
+                part.iter().map(|line| self.pay_line(caller.as_ref(), acting, line)).collect();
             done.extend(join_all(paying).await.into_iter().flatten());
         }
         Ok(done)
@@ -280,17 +279,25 @@ impl Service {
 
     async fn pay_line(
         &self,
-        caller: &Caller,
-        upload: UploadId,
+        caller: Option<&Caller>,
+        acting: Acting,
         line: &LineRow,
     ) -> Option<LineDone> {
+        let upload = UploadId(acting.owner);
         let number = line.number;
         let Ok(new) = serde_json::from_str::<NewPayment>(&line.input) else {
             return Some(failed(number, "unreadable"));
         };
         let key = format!("{upload}/{number}");
-        let receipt = receipt(caller, &key, &[b"upload", key.as_bytes()]);
-        match self.pay(Asked { caller, receipt }, new).await {
+        let receipt = acting.receipt(b"upload", &key);
+        let paid = match caller {
+            Some(caller) => self.pay(Asked { caller, receipt }, new).await,
+            None => {
+                let error = ServiceError::Unauthorized;
+                self.unless_paid_before(acting.tenant, receipt, error).await
+            }
+        };
+        match paid {
             Ok(done) => {
                 let payment = Some(done.value.row.id);
                 Some(LineDone { number, payment, failure: None })
@@ -307,6 +314,7 @@ impl Service {
                 Some(failed(number, &format!("{param}: {detail}")))
             }
             Err(ServiceError::NotFound(noun)) => Some(failed(number, &format!("{noun}_not_found"))),
+            Err(ServiceError::Unauthorized) => Some(failed(number, "forbidden")),
             Err(error) => {
                 tracing::warn!(%error, %upload, number, "a line could not be paid now");
                 None

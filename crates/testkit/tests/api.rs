@@ -39,6 +39,7 @@ mod api {
     mod proofs_at_once;
     mod receiver;
     mod refunds;
+    mod replays;
     mod reports;
     mod reviews;
     mod schedules;

@@ -13,7 +13,7 @@ use caudal_ledger::{
 use caudal_store::{Answer, Receipt, UnitOfWork, UnitOutcome, payments};
 
 use super::{Payment, said, telling, wallet};
-use crate::{Asked, Caller, Done, ReceiptOf, Service, ServiceError};
+use crate::{Asked, Caller, Done, ReceiptOf, Service, ServiceError, unit::kept_under};
 
 /// How often it is decided again when something else came between.
 const ATTEMPTS: u32 = 4;
@@ -119,26 +119,8 @@ impl Service {
         let kept = Some(Receipt { key, fingerprint, answer });
         let unit = UnitOfWork { at: self.now(), receipt: kept, ..UnitOfWork::default() };
         match self.commit(unit).await?.0 {
-            UnitOutcome::Replayed(first) => self.kept_under(asked, first).map(Some),
+            UnitOutcome::Replayed(first) => kept_under(asked.receipt, first).map(Some),
             UnitOutcome::Done | UnitOutcome::Missed(_) => Ok(None),
-        }
-    }
-
-    /// What was kept for the same request, if it was accepted.
-    pub(super) fn kept_under(
-        &self,
-        asked: Asked<'_>,
-        first: Receipt,
-    ) -> Result<String, ServiceError> {
-        match first.answer {
-            _ if first.fingerprint != asked.receipt.fingerprint => {
-                Err(Refusal::IdempotencyMismatch.into())
-            }
-            Answer::Said(kept) => Ok(kept),
-            Answer::Refused(refusal) | Answer::RefusedAt { refusal, .. } => {
-                Err(ServiceError::RefusedBefore(refusal))
-            }
-            _ => Err(Refusal::IdempotencyMismatch.into()),
         }
     }
 }
