@@ -199,6 +199,8 @@ impl Decision<'_> {
         if let Some(Otherwise { steps, telling }) = instead.map(Box::as_ref) {
             self.made.writes.events.push(events::told(job.tenant, telling, &self.book, self.ids));
             self.made.writes.steps.extend_from_slice(steps);
+            // These write the rows that the command would have written.
+            self.made.rows.extend(command.attachments.iter().map(|attachment| attachment.row));
         }
         // A stale attachment is decided again by the caller, under the same key.
         if let (Some(receipt), false) =

@@ -72,6 +72,7 @@ mod turns;
 mod unit;
 pub mod uploads;
 pub mod users;
+mod velocity_turns;
 pub mod wallet_tiers;
 pub mod wallets;
 pub mod webhook_endpoints;
@@ -143,6 +144,7 @@ struct Inner {
     rules: screening::KnownRules,
     configs: tenants::KnownConfigs,
     turns: turns::Turns,
+    velocity_turns: turns::Turns,
     key_uses: KeyUses,
 }
 
@@ -179,6 +181,7 @@ impl Service {
             rules: screening::KnownRules::new(),
             configs: tenants::KnownConfigs::new(),
             turns: turns::Turns::new(),
+            velocity_turns: turns::Turns::new(),
             key_uses,
         };
         Self { inner: Arc::new(inner) }

@@ -34,8 +34,11 @@ pub use review::Review;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Asked, Caller, Done, Page, Reach, ReceiptOf, Service, ServiceError, asked::Window, id_range,
-    screening::Screening, unit::broken,
+    Asked, Caller, Done, Page, Reach, ReceiptOf, Service, ServiceError,
+    asked::Window,
+    id_range,
+    screening::{Judged, Screening},
+    unit::broken,
 };
 
 pub(crate) use follow::capturable;
@@ -246,7 +249,11 @@ pub(crate) type OpenedAccounts = Cache<(TenantId, Currency, Option<GatewayAccoun
 /// Of which so many are remembered; looking again costs a statement.
 pub(crate) const OPENED_MOST: u64 = 100_000;
 
+/// How often a payment is judged again when another process made one that counts.
+const ATTEMPTS: usize = 20;
+
 /// A payment that is being made, and on which terms.
+#[derive(Clone)]
 pub(crate) struct Making {
     pub payment: Payment,
     /// Accounts at gateways, in the order in which they are tried; none for wallets.
@@ -274,11 +281,35 @@ impl Service {
         new: NewPayment,
     ) -> Result<Done<Payment>, ServiceError> {
         let making = self.prepare(asked.caller, new).await?;
-        let row = &making.payment.row;
-        match (self.screen(&Screening::new(row, row.created_at)).await?, row.from) {
-            (Verdict::Allow, Some(_)) => self.pay_from_wallet(asked, making.payment).await,
-            (Verdict::Allow, None) => self.pay_through_gateway(asked, making).await,
-            (verdict, _) => self.set_aside(asked, making, verdict).await,
+        for _ in 0..ATTEMPTS {
+            let row = &making.payment.row;
+            let judged = self.screen(&Screening::new(row, row.created_at)).await?;
+            if judged.counting.is_nothing() {
+                return self.make(asked, making, judged).await;
+            }
+            match self.make(asked, making.clone(), judged).await {
+                // Another process made one that counts, or something else came between.
+                Err(ServiceError::Refused(Refusal::Conflict)) => {}
+                done => return done,
+            }
+        }
+        Err(Refusal::Conflict.into())
+    }
+
+    async fn make(
+        &self,
+        asked: Asked<'_>,
+        making: Making,
+        judged: Judged,
+    ) -> Result<Done<Payment>, ServiceError> {
+        match (judged.verdict, making.payment.row.from) {
+            (Verdict::Allow, Some(_)) => {
+                self.pay_from_wallet(asked, making.payment, judged.counting).await
+            }
+            (Verdict::Allow, None) => {
+                self.pay_through_gateway(asked, making, judged.counting).await
+            }
+            _ => self.set_aside(asked, making, judged).await,
         }
     }
 

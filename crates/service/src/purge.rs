@@ -3,6 +3,7 @@
 
 use caudal_store::{
     UnitOfWork, codes, deliveries, inbox, incoming_webhooks, mails, quotes, sagas, sessions,
+    velocity_turns,
 };
 
 use crate::{Service, ServiceError};
@@ -20,6 +21,9 @@ const SAGAS_KEPT_SECONDS: i64 = 30 * 24 * 3600;
 /// A week: consumers go on where they were, and are not set back further than that.
 const INBOX_KEPT_SECONDS: i64 = 7 * 24 * 3600;
 
+/// Two days: rules count a day back, and a turn takes seconds.
+const TURNS_KEPT_SECONDS: i64 = 2 * 24 * 3600;
+
 impl Service {
     pub async fn purge(&self) -> Result<(), ServiceError> {
         let at = self.now();
@@ -31,6 +35,7 @@ impl Service {
         steps.extend(deliveries::remove_before(at.plus_seconds(-DELIVERIES_KEPT_SECONDS)));
         steps.push(inbox::remove_before(at.plus_seconds(-INBOX_KEPT_SECONDS)));
         steps.push(sagas::remove_finished(at.plus_seconds(-SAGAS_KEPT_SECONDS)));
+        steps.push(velocity_turns::remove_before(at.plus_seconds(-TURNS_KEPT_SECONDS)));
         let unit = UnitOfWork { at, steps, ..UnitOfWork::default() };
         self.commit(unit).await.map(drop)
     }

@@ -24,7 +24,11 @@ use caudal_store::{
 use moka::future::Cache;
 use serde::Serialize;
 
-use crate::{Service, ServiceError, unit::Subject};
+use crate::{
+    Service, ServiceError,
+    unit::Subject,
+    velocity_turns::{Counting, method_of, payer_of, wallet_of},
+};
 
 /// How long rules are believed when no event tells otherwise.
 const KNOWN_FOR: Duration = Duration::from_secs(10 * 60);
@@ -63,6 +67,12 @@ impl<'a> Screening<'a> {
     }
 }
 
+/// What becomes of a payment, and the turn that is kept until it is written.
+pub(crate) struct Judged {
+    pub verdict: Verdict,
+    pub counting: Counting,
+}
+
 /// Compiled rules by tenant; a tenant without rules is remembered too.
 pub(crate) struct KnownRules(Cache<TenantId, Arc<RuleSet>>);
 
@@ -92,14 +102,24 @@ struct SuspicionData {
 }
 
 impl Service {
-    /// What the tenant's rules say of the payment. What can't be judged goes to review, or is
-    /// blocked if the tenant says so.
-    pub(crate) async fn screen(&self, screening: &Screening<'_>) -> Result<Verdict, ServiceError> {
-        let tenant = screening.payment.tenant;
-        let rules = self.rule_set(tenant).await?;
+    /// What the tenant's rules say of the payment, and the turn in which they count. What can't be
+    /// judged goes to review, or is blocked if the tenant says so.
+    pub(crate) async fn screen(&self, screening: &Screening<'_>) -> Result<Judged, ServiceError> {
+        let rules = self.rule_set(screening.payment.tenant).await?;
         if rules.is_empty() {
-            return Ok(Verdict::Allow);
+            return Ok(Judged { verdict: Verdict::Allow, counting: Counting::default() });
         }
+        let counting = self.count_in_turn(screening.payment, rules.mentions()).await?;
+        let verdict = self.judge(screening, &rules).await?;
+        Ok(Judged { verdict, counting })
+    }
+
+    async fn judge(
+        &self,
+        screening: &Screening<'_>,
+        rules: &RuleSet,
+    ) -> Result<Verdict, ServiceError> {
+        let tenant = screening.payment.tenant;
         let facts = self.facts(screening, rules.mentions()).await?;
         let verdict = rules.judge(&facts, |rule, why| {
             tracing::warn!(%tenant, %rule, why, "a fraud rule failed: its payment does not go on");
@@ -231,16 +251,13 @@ impl Service {
         let payment = screening.payment;
         let mut found = Velocity::default();
         if mentions.payer_velocity {
-            let payer = payment.user.map(Whose::User).or(payment.from.map(Whose::Payer));
-            found.payer = self.count_payments(screening, payer).await?;
+            found.payer = self.count_payments(screening, payer_of(payment)).await?;
         }
         if mentions.wallet_velocity {
-            let wallet = payment.from.map_or(Whose::Payee(payment.wallet), Whose::Payer);
-            found.wallet = self.count_payments(screening, Some(wallet)).await?;
+            found.wallet = self.count_payments(screening, Some(wallet_of(payment))).await?;
         }
         if mentions.method_velocity {
-            let method = payment.payment_method.as_deref().map(Whose::Method);
-            found.method = self.count_payments(screening, method).await?;
+            found.method = self.count_payments(screening, method_of(payment)).await?;
         }
         Ok(found)
     }

@@ -5,7 +5,7 @@
 //! [`sessions`], [`codes`], [`second_factors`], [`roles`], [`service_accounts`], [`signing_keys`],
 //! [`vault_keys`], [`audit`], [`mails`]; of payments [`payments`], [`refunds`], [`disputes`],
 //! [`payouts`], [`sagas`], [`payment_attempts`], [`payment_types`], [`gateway_accounts`],
-//! [`fraud_rules`], [`velocity`], [`wallet_tiers`], [`incoming_webhooks`],
+//! [`fraud_rules`], [`velocity`], [`velocity_turns`], [`wallet_tiers`], [`incoming_webhooks`],
 //! [`webhook_endpoints`], [`deliveries`],
 //! [`notifications`], [`schedules`], [`uploads`], [`rates`], [`quotes`], [`inbox`], [`reports`],
 //! [`settlements`])
@@ -64,6 +64,7 @@ pub mod uploads;
 pub mod users;
 pub mod vault_keys;
 pub mod velocity;
+pub mod velocity_turns;
 pub mod wallet_tiers;
 pub mod wallets;
 pub mod webhook_endpoints;

@@ -51,6 +51,7 @@ mod api {
     mod treasury;
     mod uploads;
     mod users;
+    mod velocity;
     mod wallet_tiers;
     mod wallets;
     mod webhooks;

@@ -26,6 +26,7 @@ use crate::{
     audit::Did,
     payments::{Making, Payment, PaymentFollow, capturable, telling, unless_declined},
     unit::broken,
+    velocity_turns::Counting,
 };
 
 /// How long a repeated request waits for the first one's answer.
@@ -44,6 +45,7 @@ impl Service {
         &self,
         asked: Asked<'_>,
         making: Making,
+        counting: Counting,
     ) -> Result<Done<Payment>, ServiceError> {
         let tenant = asked.caller.tenant;
         let Making { payment, route } = making;
@@ -63,7 +65,9 @@ impl Service {
             payment_attempts::start(&attempt_of(&work)?),
         ];
         command.telling = Some(telling::of(&work.payment)?);
+        counting.go_with(&mut command);
         let done = self.submit(tenant, command).await?;
+        drop(counting);
         match done.value {
             Given::Kept(kept) => unless_declined(self.said_of(tenant, &kept).await?),
             _ => self.answer_of(work, done.position).await,
@@ -78,6 +82,9 @@ impl Service {
         did: Did<'_>,
     ) -> Result<Done<Payment>, ServiceError> {
         let (tenant, at) = (asked.caller.tenant, payment.row.updated_at);
+        if let Err(refusal) = self.check_wallet(&payment).await? {
+            return self.refuse_payment(asked, refusal).await;
+        }
         let route = payment.data.review.as_ref().map(|review| review.route.clone());
         let amount = payment.row.amount + fee_on_top(&payment, payment.row.amount);
         let route = self.usable(tenant, &payment, (route.unwrap_or_default(), amount)).await?;

@@ -16,8 +16,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Happened, Making, Payment, PaymentFilter, said, telling, wallet};
 use crate::{
-    Asked, Caller, Done, Page, Service, ServiceError, asked::Window, audit::Did,
-    screening::Screening,
+    Asked, Caller, Done, Page, Service, ServiceError,
+    asked::Window,
+    audit::Did,
+    screening::{Judged, Screening},
 };
 
 /// Why a payment was set aside, kept with it.
@@ -41,9 +43,10 @@ impl Service {
         &self,
         asked: Asked<'_>,
         making: Making,
-        verdict: Verdict,
+        judged: Judged,
     ) -> Result<Done<Payment>, ServiceError> {
         let Making { mut payment, route } = making;
+        let Judged { verdict, counting } = judged;
         if let Some(refusal) = self.check_wallets(&payment.row).await? {
             return self.refuse_payment(asked, refusal).await;
         }
@@ -62,7 +65,8 @@ impl Service {
             payment.row.failure = Some(status.name().into());
         }
         let events = [self.payment_event(&payment, at)?].into_iter().chain(suspicion).collect();
-        let steps = vec![payments::insert(&payment.to_row()?)];
+        let mut steps = vec![payments::insert(&payment.to_row()?)];
+        steps.extend(counting.steps());
         let unit = UnitOfWork { at, steps, events, receipt: None };
         said::unless_declined(self.commit_payment(asked, unit, payment).await?)
     }

@@ -16,18 +16,21 @@ use caudal_ledger::{
 use caudal_store::payments;
 
 use super::{AUTHORIZED_FOR_S, Happened, Payment, PaymentData, counted, said, telling};
-use crate::{Asked, Caller, Done, ReceiptOf, Service, ServiceError};
+use crate::{Asked, Caller, Done, ReceiptOf, Service, ServiceError, velocity_turns::Counting};
 
 impl Service {
     pub(super) async fn pay_from_wallet(
         &self,
         asked: Asked<'_>,
         payment: Payment,
+        counting: Counting,
     ) -> Result<Done<Payment>, ServiceError> {
         let Asked { caller, receipt } = asked;
         let accepted = accepted(payment)?;
-        let command = pay_command(&accepted, receipt)?;
+        let mut command = pay_command(&accepted, receipt)?;
+        counting.go_with(&mut command);
         let done = self.submit_within_tiers(caller.tenant, command).await;
+        drop(counting);
         self.paid_from_wallet(caller, accepted, done).await
     }
 

@@ -19,6 +19,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0011_reports", include_str!("../../migrations/postgres/0011_reports.sql")),
     ("0012_settlements", include_str!("../../migrations/postgres/0012_settlements.sql")),
     ("0013_proofs", include_str!("../../migrations/postgres/0013_proofs.sql")),
+    ("0014_velocity_turns", include_str!("../../migrations/postgres/0014_velocity_turns.sql")),
 ];
 
 /// Any number, the same in every instance: "caudal" in ASCII.

@@ -20,6 +20,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0011_reports", include_str!("../../migrations/sqlite/0011_reports.sql")),
     ("0012_settlements", include_str!("../../migrations/sqlite/0012_settlements.sql")),
     ("0013_proofs", include_str!("../../migrations/sqlite/0013_proofs.sql")),
+    ("0014_velocity_turns", include_str!("../../migrations/sqlite/0014_velocity_turns.sql")),
 ];
 
 /// Runs what has not run yet, each in a transaction of its own.

@@ -15,6 +15,7 @@ both_databases! {
     what_is_approved_goes_on what_is_rejected_is_blocked promises_are_made_when_approved
     who_pays_does_not_decide the_payer_may_have_nothing_left of_many_decisions_one_counts
     what_waits_can_be_called_off card_payments_are_charged_when_approved
+    who_can_be_paid_no_more_is_not_paid
 }
 
 /// A payment in review, and the wallets of it.
@@ -214,4 +215,18 @@ async fn card_payments_are_charged_when_approved(app: &TestApp) {
     let asked = with(card(&wallet, 300, "pm_card_visa"), "type", "reviewed");
     let first = client.post_as("good", "/payments", asked).await;
     assert_eq!((first.is_replay(), &first.json["status"]), (true, &json!("in_review")));
+}
+
+async fn who_can_be_paid_no_more_is_not_paid(app: &TestApp) {
+    let client = &app.client;
+    let wallet = client.wallet("USD").await;
+    rule(client, "true", "review").await;
+    let asked = client.post("/payments", card(&wallet, 300, "pm_card_visa")).await.expect(201);
+    let id = asked["id"].as_str().expect("an id");
+    client.act(&wallet, "close", json!({})).await.expect(200);
+    let path = format!("/reviews/{id}/approve");
+    client.post_as("yes", &path, json!({})).await.refused(409, "wallet_closed");
+    assert!(client.post_as("yes", &path, json!({})).await.is_replay());
+    let shown = client.get(format!("/payments/{id}?expand[]=attempts")).await.expect(200);
+    assert_eq!((&shown["status"], &shown["attempts"]), (&json!("in_review"), &json!([])));
 }
