@@ -1,4 +1,5 @@
-//! Rules that count payments hold also when many come at once: what is counted together takes turns.
+//! Rules that count payments hold also when many come at once: what is counted together takes
+//! turns.
 
 use caudal_domain::SystemRole;
 use caudal_testkit::{Answer, Client, TestApp, at_once, both_databases, until};
