@@ -28,7 +28,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 pub use books::Totals;
 pub use client::SimulatorGateway;
-pub use shapes::{Charge, Endpoint, Status};
+pub use shapes::{Charge, Endpoint, NewDispute, Status};
 
 use books::{Asked, Books, Fees, Later};
 use deliveries::Outbox;
@@ -165,6 +165,27 @@ impl Simulator {
     /// Sums of an account's charges by currency.
     pub fn totals(&self, account: &str) -> std::collections::HashMap<String, Totals> {
         self.books().totals(account)
+    }
+
+    /// Whose charge or dispute it is.
+    pub fn account_of(&self, id: &str) -> Option<String> {
+        self.books().owner(id)
+    }
+
+    /// The payer's bank takes back what was charged; the dispute's name, unless nothing was.
+    pub fn dispute(self: &Arc<Self>, charge: &str, new: NewDispute) -> Option<String> {
+        let account = self.account_of(charge)?;
+        let disputed = self.books().dispute(self.asked(&account, ""), charge, new);
+        self.follow_up();
+        disputed.ok().map(|thing| thing.id().to_owned())
+    }
+
+    /// The payer's bank decides; whether it could.
+    pub fn close(self: &Arc<Self>, dispute: &str, won: bool) -> bool {
+        let Some(account) = self.account_of(dispute) else { return false };
+        let closed = self.books().close(self.asked(&account, ""), dispute, won);
+        self.follow_up();
+        closed.is_ok()
     }
 
     /// Every charge of an account, in no order.

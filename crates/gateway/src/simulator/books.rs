@@ -6,14 +6,14 @@
 
 use std::collections::HashMap;
 
-use caudal_domain::{Currency, Fingerprint, Timestamp};
+use caudal_domain::{Amount, Currency, Fingerprint, Timestamp};
 use serde::Serialize;
 
 use super::{
     settlement::{Line, Side},
     shapes::{
-        Charge, Dispute, DisputeStatus, Endpoint, Event, NewCharge, NewPayout, NewRefund, Payout,
-        Refund, Status, Thing,
+        Charge, Dispute, DisputeStatus, Endpoint, Event, NewCharge, NewDispute, NewPayout,
+        NewRefund, Payout, Refund, Status, Thing,
     },
     tokens::{self, Bank, Fate},
 };
@@ -332,36 +332,37 @@ impl Books {
         Ok(self.put(asked.account, Thing::Payout(payout)))
     }
 
-    /// Disputes all that is left of a charge.
-    pub fn dispute(&mut self, asked: Asked<'_>, id: &str) -> Said {
+    pub fn dispute(&mut self, asked: Asked<'_>, id: &str, new: NewDispute) -> Said {
         let mut charge = self.charge_of(asked.account, id)?;
         let left = charge.amount_captured - charge.amount_refunded - charge.amount_disputed;
-        if charge.status != Status::Succeeded || left == 0 {
+        let amount = new.amount.map_or(left, Amount::minor);
+        if charge.status != Status::Succeeded || amount <= 0 {
             return Err(No::new(400, "wrong_state"));
         }
+        charge.amount_disputed += amount;
+        self.put(asked.account, Thing::Charge(charge.clone()));
+        charge.currency = new.currency.unwrap_or(charge.currency);
         let dispute = Dispute {
             id: self.next_id("dp"),
             charge: charge.id.clone(),
             status: DisputeStatus::Open,
-            amount: left,
+            amount,
             currency: charge.currency,
             reason: "fraudulent".into(),
             evidence: None,
             evidence_due_at: asked.at.plus_seconds(EVIDENCE_DAYS * 86_400),
             created_at: asked.at,
         };
-        charge.amount_disputed += left;
         self.book(
             asked,
             &charge,
-            Came { side: Side::Dispute, reference: &dispute.id, amount: -left, fee: 0 },
+            Came { side: Side::Dispute, reference: &dispute.id, amount: -amount, fee: 0 },
         );
         if asked.fees.dispute > 0 {
             let (reference, fee) = (self.next_id("fe"), asked.fees.dispute);
             let came = Came { side: Side::Fee, reference: &reference, amount: 0, fee };
             self.book(asked, &charge, came);
         }
-        self.put(asked.account, Thing::Charge(charge));
         self.tell(asked, "dispute.opened", &Thing::Dispute(dispute.clone()));
         Ok(self.put(asked.account, Thing::Dispute(dispute)))
     }
@@ -390,9 +391,11 @@ impl Books {
         }
     }
 
+    /// A bank may give the money back after all.
     pub fn close(&mut self, asked: Asked<'_>, id: &str, won: bool) -> Said {
         let mut dispute = self.dispute_of(asked.account, id)?;
-        if matches!(dispute.status, DisputeStatus::Won | DisputeStatus::Lost) {
+        let is_lost = dispute.status == DisputeStatus::Lost;
+        if dispute.status == DisputeStatus::Won || is_lost && !won {
             return Err(No::new(400, "wrong_state"));
         }
         dispute.status = if won { DisputeStatus::Won } else { DisputeStatus::Lost };

@@ -6,7 +6,7 @@ use caudal_domain::Timestamp;
 use super::{
     books::{Asked, Books, Came, Fees, Later, No, Said},
     settlement::{Line, Side},
-    shapes::{Payout, Refund, Status, Thing},
+    shapes::{NewDispute, Payout, Refund, Status, Thing},
 };
 
 impl Books {
@@ -17,7 +17,7 @@ impl Books {
         let asked = Asked { account: &account, key: "", at, fees };
         match (later, thing) {
             (Later::Dispute(id), _) => {
-                let _ = self.dispute(asked, id);
+                let _ = self.dispute(asked, id, NewDispute::default());
             }
             (Later::Settle(_, well), thing) => self.settle(asked, thing, *well),
         }

@@ -8,7 +8,8 @@
 //! | GET /v1/{charges, refunds, disputes, payouts}/{id} | |
 //! | GET /v1/lookup?key=… | what a key made |
 //! | PUT /v1/webhook `{url, secrets}` | where the account's webhooks go |
-//! | POST /v1/charges/{id}/dispute, /v1/disputes/{id}/close `{won}` | the payer's bank |
+//! | POST /v1/charges/{id}/dispute `{amount?, currency?}` | the payer's bank takes it back |
+//! | POST /v1/disputes/{id}/close `{won}` | and decides |
 //! | POST /v1/payouts/{id}/return | the payee's bank, also after it was paid |
 //! | POST /v1/refunds/{id}/bounce | the payer's bank, after it succeeded |
 //! | GET /3ds/{id}, POST /3ds/{id}/confirm, /3ds/{id}/fail | the payer's browser |
@@ -34,8 +35,8 @@ use super::{
     Settings, Simulator,
     books::{Books, No, Said},
     shapes::{
-        Endpoint, NewCapture, NewCharge, NewEvidence, NewPayout, NewRefund, Problem, ProblemBody,
-        Thing, Verdict,
+        Endpoint, NewCapture, NewCharge, NewDispute, NewEvidence, NewPayout, NewRefund, Problem,
+        ProblemBody, Thing, Verdict,
     },
     tokens::{self, Trouble},
 };
@@ -159,7 +160,10 @@ impl Simulator {
                 books.capture(asked, id, read::<NewCapture>(call)?.amount.minor())
             }
             ["charges", id, "cancel"] => books.cancel(asked, id),
-            ["charges", id, "dispute"] => books.dispute(asked, id),
+            ["charges", id, "dispute"] if call.body.is_empty() => {
+                books.dispute(asked, id, NewDispute::default())
+            }
+            ["charges", id, "dispute"] => books.dispute(asked, id, read(call)?),
             ["refunds", id, "bounce"] => books.bounce_refund(asked, id),
             ["refunds"] => books.refund(asked, &read::<NewRefund>(call)?),
             ["payouts", id, "return"] => books.return_payout(asked, id),

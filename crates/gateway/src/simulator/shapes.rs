@@ -129,6 +129,15 @@ pub struct NewEvidence {
     pub text: String,
 }
 
+/// What the payer's bank takes: all that is left of the charge, if nothing is said. A bank does not
+/// look at what was refunded before.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NewDispute {
+    pub amount: Option<Amount>,
+    pub currency: Option<Currency>,
+}
+
 /// How a dispute ends, by whoever plays the bank.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
