@@ -47,6 +47,7 @@ kinds! {
     pub const DISPUTE_ANSWERED: &str = "dispute.answered";
     pub const DISPUTE_WON: &str = "dispute.won";
     pub const DISPUTE_LOST: &str = "dispute.lost";
+    pub const DISPUTE_NEEDS_DECISION: &str = "dispute.needs_decision";
     pub const PAYOUT_REQUESTED: &str = "payout.requested";
     pub const PAYOUT_SENT: &str = "payout.sent";
     pub const PAYOUT_LOST_FROM_SIGHT: &str = "payout.lost_from_sight";

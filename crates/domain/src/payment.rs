@@ -207,7 +207,7 @@ machine! { DisputeStatus, DisputeEvent, DisputeState:
     then {
         NeedsResponse + EvidenceSent => UnderReview,
         NeedsResponse + Conceded => Lost,
-        NeedsResponse | UnderReview + Won => Won,
+        NeedsResponse | UnderReview | Lost + Won => Won,
         NeedsResponse | UnderReview + Lost => Lost,
     }
 }
@@ -261,7 +261,7 @@ pub struct PaymentAmounts {
     pub captured: i64,
     /// Refunds that are pending or succeeded.
     pub refunded: i64,
-    /// Disputes that are open or lost.
+    /// What disputes that are open or lost took from the payee.
     pub disputed: i64,
 }
 
@@ -285,21 +285,17 @@ impl PaymentAmounts {
     }
 
     pub fn refund(self, amount: i64) -> Result<Self, Refusal> {
-        self.give_back(amount).map(|refunded| Self { refunded, ..self })
-    }
-
-    pub fn dispute(self, amount: i64) -> Result<Self, Refusal> {
-        let disputed = self.disputed + (self.give_back(amount)? - self.refunded);
-        Ok(Self { disputed, ..self })
-    }
-
-    /// The refunds there would be.
-    fn give_back(self, amount: i64) -> Result<i64, Refusal> {
         let left = self.refundable();
         match (1..=left).contains(&amount) {
-            true => Ok(self.refunded + amount),
+            true => Ok(Self { refunded: self.refunded + amount, ..self }),
             false => Err(Refusal::AmountExceedsRefundable { left }),
         }
+    }
+
+    /// A bank has taken `amount`: the payee gives what is left of it, and nobody can refuse. What
+    /// the bank took beyond is not the payee's.
+    pub fn dispute(self, amount: i64) -> Self {
+        Self { disputed: self.disputed + amount.clamp(0, self.refundable()), ..self }
     }
 
     /// A refund came to nothing.
@@ -444,11 +440,13 @@ mod tests {
     fn refunds_and_open_disputes_stay_within_what_was_captured() {
         let paid = PaymentAmounts { authorized: 100, captured: 90, ..PaymentAmounts::default() };
         let refunded = paid.refund(50).expect("a part");
-        let disputed = refunded.dispute(30).expect("a part of the rest");
+        let disputed = refunded.dispute(30);
         assert_eq!((disputed.refunded, disputed.disputed), (50, 30));
         let exceeds = Refusal::AmountExceedsRefundable { left: 10 };
-        assert_eq!(disputed.refund(11), Err(exceeds.clone()));
-        assert_eq!(disputed.dispute(11), Err(exceeds));
+        assert_eq!(disputed.refund(11), Err(exceeds));
+        let more = disputed.dispute(11);
+        assert_eq!((more.disputed, more.refundable()), (40, 0));
+        assert_eq!(more.dispute(i64::MAX), more);
         assert_eq!(disputed.dispute_won(30).refundable(), 40);
         assert_eq!(disputed.refund_failed(50).refundable(), 60);
     }

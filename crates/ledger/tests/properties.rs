@@ -13,7 +13,7 @@ use caudal_domain::{
 };
 use caudal_ledger::{
     Book, Movement, NewTransfer, Outcome, Terms,
-    movements::{Force, HoldUntil, Part, Return},
+    movements::{Force, HoldUntil, Part, Return, StandIns},
 };
 use model::{Answer, Model};
 use proptest::{
@@ -46,6 +46,8 @@ enum Ask {
 enum Kind {
     Refund,
     Chargeback,
+    /// A chargeback of more than there may be: the tenant's treasury gives so much besides.
+    Beyond(i64),
     Undo,
 }
 
@@ -117,7 +119,12 @@ fn ask() -> impl Strategy<Value = Ask> {
         3 => Just(AccountStatus::Active),
         1 => Just(AccountStatus::Closed),
     ];
-    let kind = prop_oneof![Just(Kind::Refund), Just(Kind::Chargeback), Just(Kind::Undo)];
+    let kind = prop_oneof![
+        1 => Just(Kind::Refund),
+        1 => Just(Kind::Chargeback),
+        1 => (1..60_i64).prop_map(Kind::Beyond),
+        2 => Just(Kind::Undo),
+    ];
     let floor = prop_oneof![Just(0), -100..100_i64, Just(-MAX_AMOUNT), Just(MAX_AMOUNT)];
     prop_oneof![
         8 => (currency(), legs()).prop_map(|(currency, legs)| Ask::Post {
@@ -129,8 +136,8 @@ fn ask() -> impl Strategy<Value = Ask> {
         4 => (currency(), legs(), terms()).prop_map(|(currency, legs, terms)| Ask::Post {
             currency, legs, terms
         }),
-        4 => (transfer(), part(), kind).prop_map(|(transfer, amount, kind)| Ask::Return {
-            transfer, amount, kind
+        5 => (transfer(), part(), kind).prop_map(|(transfer, amount, kind)| Ask::Return {
+            transfer, amount: amount.map(|amount| given_back(kind, amount)), kind
         }),
         3 => transfer().prop_map(|transfer| Ask::MakeAvailable { transfer }),
         5 => (transfer(), part(), any::<bool>()).prop_map(|(transfer, amount, last)| {
@@ -290,24 +297,9 @@ impl<'t> Pair<'t> {
                 }))
             }
             Ask::Return { transfer, amount, kind } => {
-                let transfer = id(transfer);
-                let plain = Return::plain(transfer, amount);
-                Movement::Return(Box::new(match kind {
-                    Kind::Undo => Return {
-                        forced: true,
-                        restores: self.book.transfer(transfer).and_then(|t| t.reverses),
-                        ..plain
-                    },
-                    Kind::Refund => {
-                        Return { kind: TransferKind::Refund, part: Part::Principal, ..plain }
-                    }
-                    Kind::Chargeback => Return {
-                        kind: TransferKind::Chargeback,
-                        part: Part::Principal,
-                        forced: true,
-                        ..plain
-                    },
-                }))
+                let besides = self.besides(transfer, kind);
+                let what = self.returned(Return::plain(id(transfer), amount), kind, besides);
+                Movement::Return(Box::new(what))
             }
             Ask::MakeAvailable { transfer } => Movement::MakeAvailable { transfer: id(transfer) },
             Ask::Capture { transfer, amount, last } => {
@@ -327,10 +319,62 @@ impl<'t> Pair<'t> {
         }
     }
 
+    fn returned(&self, plain: Return, kind: Kind, besides: Option<(usize, i64)>) -> Return {
+        let chargeback = Return {
+            kind: TransferKind::Chargeback,
+            part: Part::PrincipalAndFee(0),
+            forced: true,
+            ..plain
+        };
+        match (kind, besides) {
+            (Kind::Undo, _) => Return {
+                forced: true,
+                restores: self.book.transfer(plain.transfer).and_then(|t| t.reverses),
+                besides: besides.map_or(0, |(_, amount)| amount),
+                ..plain
+            },
+            (Kind::Refund, _) => {
+                Return { kind: TransferKind::Refund, part: Part::Principal, ..plain }
+            }
+            (Kind::Beyond(_), Some((payer, besides))) => Return {
+                stand_ins: StandIns { debits: Some(account_id(payer)), ..StandIns::default() },
+                besides,
+                ..chargeback
+            },
+            (Kind::Beyond(_) | Kind::Chargeback, _) => chargeback,
+        }
+    }
+
+    /// Who gives how much besides, or had given it. No treasury does for its own transfers: where
+    /// it takes part already, its legs can't be told apart.
+    fn besides(&self, transfer: usize, kind: Kind) -> Option<(usize, i64)> {
+        let model = &self.model;
+        let known = &model.transfers[newest(transfer, model.transfers.len())?];
+        let first = &model.accounts[known.legs[0].from];
+        let of = |a: &model::Account| (a.tenant, a.currency, a.wallet);
+        let payer =
+            model.accounts.iter().position(|a| of(a) == (first.tenant, first.currency, false));
+        let payer = payer?;
+        match kind {
+            Kind::Undo => Some((payer, i64::try_from(known.besides).ok()?)),
+            Kind::Beyond(amount) => {
+                let is_free = known.legs.iter().all(|leg| leg.from != payer && leg.to != payer);
+                is_free.then_some((payer, amount))
+            }
+            Kind::Refund | Kind::Chargeback => None,
+        }
+    }
+
     /// The model's answer. A reversal just accepted is not yet among the model's transfers.
     fn expected(&mut self, tenant: usize, ask: &Ask) -> Answer {
         let known = self.model.transfers.len();
         let of = |picked: usize| (tenant, newest(picked, known));
+        let besides = match *ask {
+            Ask::Return { transfer, kind: kind @ Kind::Beyond(_), .. } => {
+                self.besides(transfer, kind).map(|(payer, amount)| (payer, i128::from(amount)))
+            }
+            _ => None,
+        };
         let model = &mut self.model;
         match *ask {
             Ask::Post { currency, ref legs, terms } => {
@@ -347,15 +391,16 @@ impl<'t> Pair<'t> {
                 let back = model::Back { amount: amount.map(i128::from), ..Default::default() };
                 model.give_back(of(transfer), back)
             }
-            Ask::Return { transfer, amount, kind } => {
-                let back = model::Back {
+            Ask::Return { transfer, amount, kind } => model.give_back(
+                of(transfer),
+                model::Back {
                     amount: amount.map(i128::from),
                     undoable: !matches!(kind, Kind::Undo),
                     forced: !matches!(kind, Kind::Refund),
                     restores: matches!(kind, Kind::Undo),
-                };
-                model.give_back(of(transfer), back)
-            }
+                    besides,
+                },
+            ),
             Ask::MakeAvailable { transfer } => model.make_available(of(transfer)),
             Ask::SetStatus { account, status } => model.set_status(tenant, account, status.name()),
             Ask::SetFloor { account, floor } => model.set_floor(tenant, account, i128::from(floor)),
@@ -378,6 +423,12 @@ impl<'t> Pair<'t> {
             assert!(reals.eq(model.legs.iter().map(legs)), "{real:?} is not {model:?}");
         }
     }
+}
+
+/// Of a chargeback beyond the payment it may be nothing.
+fn given_back(kind: Kind, amount: i64) -> i64 {
+    let is_nothing = matches!(kind, Kind::Beyond(_)) && amount % 3 == 0;
+    if is_nothing { 0 } else { amount }
 }
 
 /// The place of the transfer that is meant, if there is any.

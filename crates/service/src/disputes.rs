@@ -1,46 +1,32 @@
 //! Disputes: a payer's bank takes the money of a payment back, and perhaps gives it again. Opened
-//! and decided by the gateway's word, which was just asked for ([`Service::heed_dispute`]);
-//! answered by evidence, or given up. State and money are one commit.
-//!
-//! | event | money |
-//! |---|---|
-//! | `opened` | a chargeback, also below the wallet's floor: it is then in arrears |
-//! | `evidence_sent` | none |
-//! | `won` | the chargeback is undone |
-//! | `lost`, `conceded` | none; where the tenant bears it, from `dispute_loss` to the wallet |
+//! and decided by the gateway's word, which was just asked for ([`heed`]); answered by evidence, or
+//! given up. State and money are one commit ([`money`]).
+
+mod heed;
+mod money;
 
 use caudal_domain::{
-    AccountId, Chart, Currency, DisputeId, GatewayAccountId, PaymentId, Refusal, TenantId,
-    Timestamp,
+    AccountId, Currency, DisputeId, PaymentId, Refusal, TenantId,
     event::kinds,
     payment::{DisputeEvent, DisputeStatus},
-    payment_type::LossBearer,
 };
 use caudal_engine::{Command, Job, Telling};
 use caudal_gateway::{
     Answer, ConcedeRequest, DisputeStanding, DisputeState, EvidenceRequest, Gateway, GatewayFault,
     Object, Query, Standing,
 };
-use caudal_ledger::{Movement, movements::dispute};
 pub use caudal_store::disputes::DisputeRow;
-use caudal_store::{disputes, payments, transfers};
-use serde::{Deserialize, Serialize};
+use caudal_store::{disputes, payments};
+use serde::Serialize;
 
+use self::{heed::next, money::DisputeData};
 use crate::{
     Asked, Caller, Done, Page, Service, ServiceError, asked::Window, audit::Did, id_range,
-    payments::Payment, transfers::accounts_of, unit::broken,
+    payments::Payment, unit::broken,
 };
 
 /// How often evidence is written when the gateway's word comes between.
 const TRIES: usize = 4;
-
-/// [`DisputeRow::data`].
-#[derive(Default, Serialize, Deserialize)]
-struct Data {
-    /// Somebody gives it up, and the gateway has not been heard to take that.
-    #[serde(default)]
-    is_conceding: bool,
-}
 
 #[derive(Serialize)]
 struct DisputeTold {
@@ -77,79 +63,6 @@ fn telling(dispute: &DisputeRow, wallet: AccountId) -> Result<Telling, ServiceEr
 }
 
 impl Service {
-    /// Heeds a standing that was just fetched from the gateway.
-    pub(crate) async fn heed_dispute(
-        &self,
-        tenant: TenantId,
-        account: GatewayAccountId,
-        standing: &DisputeStanding,
-    ) -> Result<(), ServiceError> {
-        if matches!(standing.state, DisputeState::Inquiry | DisputeState::Closed) {
-            return Ok(());
-        }
-        let (db, reference) = (self.store(), standing.reference.as_str());
-        let found = disputes::find_by_gateway(db, tenant, account, reference).await?;
-        let mut dispute = match found {
-            Some(dispute) => dispute,
-            None => self.open_dispute((tenant, account), standing).await?,
-        };
-        while let Some(event) = next(dispute.status, standing.state) {
-            dispute = self.turn_dispute(&dispute, Some(event), Command::writing()).await?.0;
-        }
-        Ok(())
-    }
-
-    async fn open_dispute(
-        &self,
-        (tenant, account): (TenantId, GatewayAccountId),
-        standing: &DisputeStanding,
-    ) -> Result<DisputeRow, ServiceError> {
-        let charge = standing.charge.as_deref().unwrap_or_default();
-        let found = payments::find_by_gateway(self.store(), tenant, account, charge).await?;
-        let payment = Payment::read(found.ok_or(ServiceError::NotFound("payment"))?)?;
-        // Not booked yet: it is heeded again in a moment.
-        let id = payment.row.transfer.ok_or(ServiceError::NotFound("payment"))?;
-        let found = transfers::find(self.store(), tenant, id).await?;
-        let transfer = found.ok_or(ServiceError::NotFound("payment"))?;
-        let row = &payment.row;
-        if standing.currency != row.currency {
-            return Err(ServiceError::Broken(format!("{}: disputed in another currency", row.id)));
-        }
-        // With a fee on top, the payer's bank takes more than the wallet was paid.
-        let amount = standing.amount_minor.min(row.amounts.refundable());
-        let at = self.now();
-        let dispute = DisputeRow {
-            id: DisputeId(self.next_id(at, row.id.bucket())),
-            tenant,
-            payment: row.id,
-            status: DisputeStatus::NeedsResponse,
-            amount,
-            currency: row.currency,
-            reason: Some(standing.reason.clone()).filter(|reason| !reason.is_empty()),
-            gateway_account: account,
-            gateway_reference: standing.reference.clone(),
-            transfer: None,
-            evidence: None,
-            evidence_due_at: standing.evidence_due_at,
-            data: "{}".into(),
-            created_at: at,
-            updated_at: at,
-            version: 1,
-        };
-        let mut after = payment.next(at);
-        after.row.amounts = row.amounts.dispute(amount)?;
-        let chart = Chart { tenant, currency: row.currency };
-        let taken = dispute::chargeback(chart, transfer.id, Some(amount));
-        let mut command = Command::new(taken);
-        command.accounts = accounts_of(&transfer);
-        command.steps.push(disputes::insert_with_transfer(&dispute));
-        command.attachments.push(payments::attachment(&after.to_row()?));
-        command.telling = Some(telling(&dispute, row.wallet)?);
-        self.run_one(tenant, command).await?;
-        let found = disputes::find(self.store(), tenant, dispute.id).await?;
-        found.ok_or_else(|| ServiceError::Broken(format!("{} is not there", dispute.id)))
-    }
-
     /// Writes the turn with its money, and with what the command has already.
     async fn turn_dispute(
         &self,
@@ -169,7 +82,7 @@ impl Service {
         let mut command = match event {
             Some(DisputeEvent::Won) => self.won(dispute, &payment, at).await?,
             Some(DisputeEvent::Lost | DisputeEvent::Conceded) => {
-                self.lost(dispute, &payment).await?
+                self.lost(&mut next, &payment).await?
             }
             Some(DisputeEvent::Opened | DisputeEvent::EvidenceSent) | None => Command::writing(),
         };
@@ -182,46 +95,6 @@ impl Service {
         }
         let (replayed, position) = self.run_one(dispute.tenant, command).await?;
         Ok((next, replayed, position))
-    }
-
-    async fn won(
-        &self,
-        dispute: &DisputeRow,
-        payment: &Payment,
-        at: Timestamp,
-    ) -> Result<Command, ServiceError> {
-        let chargeback = self.chargeback_of(dispute).await?;
-        let chart = Chart { tenant: dispute.tenant, currency: dispute.currency };
-        let mut command = Command::new(dispute::won(chart, &chargeback));
-        command.accounts = accounts_of(&chargeback);
-        let mut after = payment.next(at);
-        after.row.amounts = after.row.amounts.dispute_won(dispute.amount);
-        command.attachments.push(payments::attachment(&after.to_row()?));
-        Ok(command)
-    }
-
-    /// The payee has borne it since it was opened, unless the type says otherwise.
-    async fn lost(&self, dispute: &DisputeRow, payment: &Payment) -> Result<Command, ServiceError> {
-        let kind = self.payment_type(dispute.tenant, &payment.row.kind).await?;
-        let bearer = kind.map_or(LossBearer::Payee, |kind| kind.settings.loss_bearer);
-        let chargeback = self.chargeback_of(dispute).await?;
-        // Of a closed wallet, the tenant has borne it from the start.
-        let wallet = payment.row.wallet;
-        let has_paid = chargeback.legs.first().is_some_and(|leg| leg.from == wallet);
-        if bearer == LossBearer::Payee || !has_paid {
-            return Ok(Command::writing());
-        }
-        let chart = self.chart(dispute.tenant, dispute.currency, None).await?;
-        Ok(Command::new(Movement::Post(dispute::lost(chart, wallet, dispute.amount))))
-    }
-
-    async fn chargeback_of(
-        &self,
-        dispute: &DisputeRow,
-    ) -> Result<caudal_domain::Transfer, ServiceError> {
-        let lost = || ServiceError::Broken(format!("{} has moved no money", dispute.id));
-        let id = dispute.transfer.ok_or_else(lost)?;
-        transfers::find(self.store(), dispute.tenant, id).await?.ok_or_else(lost)
     }
 
     async fn run_one(
@@ -282,7 +155,8 @@ impl Service {
             let dispute = self.dispute(caller, id).await?;
             let event = dispute.status.next(event).is_ok().then_some(event);
             let evidence = evidence.clone().or_else(|| dispute.evidence.clone());
-            let told = DisputeRow { evidence, data: "{}".into(), ..dispute };
+            let data = DisputeData::read(&dispute)?.conceding(false).to_text()?;
+            let told = DisputeRow { evidence, data, ..dispute };
             match self.turn_dispute(&told, event, with.clone()).await {
                 Err(ServiceError::Refused(Refusal::Conflict)) => {}
                 turned => {
@@ -302,7 +176,7 @@ impl Service {
     ) -> Result<Done<DisputeRow>, ServiceError> {
         let Asked { caller, receipt } = asked;
         let dispute = self.dispute(caller, id).await?;
-        let Data { is_conceding } = serde_json::from_str(&dispute.data).map_err(broken)?;
+        let is_conceding = DisputeData::read(&dispute)?.is_conceding;
         let conceded = match dispute.status.next(DisputeEvent::Conceded) {
             Ok(_) => self.concede_at_gateway(dispute, is_conceding).await?,
             // Given up before, without an answer; the gateway has told it since.
@@ -328,7 +202,7 @@ impl Service {
         is_begun: bool,
     ) -> Result<Result<(), Refusal>, ServiceError> {
         if !is_begun {
-            dispute.data = serde_json::to_string(&Data { is_conceding: true }).map_err(broken)?;
+            dispute.data = DisputeData::read(&dispute)?.conceding(true).to_text()?;
             dispute = self.turn_dispute(&dispute, None, Command::writing()).await?.0;
         }
         let (tenant, account) = (dispute.tenant, dispute.gateway_account);
@@ -410,19 +284,6 @@ async fn standing_of(gateway: &dyn Gateway, reference: String) -> Option<Dispute
     match gateway.query(&query).await {
         Ok(Some(Standing::Dispute(standing))) => Some(standing),
         Ok(_) | Err(_) => None,
-    }
-}
-
-/// What has happened, where the gateway is further than we are.
-fn next(status: DisputeStatus, state: DisputeState) -> Option<DisputeEvent> {
-    let is_open = matches!(status, DisputeStatus::NeedsResponse | DisputeStatus::UnderReview);
-    match state {
-        DisputeState::UnderReview if status == DisputeStatus::NeedsResponse => {
-            Some(DisputeEvent::EvidenceSent)
-        }
-        DisputeState::Won if is_open => Some(DisputeEvent::Won),
-        DisputeState::Lost if is_open => Some(DisputeEvent::Lost),
-        _ => None,
     }
 }
 

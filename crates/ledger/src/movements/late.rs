@@ -6,10 +6,12 @@
 //! | credit of x to a closed wallet | `unapplied` +x |
 //! | credit of x that lifts a wallet above 2^53 − 1 | `unapplied` +x |
 //! | forced debit of x from a closed wallet | `dispute_loss` −x |
+//! | chargeback of x, of which y lies on `unapplied` | `unapplied` −y, `dispute_loss` −(x − y) |
 //! | unapplied money of x, applied | `unapplied` −x, wallet +x |
 //!
 //! Only where the transfer's terms name the stand-in; else the wallet refuses. What a wallet was
-//! credited and pays on in one transfer (its fee) stays with the one stand-in.
+//! credited and pays on in one transfer (its fee) stays with the one stand-in. Unapplied money of
+//! many lies on one account: what was applied is never taken from what is left for the others.
 
 use std::borrow::Cow;
 
@@ -17,7 +19,7 @@ use caudal_domain::{
     Account, AccountId, AccountKind, AccountStatus, Chart, Leg, MAX_AMOUNT, TenantId, TransferKind,
 };
 
-use super::NewTransfer;
+use super::{NewTransfer, Return};
 use crate::book::Book;
 
 /// Who pays and who is paid in the place of a closed wallet; or is paid, of one that is full.
@@ -25,17 +27,24 @@ use crate::book::Book;
 pub struct StandIns {
     pub credits: Option<AccountId>,
     pub debits: Option<AccountId>,
+    /// Also in the place of wallets that are open, and of unapplied money.
+    pub always: bool,
 }
 
 impl StandIns {
     /// The unapplied money is paid.
     pub fn credits(chart: Chart) -> Self {
-        Self { credits: Some(chart.of(AccountKind::Unapplied)), debits: None }
+        Self { credits: Some(chart.of(AccountKind::Unapplied)), ..Self::default() }
     }
 
     /// The tenant bears what nobody is left to pay.
     pub fn debits(chart: Chart) -> Self {
-        Self { credits: None, debits: Some(chart.of(AccountKind::DisputeLoss)) }
+        Self { debits: Some(chart.of(AccountKind::DisputeLoss)), ..Self::default() }
+    }
+
+    /// The tenant has paid the holder before, and is paid in their place.
+    pub fn tenant(chart: Chart) -> Self {
+        Self { credits: Some(chart.of(AccountKind::DisputeLoss)), always: true, ..Self::default() }
     }
 }
 
@@ -55,9 +64,12 @@ pub(crate) fn redirect<'l>(
     if stand_ins == StandIns::default() {
         return Cow::Borrowed(legs);
     }
+    let is_holders = |kind| matches!(kind, AccountKind::Wallet | AccountKind::Unapplied);
     let can_not = |account: &Account| {
         let is_full = || stand_ins.credits.is_some() && overflows(account, legs);
-        account.status == AccountStatus::Closed || is_full()
+        account.status == AccountStatus::Closed
+            || stand_ins.always && is_holders(account.kind)
+            || is_full()
     };
     let is_out = |id| book.account(id).is_some_and(|a| a.tenant == tenant && can_not(a));
     if !legs.iter().any(|leg| is_out(leg.from) || is_out(leg.to)) {
@@ -83,4 +95,27 @@ fn overflows(account: &Account, legs: &[Leg]) -> bool {
     let brought = legs.iter().take_while(|leg| !pays(leg)).filter(|leg| leg.to == account.id);
     let total = brought.fold(account.total, |total, leg| total.saturating_add(leg.amount));
     account.kind == AccountKind::Wallet && total > MAX_AMOUNT
+}
+
+/// Of unapplied money the legs take what is there, and the stand-in gives the rest.
+pub(crate) fn share<'l>(book: &Book, legs: Cow<'l, [Leg]>, what: &Return) -> Cow<'l, [Leg]> {
+    let Some(stand_in) = what.stand_ins.debits else { return legs };
+    // What the leg may take; `None`: all of it.
+    let there = |leg: &Leg| {
+        let account = book.account(leg.from).filter(|a| a.kind == AccountKind::Unapplied)?;
+        let spendable = account.spendable().unwrap_or(i64::MAX).max(0);
+        let most = what.unapplied_most.unwrap_or(i64::MAX);
+        Some(most.min(spendable.saturating_add(leg.pending)).max(leg.pending))
+    };
+    if !legs.iter().any(|leg| there(leg).is_some_and(|there| there < leg.amount)) {
+        return legs;
+    }
+    let mut made = Vec::with_capacity(legs.len() + 1);
+    for leg in legs.iter() {
+        let taken = there(leg).unwrap_or(leg.amount).min(leg.amount);
+        let own = Leg { amount: taken, ..leg.clone() };
+        let rest = Leg::new(stand_in, leg.to, leg.amount - taken);
+        made.extend([own, rest].into_iter().filter(|leg| leg.amount > 0));
+    }
+    Cow::Owned(made)
 }

@@ -41,15 +41,15 @@ pub fn brings_back(payment: &Transfer, amount: i64, fee: FeeReturn) -> i64 {
 
 /// The payee has the money again.
 pub fn failed(chart: Chart, refund: &Transfer) -> Movement {
-    undo(chart, refund)
+    Movement::Return(Box::new(undone(chart, refund)))
 }
 
 /// Gives back what a refund or a chargeback had taken, all of it.
-pub(super) fn undo(chart: Chart, what: &Transfer) -> Movement {
-    Movement::Return(Box::new(Return {
+pub(super) fn undone(chart: Chart, what: &Transfer) -> Return {
+    Return {
         forced: true,
         stand_ins: StandIns::credits(chart),
         restores: what.reverses,
         ..Return::plain(what.id, None)
-    }))
+    }
 }

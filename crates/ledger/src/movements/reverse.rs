@@ -7,7 +7,8 @@
 //! The first leg's money is given back first, but within one reversal the last leg moves first:
 //! what a later leg had spent comes back before it is needed. The payer of the reversal must have
 //! the money, unless the reversal is forced; what is pending goes first. A reversal is itself
-//! final; a refund and a chargeback can be undone once ([`Return::restores`]).
+//! final; a refund and a chargeback can be undone once ([`Return::restores`]). A bank may take more
+//! than there is to give back ([`Return::besides`]).
 
 use std::borrow::Cow;
 
@@ -36,6 +37,11 @@ pub struct Return {
     pub stand_ins: StandIns,
     /// The transfer that `transfer` had given back, when that is what is undone.
     pub restores: Option<TransferId>,
+    /// Beyond what is given back, to whom the first leg came from: the last leg, paid by
+    /// `stand_ins.debits`. Of an undoing: its last leg was such a one, and restores nothing.
+    pub besides: i64,
+    /// Of unapplied money so much at most; `stand_ins.debits` pays the rest.
+    pub unapplied_most: Option<i64>,
 }
 
 /// Of which legs.
@@ -48,6 +54,8 @@ pub enum Part {
     Principal,
     /// The first leg, and the same share of every other.
     PrincipalAndFees,
+    /// The first leg, and so much of the fees that its payer bore.
+    PrincipalAndFee(i64),
 }
 
 impl Return {
@@ -61,6 +69,8 @@ impl Return {
             forced: false,
             stand_ins: StandIns::default(),
             restores: None,
+            besides: 0,
+            unapplied_most: None,
         }
     }
 }
@@ -81,17 +91,25 @@ pub(crate) fn decide(
         None if left == 0 => return Err(Refusal::TransferState { status: original.status }),
         asked => asked.unwrap_or(left),
     };
+    let fee_left = fee_left(&original);
+    let beyond = original.legs.last().map_or(0, |last| last.reversed);
     let back = take_back(&mut original, asked, what.part);
-    let legs = late::redirect(book, tenant, &back, what.stand_ins);
+    let took_last = original.legs.last().is_some_and(|last| last.reversed > beyond);
+    // What was beyond the payment lies first in what undoes it.
+    let restoring = &back[usize::from(what.besides > 0 && took_last)..];
+    let made = [back.as_slice(), besides(&original, what).as_slice()].concat();
+    let legs = late::redirect(book, tenant, &made, what.stand_ins);
+    let legs = late::share(book, legs, what);
     check_accounts(book, &legs, what.forced)?;
-    if asked > left {
-        return Err(Refusal::AmountExceedsReversible { left });
+    check_amounts(what.part, (asked, left), fee_left)?;
+    if legs.is_empty() {
+        return Err(Refusal::TransferState { status: original.status });
     }
-    let amount: i64 = legs.iter().map(|leg| leg.amount).sum();
-    original.amount_reversed += amount;
+    original.amount_reversed += back.iter().map(|leg| leg.amount).sum::<i64>();
     original.status = standing(&original);
+    restored = restored.filter(|_| !restoring.is_empty());
     if let Some(restored) = &mut restored {
-        restore(restored, &back);
+        restore(restored, restoring);
     }
 
     let id = TransferId(ids.next(book.now(), original.id.bucket()));
@@ -147,11 +165,33 @@ fn check_state(original: &Transfer, what: &Return) -> Result<i64, Refusal> {
     }
     Ok(match what.part {
         Part::All => original.moved() - original.amount_reversed,
-        Part::Principal | Part::PrincipalAndFees => {
+        Part::Principal | Part::PrincipalAndFees | Part::PrincipalAndFee(_) => {
             let principal = &original.legs[0];
             moved(original.hold, principal) - principal.reversed
         }
     })
+}
+
+fn check_amounts(part: Part, (asked, left): (i64, i64), fee_left: i64) -> Result<(), Refusal> {
+    match part {
+        _ if asked > left => Err(Refusal::AmountExceedsReversible { left }),
+        Part::PrincipalAndFee(fee) if fee > fee_left => {
+            Err(Refusal::AmountExceedsReversible { left: fee_left })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What is left of the fees that the payer bore.
+pub(super) fn fee_left(transfer: &Transfer) -> i64 {
+    let fees = transfer.legs[1..].iter().filter(|fee| fee.from == transfer.legs[0].from);
+    fees.map(|fee| moved(transfer.hold, fee) - fee.reversed).sum()
+}
+
+/// The leg of what is beyond the original.
+fn besides(original: &Transfer, what: &Return) -> Option<Leg> {
+    let payer = what.stand_ins.debits.filter(|_| what.besides > 0 && what.restores.is_none())?;
+    Some(Leg::new(payer, original.legs[0].from, what.besides))
 }
 
 fn moved(hold: bool, leg: &Leg) -> i64 {
@@ -174,6 +214,7 @@ pub(super) fn take_back(original: &mut Transfer, amount: i64, part: Part) -> Vec
         Part::All => in_order(original, amount),
         Part::Principal => vec![amount],
         Part::PrincipalAndFees => with_fees(original, amount),
+        Part::PrincipalAndFee(fee) => with_fee(original, amount, fee),
     };
     let hold = original.hold;
     let mut back = Vec::with_capacity(parts.len());
@@ -212,6 +253,18 @@ fn with_fees(original: &Transfer, amount: i64) -> Vec<i64> {
     let part = |fee: &Leg| {
         let fee = moved(original.hold, fee);
         share(fee, after, whole) - share(fee, before, whole)
+    };
+    std::iter::once(amount).chain(original.legs[1..].iter().map(part)).collect()
+}
+
+fn with_fee(original: &Transfer, amount: i64, fee: i64) -> Vec<i64> {
+    let payer = original.legs[0].from;
+    let mut left = fee;
+    let part = |fee: &Leg| {
+        let whole = if fee.from == payer { moved(original.hold, fee) - fee.reversed } else { 0 };
+        let part = whole.min(left);
+        left -= part;
+        part
     };
     std::iter::once(amount).chain(original.legs[1..].iter().map(part)).collect()
 }

@@ -35,6 +35,8 @@ pub struct Transfer {
     pub gave_back: Option<usize>,
     /// A refund, a chargeback: can be undone.
     pub undoable: bool,
+    /// Of the last leg: it gave nothing back of another transfer.
+    pub besides: i128,
     pub legs: Vec<Leg>,
 }
 
@@ -67,6 +69,8 @@ pub struct Back {
     pub forced: bool,
     /// Undoes a refund or a chargeback, and names what that had given back.
     pub restores: bool,
+    /// Who gives so much besides, and all in the place of a closed wallet.
+    pub besides: Option<(usize, i128)>,
 }
 
 /// Names of refusals in their order of precedence.
@@ -170,6 +174,7 @@ impl Model {
             available: pending.map(|seconds| self.now + seconds),
             gave_back: None,
             undoable: false,
+            besides: 0,
             legs,
         });
         *self = next;
@@ -277,7 +282,7 @@ impl Model {
     }
 
     pub fn give_back(&mut self, (tenant, transfer): (usize, Option<usize>), back: Back) -> Answer {
-        let Back { amount, undoable, forced, restores } = back;
+        let Back { amount, undoable, forced, restores, besides } = back;
         let place = self.find(tenant, transfer)?;
         let mut transfer = self.transfers[place].clone();
         let restored = transfer.gave_back.filter(|_| restores);
@@ -289,10 +294,13 @@ impl Model {
         let never = is_final || ["held", "voided", "expired"].contains(&transfer.status);
         let mut against = reasons([
             (never || (amount.is_none() && open == 0), "TransferState"),
+            (amount == Some(0) && besides.is_none(), "TransferState"),
             (amount.is_some_and(|amount| amount > open), "AmountExceedsReversible"),
         ]);
         let mut back = Vec::new();
         let mut left = amount.unwrap_or(open);
+        let mut restoring = left.min(open);
+        let beyond = reach - usize::from(transfer.besides > 0 && restores);
         for place in 0..reach {
             let moved = transfer.moved(&transfer.legs[place]);
             let leg = &mut transfer.legs[place];
@@ -302,14 +310,23 @@ impl Model {
                 leg.reversed += part;
                 let pending = part.min(leg.pending);
                 leg.pending -= pending;
-                back.insert(0, Leg { pending, ..Leg::new(leg.to, leg.from, part) });
+                restoring -= if place >= beyond { part } else { 0 };
                 let status = |place: usize| self.accounts[place].status;
+                let stand_in = besides.filter(|_| status(leg.to) == "closed");
+                let payer = stand_in.map_or(leg.to, |(stand_in, _)| stand_in);
+                back.insert(0, Leg { pending, ..Leg::new(payer, leg.from, part) });
                 against.extend(reasons([
-                    (status(leg.to) == "closed", "WalletClosed"),
+                    (status(payer) == "closed", "WalletClosed"),
                     (status(leg.from) == "closed", "WalletClosed"),
                     (status(leg.to) == "frozen" && !forced, "WalletFrozen"),
                 ]));
             }
+        }
+        if let Some((payer, amount)) = besides {
+            let payee = transfer.legs[0].from;
+            back.push(Leg::new(payer, payee, amount));
+            let closed = self.accounts[payee].status == "closed";
+            against.extend(reasons([(closed, "WalletClosed")]));
         }
         first(&against)?;
         let mut next = self.clone();
@@ -321,11 +338,15 @@ impl Model {
         if transfer.legs.iter().all(|leg| leg.pending == 0) {
             transfer.available = None;
         }
-        if let Some(restored) = restored {
-            next.restore(restored, back.iter().map(|leg| leg.amount).sum());
+        if let Some(restored) = restored.filter(|_| restoring > 0) {
+            next.restore(restored, restoring);
         }
-        let whole = transfer.reversed() == moved;
-        transfer.status = if whole { "reversed" } else { "partially_reversed" };
+        transfer.status = match transfer.reversed() {
+            whole if whole == moved => "reversed",
+            0 if transfer.hold => "captured",
+            0 => "posted",
+            _ => "partially_reversed",
+        };
         next.transfers[place] = transfer;
         next.transfers.push(Transfer {
             tenant,
@@ -336,6 +357,7 @@ impl Model {
             available: None,
             gave_back: Some(place),
             undoable,
+            besides: besides.map_or(0, |(_, amount)| amount),
             legs: back,
         });
         *self = next;

@@ -5,7 +5,8 @@
 //! pay A B 100 fee 3 payer as p1
 //! available p1
 //! refund p1 40 [proportional] as r1 | refund_failed r1
-//! chargeback p1 40 as c1 | won c1 | lost W 40 | gateway_fee 15
+//! chargeback p1 40 [fee 3] [besides 5] [unapplied 8] as c1 | lost W 40 | gateway_fee 15
+//! won c1 [besides 5] [tenant]               what was beyond the payment; the tenant had borne it
 //! payout W 40 as o1 | sent o1 | settled 40 | returned o1 | came_back 40
 //! settlement 100 keeps 3 | bank_in 100 | bank_out 100
 //! write_off W 10 | apply W 10 | charge W 5
@@ -47,8 +48,15 @@ impl Sheet {
                 refund::refund(usd, transfer, amount, fee)
             }
             "refund_failed" => refund::failed(usd, self.book.transfer(transfer)?),
-            "chargeback" => dispute::chargeback(usd, transfer, amount),
-            "won" => dispute::won(usd, self.book.transfer(transfer)?),
+            "chargeback" => dispute::chargeback(usd, transfer, taken(words, amount)),
+            "won" => {
+                let besides = take(&mut words.to_vec(), "besides").map_or(0, number);
+                let won = match words.contains(&"tenant") {
+                    true => dispute::won_by_tenant,
+                    false => dispute::won,
+                };
+                won(usd, self.book.transfer(transfer)?, besides)
+            }
             "lost" => Movement::Post(dispute::lost(usd, account, second())),
             "payout" => {
                 let until = HoldUntil::Seconds(super::HOLD_SECONDS);
@@ -129,6 +137,17 @@ fn fee(words: &mut Vec<&str>) -> (i64, FeeBearer) {
     match words.contains(&"payer") {
         true => (fee, FeeBearer::Payer),
         false => (fee, FeeBearer::Payee),
+    }
+}
+
+fn taken(words: &[&str], payee: Option<i64>) -> dispute::Taken {
+    let mut words = words.to_vec();
+    let mut part = |name: &str| take(&mut words, name).map(number);
+    dispute::Taken {
+        payee,
+        fee: part("fee").unwrap_or(0),
+        tenant: part("besides").unwrap_or(0),
+        unapplied_most: part("unapplied"),
     }
 }
 

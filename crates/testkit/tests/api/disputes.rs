@@ -1,16 +1,26 @@
 //! Disputes: a payer's bank takes money back, also below the floor; they are answered, won, lost.
+//! Whatever the bank takes, and in whatever state the payment is, the books have of the gateway
+//! what the gateway has.
 
-use caudal_gateway::simulator::{Settings, WebhookSettings};
+use caudal_domain::{Amount, Currency};
+use caudal_gateway::simulator::{NewDispute, Settings, WebhookSettings};
 use caudal_testkit::{TestApp, both_databases, until};
 use serde_json::{Value, json};
 
-use super::gateway_accounts::{at_the_simulator, own_accounts};
+use super::{
+    gateway_accounts::{at_the_simulator, own_accounts},
+    payments_at_gateways::card,
+};
 
 both_databases! {
     a_dispute_takes_what_is_not_there_and_gives_it_back a_dispute_ends_as_it_is_answered
     the_tenant_bears_what_its_type_says disputes_of_others_are_not_seen
     what_is_given_up_is_given_up_at_the_gateway an_unclear_answer_gives_nothing_up
     what_the_bank_has_decided_is_not_given_up what_was_told_meanwhile_is_answered
+    a_dispute_takes_all_though_a_refund_is_under_way what_was_refunded_is_the_tenants_loss
+    the_payers_fee_goes_with_the_payment a_closed_wallet_is_paid_late
+    what_was_applied_is_not_taken_from_others what_was_given_up_may_be_won
+    told_of_at_once_there_is_one_chargeback another_currency_calls_for_a_person
 }
 
 const API_KEY: &str = "sim_test_of_disputes";
@@ -224,4 +234,258 @@ async fn disputes_of_others_are_not_seen(app: &TestApp) {
     accept.refused(404, "dispute_not_found");
     assert_eq!(other.all("/disputes").await.len(), 0);
     app.client.get("/disputes/dsp_1").await.refused(404, "dispute_not_found");
+}
+
+/// A card payment of 1,000: its id, and the gateway's name for it.
+async fn charged(app: &TestApp, kind: &str, wallet: &str) -> (String, String) {
+    let mut body = card(wallet, 1000, "pm_card_visa");
+    body["type"] = json!(kind);
+    let payment = app.client.post("/payments", body).await.expect(201);
+    let text = |name: &str| payment[name].as_str().expect("text").to_owned();
+    (text("id"), text("gateway_reference"))
+}
+
+/// The payer's bank takes so much; the gateway's name for the dispute.
+fn bank_takes(app: &TestApp, charge: &str, amount: i64) -> String {
+    let new = NewDispute { amount: Amount::new(amount), currency: None };
+    let simulator = &app.instance.simulator.as_ref().expect("a simulator").simulator;
+    simulator.dispute(charge, new).expect("a charge")
+}
+
+fn bank_decides(app: &TestApp, dispute: &str, won: bool) {
+    let simulator = &app.instance.simulator.as_ref().expect("a simulator").simulator;
+    assert!(simulator.close(dispute, won));
+}
+
+/// The total of all accounts of a kind in dollars.
+async fn total(app: &TestApp, kind: &str) -> i64 {
+    let report = app.instance.service.reconcile(None).await.expect("a report");
+    let lines = report.trial_balance.iter().filter(|line| line.kind == kind);
+    let lines = lines.filter(|line| line.currency == "USD");
+    lines.map(|line| line.total.parse::<i64>().expect("a number")).sum()
+}
+
+/// What the books have of the gateway is what the gateway has.
+async fn gateway_agrees(app: &TestApp, charge: &str) {
+    let simulator = &app.instance.simulator.as_ref().expect("a simulator").simulator;
+    let account = simulator.account_of(charge).expect("an account");
+    let has = simulator.totals(&account).remove("USD").expect("charges in dollars");
+    let owes = has.captured - has.refunded - has.disputed;
+    assert_eq!(total(app, "gateway_receivable").await, -owes);
+}
+
+async fn a_dispute_takes_all_though_a_refund_is_under_way(app: &TestApp) {
+    let client = &app.client;
+    let wallet = client.wallet("USD").await;
+    let (payment, charge) = charged(app, "card", &wallet).await;
+    let simulator = &app.instance.simulator.as_ref().expect("a simulator").simulator;
+    // Nobody knows whether the gateway has the refund. It has not.
+    simulator.set(Settings { p_error: 1.0, ..Settings::default() });
+    let refund = client.post(format!("/payments/{payment}/refunds"), json!({"amount": 600})).await;
+    let refund = refund.expect(201);
+    assert_eq!(refund["status"], "pending");
+    simulator.set(Settings::default());
+    let told = bank_takes(app, &charge, 1000);
+    let id = dispute_of(app, &payment).await;
+    let dispute = client.get(format!("/disputes/{id}")).await.expect(200);
+    assert_eq!((&dispute["amount"], &dispute["gateway_reference"]), (&json!(1000), &json!(told)));
+    assert_eq!(client.balance(&wallet).await, (0, 0, 0));
+    assert_eq!(total(app, "dispute_loss").await, -600);
+    let shown = client.get(format!("/payments/{payment}")).await.expect(200);
+    let amounts = (&shown["amount_refunded"], &shown["amount_disputed"]);
+    assert_eq!(amounts, (&json!(600), &json!(400)));
+
+    // What is unclear is never sent again: a person says that it came to nothing.
+    until("a call for a person", async || {
+        app.clock.advance(86_400);
+        client.get(format!("/payments/{payment}")).await.expect(200)["needs_decision"] == true
+    })
+    .await;
+    let path = format!("/refunds/{}/resolve", refund["id"].as_str().expect("an id"));
+    client.post(path, json!({"outcome": "failed"})).await.expect(200);
+    assert_eq!(client.balance(&wallet).await, (600, 0, 600));
+    gateway_agrees(app, &charge).await;
+    assert_eq!(total(app, "gateway_receivable").await, 0);
+    bank_decides(app, &told, true);
+    comes_to(app, &id, "won").await;
+    assert_eq!(client.balance(&wallet).await, (1000, 0, 1000));
+    assert_eq!(total(app, "dispute_loss").await, 0);
+    gateway_agrees(app, &charge).await;
+}
+
+async fn what_was_refunded_is_the_tenants_loss(app: &TestApp) {
+    let client = &app.client;
+    let wallet = client.wallet("USD").await;
+    for refunded in [1000, 700] {
+        let (payment, charge) = charged(app, "card", &wallet).await;
+        let part = json!({"amount": refunded});
+        client.post(format!("/payments/{payment}/refunds"), part).await.expect(201);
+        let told = bank_takes(app, &charge, 1000);
+        let id = dispute_of(app, &payment).await;
+        let dispute = client.get(format!("/disputes/{id}")).await.expect(200);
+        assert_eq!(
+            (&dispute["amount"], &dispute["status"]),
+            (&json!(1000), &json!("needs_response"))
+        );
+        assert_eq!(client.balance(&wallet).await, (0, 0, 0));
+        assert_eq!(total(app, "dispute_loss").await, -refunded);
+        gateway_agrees(app, &charge).await;
+        // It is there to be answered.
+        let evidence = json!({"text": "They have their money already."});
+        client.post(format!("/disputes/{id}/evidence"), evidence).await.expect(200);
+        bank_decides(app, &told, true);
+        comes_to(app, &id, "won").await;
+        assert_eq!(total(app, "dispute_loss").await, 0);
+        gateway_agrees(app, &charge).await;
+        let left = 1000 - refunded;
+        assert_eq!(client.balance(&wallet).await, (left, 0, left));
+        let more = json!({"amount": left + 1});
+        let more = client.post(format!("/payments/{payment}/refunds"), more).await;
+        more.refused(422, "amount_exceeds_refundable");
+    }
+}
+
+/// A type of payments like `card`.
+async fn kind(app: &TestApp, name: &str, more: Value) {
+    let account = app.client.all("/gateway-accounts").await[0]["id"].clone();
+    let mut kind = json!({"name": name, "via": "gateway",
+        "currencies": {"USD": {"gateway_accounts": [account]}}});
+    for (field, value) in more.as_object().expect("an object") {
+        match field.as_str() {
+            "fee" => kind["currencies"]["USD"]["fee"] = value.clone(),
+            _ => kind[field] = value.clone(),
+        }
+    }
+    app.client.post("/payment-types", kind).await.expect(201);
+}
+
+async fn the_payers_fee_goes_with_the_payment(app: &TestApp) {
+    let client = &app.client;
+    let fee = json!({"fixed": 0, "basis_points": 1000});
+    kind(app, "on_top", json!({"fee_bearer": "payer", "fee": fee})).await;
+    let wallet = client.wallet("USD").await;
+    let (payment, charge) = charged(app, "on_top", &wallet).await;
+    assert_eq!((total(app, "gateway_receivable").await, total(app, "fees").await), (-1100, 100));
+    let told = bank_takes(app, &charge, 1100);
+    let id = dispute_of(app, &payment).await;
+    assert_eq!(client.get(format!("/disputes/{id}")).await.expect(200)["amount"], 1100);
+    assert_eq!((total(app, "gateway_receivable").await, total(app, "fees").await), (0, 0));
+    assert_eq!(client.balance(&wallet).await, (0, 0, 0));
+    bank_decides(app, &told, true);
+    comes_to(app, &id, "won").await;
+    assert_eq!((total(app, "gateway_receivable").await, total(app, "fees").await), (-1100, 100));
+    assert_eq!(client.balance(&wallet).await, (1000, 0, 1000));
+}
+
+async fn a_closed_wallet_is_paid_late(app: &TestApp) {
+    let client = &app.client;
+    kind(app, "insured", json!({"loss_bearer": "tenant"})).await;
+    let (wallet, elsewhere) = (client.wallet("USD").await, client.wallet("USD").await);
+    let (payment, charge) = charged(app, "insured", &wallet).await;
+    let told = bank_takes(app, &charge, 1000);
+    let id = dispute_of(app, &payment).await;
+    client.act(&wallet, "close", json!({})).await.expect(200);
+    bank_decides(app, &told, false);
+    comes_to(app, &id, "lost").await;
+    assert_eq!((total(app, "unapplied").await, total(app, "dispute_loss").await), (1000, -1000));
+    client.act(&elsewhere, "apply", json!({"amount": 1000})).await.expect(201);
+    gateway_agrees(app, &charge).await;
+}
+
+/// A payment of 1,000 that was promised to a wallet, which is closed when it is taken.
+async fn too_late(app: &TestApp) -> (String, String) {
+    let client = &app.client;
+    let wallet = client.wallet("USD").await;
+    let mut body = card(&wallet, 1000, "pm_card_visa");
+    body["capture"] = json!("manual");
+    let promised = client.post("/payments", body).await.expect(201);
+    let text = |name: &str| promised[name].as_str().expect("text").to_owned();
+    client.act(&wallet, "close", json!({})).await.expect(200);
+    let path = format!("/payments/{}/capture", text("id"));
+    client.post(path, json!({})).await.expect(200);
+    (text("id"), text("gateway_reference"))
+}
+
+async fn what_was_applied_is_not_taken_from_others(app: &TestApp) {
+    let client = &app.client;
+    let (first, charge) = too_late(app).await;
+    let (second, others) = too_late(app).await;
+    let wallet = client.wallet("USD").await;
+    client.act(&wallet, "apply", json!({"amount": 900})).await.expect(201);
+    let told = bank_takes(app, &charge, 1000);
+    let id = dispute_of(app, &first).await;
+    // Of the first 100 are left; the second's are another's.
+    assert_eq!((total(app, "unapplied").await, total(app, "dispute_loss").await), (1000, -900));
+    gateway_agrees(app, &charge).await;
+    bank_decides(app, &told, true);
+    comes_to(app, &id, "won").await;
+    assert_eq!((total(app, "unapplied").await, total(app, "dispute_loss").await), (1100, 0));
+    client.act(&wallet, "apply", json!({"amount": 1100})).await.expect(201);
+    bank_takes(app, &others, 1000);
+    dispute_of(app, &second).await;
+    assert_eq!((total(app, "unapplied").await, total(app, "dispute_loss").await), (0, -1000));
+    assert_eq!(client.balance(&wallet).await, (2000, 0, 2000));
+    gateway_agrees(app, &charge).await;
+}
+
+async fn what_was_given_up_may_be_won(app: &TestApp) {
+    let client = &app.client;
+    kind(app, "insured", json!({"loss_bearer": "tenant"})).await;
+    for kind in ["card", "insured"] {
+        let wallet = client.wallet("USD").await;
+        let (payment, charge) = charged(app, kind, &wallet).await;
+        let told = bank_takes(app, &charge, 1000);
+        let id = dispute_of(app, &payment).await;
+        client.post(format!("/disputes/{id}/accept"), json!({})).await.expect(200);
+        bank_decides(app, &told, true);
+        comes_to(app, &id, "won").await;
+        assert_eq!(client.balance(&wallet).await, (1000, 0, 1000), "{kind}");
+        assert_eq!(total(app, "dispute_loss").await, 0, "{kind}");
+        gateway_agrees(app, &charge).await;
+        let shown = client.get(format!("/payments/{payment}")).await.expect(200);
+        assert_eq!(shown["amount_disputed"], 0);
+    }
+}
+
+async fn told_of_at_once_there_is_one_chargeback(app: &TestApp) {
+    let client = &app.client;
+    let wallet = client.wallet("USD").await;
+    webhooks(app, true);
+    let mut disputes = Vec::new();
+    for won in [true, false].repeat(8) {
+        let (payment, charge) = charged(app, "card", &wallet).await;
+        let told = bank_takes(app, &charge, 1000);
+        bank_decides(app, &told, won);
+        disputes.push((payment, charge, won));
+    }
+    // Opened and closed come together, and are worked on at once; no clock moves for a second try.
+    webhooks(app, false);
+    for (payment, _, won) in &disputes {
+        let id = dispute_of(app, payment).await;
+        comes_to(app, &id, if *won { "won" } else { "lost" }).await;
+    }
+    assert_eq!(client.balance(&wallet).await, (8000, 0, 8000));
+    assert_eq!(client.all("/disputes").await.len(), disputes.len());
+    gateway_agrees(app, &disputes[0].1).await;
+}
+
+async fn another_currency_calls_for_a_person(app: &TestApp) {
+    let client = &app.client;
+    let wallet = client.wallet("USD").await;
+    let (payment, charge) = charged(app, "card", &wallet).await;
+    let mut heard = client.events(None).await;
+    let simulator = &app.instance.simulator.as_ref().expect("a simulator").simulator;
+    let new = NewDispute { amount: None, currency: Currency::from_code("JPY") };
+    let told = simulator.dispute(&charge, new).expect("a charge");
+    let message = loop {
+        let message = heard.next().await;
+        if message.event == "dispute.needs_decision" {
+            break message;
+        }
+    };
+    let data = message.data["data"].clone();
+    assert_eq!((&data["payment_id"], &data["reason"]), (&json!(payment), &json!("other_currency")));
+    assert_eq!((&data["gateway_reference"], &data["currency"]), (&json!(told), &json!("JPY")));
+    assert_eq!(client.all("/disputes").await.len(), 0);
+    assert_eq!(client.balance(&wallet).await, (1000, 0, 1000));
 }

@@ -11,7 +11,7 @@ use caudal_ledger::{
     movements::{
         HoldUntil,
         card::{self, CardCapture},
-        dispute,
+        dispute::{self, Taken},
     },
 };
 use caudal_store::{UnitOfWork, wallets};
@@ -98,7 +98,7 @@ async fn taken(
 async fn charge_back(app: &TestApp, wallet: &str, payment: TransferId) {
     let chart = chart(app).await;
     let accounts = [wallet.parse().expect("a wallet"), chart.receivable(GATEWAY)];
-    moved(app, dispute::chargeback(chart, payment, None), &accounts).await;
+    moved(app, dispute::chargeback(chart, payment, Taken::default()), &accounts).await;
 }
 
 async fn what_is_pending_becomes_available_by_itself(app: &TestApp) {
