@@ -441,7 +441,7 @@ impl Service {
         let found = self.find_payment(caller, id).await?;
         let payment = found.ok_or(ServiceError::NotFound("payment"))?;
         let is_whole = self.sees_payer(caller, &payment.row).await?;
-        Ok(if is_whole { payment } else { payment.as_payee() })
+        Ok(if is_whole { payment } else { payment.seen_by_payee() })
     }
 
     /// `None`, too, when it is not the caller's. Whole, as it is written again.
@@ -482,13 +482,13 @@ impl Service {
         let found = self.find_payment(caller, id).await?;
         let payment = found.ok_or(ServiceError::NotFound("payment"))?;
         let is_whole = self.sees_payer(caller, &payment.row).await?;
-        let payment = if is_whole { payment } else { payment.as_payee() };
+        let payment = if is_whole { payment } else { payment.seen_by_payee() };
         let (tenant, db) = (caller.tenant, self.store());
         let refunds = match expand.refunds {
             true => {
                 let rows = refunds::of_payment(db, tenant, id, SHOWN_MOST).await?;
-                let as_payee = rows.iter().cloned().map(seen::refund_as_payee);
-                Some(if is_whole { rows } else { as_payee.collect() })
+                let seen_by_payee = rows.iter().cloned().map(seen::refund_seen_by_payee);
+                Some(if is_whole { rows } else { seen_by_payee.collect() })
             }
             false => None,
         };
@@ -541,7 +541,7 @@ impl Service {
                 true => seen.push(payment),
                 // That one was found tells the reference, which is the payer's.
                 false if is_guess => {}
-                false => seen.push(payment.as_payee()),
+                false => seen.push(payment.seen_by_payee()),
             }
         }
         Ok(Page { items: seen, next: page.next })

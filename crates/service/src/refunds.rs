@@ -27,7 +27,7 @@ use crate::{
     asked::Window,
     id_range,
     payment_saga::{Operation, SagaData, Work, attempt_of},
-    payments::{Payment, seen::refund_as_payee, telling},
+    payments::{Payment, seen::refund_seen_by_payee, telling},
     transfers::accounts_of,
 };
 
@@ -267,7 +267,7 @@ impl Service {
         let found = self.find_payment(caller, refund.payment).await?;
         let payment = found.ok_or(ServiceError::NotFound("refund"))?;
         let is_whole = self.sees_payer(caller, &payment.row).await?;
-        Ok(if is_whole { refund } else { refund_as_payee(refund) })
+        Ok(if is_whole { refund } else { refund_seen_by_payee(refund) })
     }
 
     /// Newest first; of one payment all there are.
@@ -296,7 +296,7 @@ impl Service {
         };
         let mut rows = refunds::list(self.store(), &filter).await?;
         if !is_whole {
-            rows = rows.into_iter().map(refund_as_payee).collect();
+            rows = rows.into_iter().map(refund_seen_by_payee).collect();
         }
         Ok(window.page(rows, |refund| (refund.id.0, refund.created_at)))
     }

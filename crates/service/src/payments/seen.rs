@@ -26,7 +26,7 @@ impl Service {
 
 impl Payment {
     /// Without the payer's side.
-    pub(super) fn as_payee(mut self) -> Self {
+    pub(super) fn seen_by_payee(mut self) -> Self {
         let (row, data) = (&mut self.row, &mut self.data);
         row.user = None;
         row.payment_method = None;
@@ -45,6 +45,6 @@ impl Payment {
 }
 
 /// A refund without the payer's side.
-pub(crate) fn refund_as_payee(refund: RefundRow) -> RefundRow {
+pub(crate) fn refund_seen_by_payee(refund: RefundRow) -> RefundRow {
     RefundRow { reason: None, gateway_reference: None, failure: None, ..refund }
 }
