@@ -74,7 +74,7 @@ pub async fn scopes_of_all_roles(stage: &Stage) {
     done(stage, vec![roles::give(acme, ada, custom), roles::give(acme, ada, holder)]).await;
     let mut scopes = [SystemRole::WalletHolder.scopes(), vec![Scope::AuditRead]].concat();
     scopes.sort_unstable();
-    let wide = vec![Scope::AuditRead];
+    let wide = vec![Scope::WalletsRead, Scope::AuditRead];
     let both = Standing { roles: vec![holder, custom], scopes, wide, ..nothing.clone() };
     assert_eq!(standing().await, both);
     missed(stage, vec![roles::give(acme, ada, custom)]).await;
