@@ -3,7 +3,7 @@
 # Outside the checkout, so that a fresh clone builds from what an earlier one left.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/caudal/target
 # Stripe's stand-in, for the tests; what is not there is installed.
-export CAUDAL_STRIPE_MOCK ?= $(HOME)/.cache/caudal/go/bin/stripe-mock
+export CAUDAL_TEST_STRIPE_MOCK ?= $(HOME)/.cache/caudal/go/bin/stripe-mock
 # Where rustup puts cargo, for shells that have not read its profile.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 

@@ -40,11 +40,11 @@ if [ "$purpose" != run ] && ! has git; then need git; fi
 # The walks of the documentation are typed with it.
 if [ "$purpose" = test ] && ! has curl; then need curl ca-certificates; fi
 # What asks Stripe is tested against Stripe's own stand-in, a Go program.
-stripe_mock=${CAUDAL_STRIPE_MOCK:-}
+stripe_mock=${CAUDAL_TEST_STRIPE_MOCK:-}
 lacks_stripe_mock() { [ -n "$stripe_mock" ] && [ ! -x "$stripe_mock" ]; }
 if [ "$purpose" = test ] && lacks_stripe_mock && ! has go; then need golang-go; fi
-# The testbed's own server; pgbench comes with it. CAUDAL_POSTGRES_BIN names another one.
-if [ "$purpose" != run ] && [ -z "${CAUDAL_POSTGRES_BIN:-}" ] && ! postgres_installed; then
+# The testbed's own server; pgbench comes with it. CAUDAL_TEST_POSTGRES_BIN names another one.
+if [ "$purpose" != run ] && [ -z "${CAUDAL_TEST_POSTGRES_BIN:-}" ] && ! postgres_installed; then
     need postgresql
 fi
 

@@ -40,7 +40,7 @@ struct Part {
 /// Signs its users up, drives them, proves what was acknowledged.
 pub(crate) async fn one(options: &Options, workload: Workload) -> Result<RunResult, BenchError> {
     let targets = Targets::new(&options.urls, &options.api_key)?;
-    let run = format!("b{:x}{:x}", clock::wall_ms(), std::process::id());
+    let run = format!("b{:x}p{:x}", clock::wall_ms(), std::process::id());
     let workers = prepare(options, workload, &targets, &run).await?;
     let done = Arc::new(AtomicU64::new(0));
     let pace = Arc::new(Pace::new(options.warmup, options.duration, options.rate));

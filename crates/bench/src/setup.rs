@@ -83,7 +83,7 @@ async fn work(order: Order, next: Arc<AtomicU64>, number: usize) -> Result<Prepa
             return Ok(part);
         }
         let run = &order.run;
-        let body = format!(r#"{{"currency":"USD","name":"bench {run} {wallet}"}}"#);
+        let body = format!(r#"{{"currency":"USD","name":"bench {run} w{wallet}"}}"#);
         let request = order.targets.post("/api/v1/wallets", &format!("{run}-w{wallet}"), &body);
         let id = created(&mut connection, &request, "creating a wallet").await?;
         let body = format!(r#"{{"amount":{FUNDED},"currency":"USD","source":"treasury"}}"#);

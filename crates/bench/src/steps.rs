@@ -51,7 +51,7 @@ pub(crate) async fn ladder(options: &Options) -> Result<Vec<RunResult>, BenchErr
 pub(crate) async fn one(options: &Options) -> Result<RunResult, BenchError> {
     let targets = Targets::new(&options.urls, &options.api_key)?;
     let begun_ms = clock::wall_ms();
-    let run = format!("b{begun_ms:x}{:x}", std::process::id());
+    let run = format!("b{begun_ms:x}p{:x}", std::process::id());
     let prepared = prepare(options, &targets, &run).await?;
     let made = match options.workload {
         Workload::Payments => Made::Payment,

@@ -336,13 +336,13 @@ fn settings(port: u16, socket_dir: &Path, preload: &str) -> String {
     text
 }
 
-/// The newest server programs: `$CAUDAL_POSTGRES_BIN`, else where Debian and Ubuntu put them.
+/// The newest server programs: `$CAUDAL_TEST_POSTGRES_BIN`, else where Debian and Ubuntu put them.
 fn newest_bin() -> Result<PathBuf> {
-    if let Some(bin) = std::env::var_os("CAUDAL_POSTGRES_BIN") {
+    if let Some(bin) = std::env::var_os("CAUDAL_TEST_POSTGRES_BIN") {
         let bin = PathBuf::from(bin);
         ensure!(
             bin.join("initdb").is_file(),
-            "CAUDAL_POSTGRES_BIN: no initdb in {}",
+            "CAUDAL_TEST_POSTGRES_BIN: no initdb in {}",
             bin.display()
         );
         return Ok(bin);

@@ -22,6 +22,12 @@ impl Simulator {
     pub fn start(binary: &Path, latency_ms: u64) -> Result<Self> {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let mut command = Command::new(binary);
+        // Nothing of the surrounding configuration is to change what is measured.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("CAUDAL_") {
+                command.env_remove(name);
+            }
+        }
         command.args(["simulator", "--no-webhooks", "--addr", &address.to_string()]);
         command.args(["--latency-ms", &latency_ms.to_string()]);
         command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());

@@ -2,7 +2,7 @@
 //! Stripe's published description of its API, and answers with the shapes of it.
 //!
 //! stripe-mock remembers nothing and always tells the same, so only shapes are proven here. Its
-//! program is looked for at `CAUDAL_STRIPE_MOCK`, else on the `PATH`.
+//! program is looked for at `CAUDAL_TEST_STRIPE_MOCK`, else on the `PATH`.
 
 use std::{io::Write, process::Stdio};
 
@@ -20,7 +20,7 @@ use crate::{SECOND, TestClock, around, charge, opened, said, usd};
 
 /// Its address, once it listens; `None` where there is no such program.
 async fn start() -> Option<(Child, String)> {
-    let program = std::env::var("CAUDAL_STRIPE_MOCK").unwrap_or("stripe-mock".into());
+    let program = std::env::var("CAUDAL_TEST_STRIPE_MOCK").unwrap_or("stripe-mock".into());
     let mut command = Command::new(program);
     command.args(["-strict-version-check", "-http-addr", "127.0.0.1:0"]);
     command.args(["-https-addr", "127.0.0.1:0"]);
@@ -40,7 +40,7 @@ async fn start() -> Option<(Child, String)> {
 #[tokio::test]
 async fn every_request_and_answer_has_the_shape_that_stripe_documents() {
     let Some((_child, url)) = start().await else {
-        let text = "SKIPPED: shapes of Stripe: no stripe-mock (CAUDAL_STRIPE_MOCK)\n";
+        let text = "SKIPPED: shapes of Stripe: no stripe-mock (CAUDAL_TEST_STRIPE_MOCK)\n";
         std::io::stderr().write_all(text.as_bytes()).unwrap();
         return;
     };

@@ -1,6 +1,6 @@
 //! A gateway that leaves a fifth of its answers unsaid or untrue, under 2,000 card payments: no
 //! card is charged twice, no payment is lost, and our books are the gateway's own. Of more of them
-//! with `CAUDAL_AMBIGUOUS_PAYMENTS=100000`.
+//! with `CAUDAL_TEST_AMBIGUOUS_PAYMENTS=100000`.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -16,7 +16,7 @@ use serde_json::json;
 both_databases! { no_card_is_charged_twice_and_no_payment_is_lost }
 
 const PAYMENTS: usize = 2_000;
-const MORE: &str = "CAUDAL_AMBIGUOUS_PAYMENTS";
+const MORE: &str = "CAUDAL_TEST_AMBIGUOUS_PAYMENTS";
 const CALLERS: usize = 64;
 /// The simulator's name for the account.
 const ACCOUNT: &str = "sim_ambiguous";
