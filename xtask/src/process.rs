@@ -11,6 +11,15 @@ use anyhow::{Context, Result, bail, ensure};
 /// may hold the pipe open, and must not hold us.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// Takes away from the command what the environment says under this prefix.
+pub fn without(command: &mut Command, prefix: &str) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with(prefix) {
+            command.env_remove(name);
+        }
+    }
+}
+
 /// Runs `command`, hands each line of its output and errors, in order, to `on_line`, and kills it
 /// with all it started after `limit`.
 pub fn stream(

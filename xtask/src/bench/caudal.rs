@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use super::{ACCOUNTS, Figures, Load};
-use crate::process::{output, stream};
+use crate::process::{output, stream, without};
 use crate::testbed::simulator::Simulator;
 
 const API_KEY: &str = "sk_test_bench_0123456789abcdef0123456789abcdef";
@@ -76,11 +76,7 @@ impl Run<'_> {
     /// Nothing of the surrounding configuration is to change what is measured.
     fn command(&self) -> Command {
         let mut command = Command::new(self.binary);
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("CAUDAL_") {
-                command.env_remove(name);
-            }
-        }
+        without(&mut command, "CAUDAL_");
         command.current_dir(self.dir);
         command
     }

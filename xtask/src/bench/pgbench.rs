@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 use super::{ACCOUNTS, Figures};
-use crate::process::{output, stream};
+use crate::process::{output, stream, without};
 use crate::testbed::postgres::Postgres;
 
 /// Runs before anything is measured.
@@ -102,11 +102,7 @@ pub(super) fn run(postgres: &Postgres, plan: &Plan<'_>) -> Result<Figures> {
 /// Over the Unix socket, as its superuser: the shortest way there is.
 fn tool(postgres: &Postgres, name: &str, plan: &Plan<'_>) -> Command {
     let mut command = Command::new(postgres.bin().join(name));
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("PG") {
-            command.env_remove(name);
-        }
-    }
+    without(&mut command, "PG");
     command.env("LC_ALL", "C").current_dir(&plan.dir);
     command.arg("-h").arg(postgres.socket_dir()).args(["-p", &postgres.port.to_string()]);
     command.args(["-U", "postgres", "-d", plan.database]);

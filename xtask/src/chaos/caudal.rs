@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::process::{output, stream};
+use crate::process::{output, stream, without};
 use crate::testbed::postgres::free_port;
 
 use super::bed::wait_for;
@@ -39,11 +39,7 @@ impl Site {
     /// Nothing of the surrounding configuration is to change what is tested.
     fn command(&self, database: &str) -> Command {
         let mut command = Command::new(&self.binary);
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("CAUDAL_") {
-                command.env_remove(name);
-            }
-        }
+        without(&mut command, "CAUDAL_");
         command.current_dir(&self.dir).env("CAUDAL_DATABASE_URL", database);
         command
     }

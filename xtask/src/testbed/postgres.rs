@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
-use crate::process::{descendants, is_running, kill_9, output};
+use crate::process::{descendants, is_running, kill_9, output, without};
 use crate::say;
 
 /// A Unix socket's whole path has to fit in 107 bytes, and `/.s.PGSQL.65535` takes 15 of them.
@@ -286,12 +286,8 @@ impl Account {
         let mut command = Command::new(program);
         // Not every account may stand in the current directory.
         command.current_dir("/").env("LC_ALL", "C");
-        for (name, _) in std::env::vars_os() {
-            // PGPORT, PGDATA and their like would lead to somebody else's cluster.
-            if name.to_string_lossy().starts_with("PG") {
-                command.env_remove(name);
-            }
-        }
+        // PGPORT, PGDATA and their like would lead to somebody else's cluster.
+        without(&mut command, "PG");
         if let Some((uid, gid)) = self.ids {
             command.uid(uid).gid(gid).env("HOME", "/");
         }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::postgres::free_port;
+use crate::process::without;
 
 const START_LIMIT: Duration = Duration::from_secs(30);
 
@@ -23,11 +24,7 @@ impl Simulator {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let mut command = Command::new(binary);
         // Nothing of the surrounding configuration is to change what is measured.
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("CAUDAL_") {
-                command.env_remove(name);
-            }
-        }
+        without(&mut command, "CAUDAL_");
         command.args(["simulator", "--no-webhooks", "--addr", &address.to_string()]);
         command.args(["--latency-ms", &latency_ms.to_string()]);
         command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());

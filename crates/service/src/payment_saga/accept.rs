@@ -298,7 +298,7 @@ impl Service {
     ) -> Result<Done<Payment>, ServiceError> {
         let (at, status) = (self.now(), payment.row.status);
         let called_off = payment.on(PaymentEvent::CalledOff, at)?;
-        let open = self.open_saga(payment).await?;
+        let open = self.unfinished(payment.row.tenant, payment.row.id.0).await?;
         if matches!(status, PaymentStatus::Queued | PaymentStatus::InReview) {
             return self.drop_unsent(asked, called_off, open).await;
         }
@@ -361,14 +361,6 @@ impl Service {
             Given::Kept(kept) => self.said_of(asked.caller.tenant, kept).await,
             _ => Ok(done.map(|_| next)),
         }
-    }
-
-    /// The saga that has not ended and that nobody works on.
-    async fn open_saga(&self, payment: &Payment) -> Result<Option<SagaRow>, ServiceError> {
-        const OPEN_MOST: i64 = 5;
-        let (tenant, id) = (payment.row.tenant, payment.row.id);
-        let sagas = sagas::of_subject(self.store(), tenant, id.0, OPEN_MOST).await?;
-        Ok(sagas.into_iter().find(|saga| saga.finished_at.is_none()))
     }
 
     fn follow_work(

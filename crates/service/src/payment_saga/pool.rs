@@ -1,6 +1,6 @@
 //! Sagas that run for requests: so many workers, so many in line behind them. What finds no place
 //! in the line runs for its caller at once, so that it is the callers who are held up, and nothing
-//! is turned away that was accepted (requirements.md §3).
+//! is turned away that was accepted.
 
 use std::sync::Arc;
 

@@ -1,15 +1,18 @@
 //! What a person has found out, where nobody else could for a week: the payment, or its refund,
 //! ends as they say, with their name in the audit.
 
-use caudal_domain::{PaymentId, RefundId, Refusal};
+use caudal_domain::{PaymentId, RefundId, Refusal, payment::RefundStatus};
 use caudal_engine::{Command, Given};
-use caudal_store::{payments, refunds::RefundRow, sagas};
+use caudal_store::{
+    payments,
+    refunds::{self, RefundRow},
+};
 
 use super::{Work, decide};
 use crate::{
     Asked, Done, Service, ServiceError,
     audit::Did,
-    payments::{Payment, review::not_own, said},
+    payments::{Payment, counted, review::not_own, said},
 };
 
 /// Whether the money moved at the gateway.
@@ -24,8 +27,6 @@ pub enum Found {
 
 /// How often it is decided again when the saga asked meanwhile.
 const TRIES: usize = 4;
-/// Sagas of one payment or refund that are looked at.
-const SAGAS_OF_ONE: i64 = 10;
 
 impl Service {
     /// Ends a payment that waits for a decision.
@@ -57,7 +58,7 @@ impl Service {
         not_own(asked.caller, &payment)?;
         let status = payment.row.status;
         let Some(work) = self.undecided(&payment, id.0).await? else {
-            if payment.data.needs_decision && *found == Found::NotMoved {
+            if *found == Found::NotMoved && self.is_contradicted(&payment).await? {
                 return self.put_aside(asked, &payment).await;
             }
             return self.refuse_payment(asked, Refusal::PaymentState { status }).await;
@@ -73,9 +74,24 @@ impl Service {
                 if let Given::Transfer(transfer) = given {
                     payment.row.transfer = Some(transfer.id);
                 }
+                counted::changed(&payment, payment.row.updated_at);
                 Ok(done.map(|_| payment))
             }
         }
+    }
+
+    /// Whether it was called for by what the gateway took beside our books, and not by a refund.
+    async fn is_contradicted(&self, payment: &Payment) -> Result<bool, ServiceError> {
+        let filter = refunds::Filter {
+            tenant: payment.row.tenant,
+            status: Some(RefundStatus::Pending),
+            payment: Some(payment.row.id),
+            before: u128::MAX,
+            from: 0,
+            limit: 1,
+        };
+        let pending = refunds::list(self.store(), &filter).await?;
+        Ok(payment.data.needs_decision && pending.is_empty())
     }
 
     /// What the gateway had taken beside our books was given back there.
@@ -149,9 +165,7 @@ impl Service {
         if !payment.data.needs_decision {
             return Ok(None);
         }
-        let tenant = payment.row.tenant;
-        let found = sagas::of_subject(self.store(), tenant, subject, SAGAS_OF_ONE).await?;
-        match found.into_iter().find(|saga| saga.finished_at.is_none()) {
+        match self.unfinished(payment.row.tenant, subject).await? {
             Some(saga) => self.work_of(saga).await.map(Some),
             None => Ok(None),
         }

@@ -449,6 +449,8 @@ async fn a_person_decides_on_a_refund(app: &TestApp) {
         json!({"outcome": "succeeded", "gateway_reference": "re_1"}),
         json!({"outcome": "failed"}),
     );
+    let of_payment = format!("/payments/{paid}/resolve");
+    client.post(of_payment, not_moved.clone()).await.refused(409, "payment_state");
     let path = format!("/refunds/{}/resolve", refunds[0]);
     assert_eq!(client.post(path, moved).await.expect(200)["status"], "succeeded");
     // The other one calls by itself, at its next question.
