@@ -32,8 +32,9 @@ impl Bucket {
 
 /// Hands out the 128 bits of new ids. Passed in, so that tests and simulations decide them.
 pub trait IdSource: Send {
-    /// A UUIDv7 for the instant `at`, with `bucket` as its last byte, larger than every earlier
-    /// one of this source for the same or an earlier instant.
+    /// A UUIDv7 of the instant `at` and no later one, whatever was asked for before: lists find
+    /// by their ids what was made in a span of time. Its last byte is `bucket`. While instants do
+    /// not go back, each id is larger than the one before it.
     fn next(&mut self, at: Timestamp, bucket: Bucket) -> u128;
 }
 
@@ -47,12 +48,13 @@ pub struct Uuid7Source<C> {
     chance: C,
     pool: [u8; 512],
     used: usize,
-    last: (i64, u32),
+    /// The latest millisecond, and how many ids were given since it began.
+    latest: (i64, u32),
 }
 
 impl<C: Chance> Uuid7Source<C> {
     pub fn new(chance: C) -> Self {
-        Self { chance, pool: [0; 512], used: 512, last: (0, 0) }
+        Self { chance, pool: [0; 512], used: 512, latest: (0, 0) }
     }
 
     fn random32(&mut self) -> u32 {
@@ -66,18 +68,17 @@ impl<C: Chance> Uuid7Source<C> {
     }
 }
 
-/// Ids that one source can give within one millisecond before it borrows the next one.
+/// Ids that one source gives within a millisecond before only chance tells them apart.
 const COUNTER_LIMIT: u32 = 1 << 22;
 
 impl<C: Chance> IdSource for Uuid7Source<C> {
     fn next(&mut self, at: Timestamp, bucket: Bucket) -> u128 {
-        let millis = at.millis().max(self.last.0);
-        self.last = match self.last {
-            (last, n) if last == millis && n + 1 < COUNTER_LIMIT => (millis, n + 1),
-            (last, _) if last == millis => (millis + 1, 0),
+        let millis = at.millis();
+        self.latest = match self.latest {
+            (latest, given) if millis <= latest => (latest, (given + 1) % COUNTER_LIMIT),
             _ => (millis, 0),
         };
-        let (millis, counter) = self.last;
+        let counter = self.latest.1;
         let mut bits = ((millis as u128) & 0xffff_ffff_ffff) << 80;
         bits |= 0x7 << 76;
         bits |= ((counter >> 10) as u128) << 64;
@@ -248,6 +249,21 @@ mod tests {
             assert!(text > last, "{text} does not come after {last}");
             last = text;
         }
+    }
+
+    #[test]
+    fn an_id_is_of_its_own_instant_also_after_a_later_one() {
+        let mut source = Uuid7Source::new(Fixed);
+        let mut given = Vec::new();
+        for micros in [2_000, 1_999, 2_001, 0, 1_000, 1_999] {
+            let at = Timestamp::from_micros(micros);
+            let id = source.next(at, Bucket(0));
+            assert_eq!((id >> 80) as i64, at.millis(), "{micros}");
+            given.push(id);
+        }
+        given.sort_unstable();
+        given.dedup();
+        assert_eq!(given.len(), 6, "two are the same");
     }
 
     #[test]
