@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use crate::{
     metrics::{Metrics, MoneyMetrics},
     proxies::TrustedProxies,
+    shapes::roles::PermissionShape,
     streams::Streams,
 };
 
@@ -68,6 +69,8 @@ pub struct Inner {
     pub(crate) requests: Semaphore,
     pub(crate) streams: Arc<Streams>,
     pub(crate) body_bytes: Semaphore,
+    /// Every permission: made of the router's lines when the router is.
+    pub(crate) catalogue: OnceLock<Vec<PermissionShape>>,
     /// Makes request ids of different processes different.
     seed: u64,
     counter: AtomicU64,
@@ -103,6 +106,7 @@ impl Api {
             requests: Semaphore::new(settings.requests_most),
             streams: Streams::new(settings.streams_most),
             body_bytes: Semaphore::new(settings.body_bytes_most),
+            catalogue: OnceLock::new(),
             service,
             settings,
             metrics,

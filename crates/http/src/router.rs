@@ -18,14 +18,18 @@ mod second_factor;
 mod treasury;
 mod users;
 
-use std::sync::Arc;
-
-use axum::{Extension, Router, http::StatusCode, middleware::from_fn_with_state};
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::StatusCode,
+    middleware::from_fn_with_state,
+};
 use caudal_domain::access::Scope::{
     ApiKeysRead, ApiKeysWrite, EventsRead, Platform, SessionsWrite, SigningKeysWrite, TenantRead,
     TenantWrite, TransfersRead, TransfersWrite, TreasuryFund, WalletsControl, WalletsRead,
     WalletsWrite,
 };
+use tower::Layer;
 
 use self::{
     administration::administration_routes, exchanges::exchange_routes, fraud::fraud_routes,
@@ -39,8 +43,8 @@ use crate::{
     endpoint::{Access, Routes, delete, get, patch, post},
     frame::{frame, unknown_route, wrong_method},
     routes::{
-        api_keys, config, console, events, health, openapi, roles::Catalogue, sessions,
-        signing_keys, tenants, transfers, wallets,
+        api_keys, config, console, events, health, openapi, sessions, signing_keys, tenants,
+        transfers, wallets,
     },
     shapes::{
         NoFields,
@@ -68,31 +72,39 @@ const CREATED: StatusCode = StatusCode::CREATED;
 /// What may be refused when money moves.
 const MONEY: &[u16] = &[402, 404, 409, 422];
 
-/// The public door.
-pub fn router(api: Api) -> Router {
-    let routes = public_routes(Routes::new(api.clone()));
-    let catalogue: Catalogue = Arc::new(PermissionShape::all(&routes.endpoints));
-    let router = routes.router.layer(Extension(catalogue));
-    let router = openapi::serve(router, openapi(&api));
-    let router = console::serve(router).fallback(unknown_route);
-    framed(router, api)
+/// What an address serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Serves {
+    Api,
+    /// Probes and metrics, on an address of their own.
+    Probes,
+    ApiAndProbes,
 }
 
-/// Probes and metrics: on an address of their own, or merged into [`router`].
-pub fn admin_router(api: &Api) -> Router {
-    framed(admin_routes(Routes::new(api.clone())).router, api.clone())
+/// All routes of an address. What happens to every request lies around the routes, not in each of
+/// them: a layer of a route costs every request a few copies.
+pub fn router(api: Api, serves: Serves) -> Router {
+    let has_api = serves != Serves::Probes;
+    let mut routes = Routes::new(api.clone());
+    if has_api {
+        routes = public_routes(routes);
+        api.catalogue.get_or_init(|| PermissionShape::all(&routes.endpoints));
+    }
+    if serves != Serves::Api {
+        routes = admin_routes(routes);
+    }
+    let mut router = routes.router;
+    if has_api {
+        router = console::serve(openapi::serve(router, openapi(&api)));
+    }
+    let router = router.fallback(unknown_route).method_not_allowed_fallback(wrong_method);
+    let frame = from_fn_with_state::<_, _, (State<Api>, Request)>(api.clone(), frame);
+    Router::new().fallback_service(frame.layer(router.with_state(api)))
 }
 
 /// The OpenAPI document of both, as JSON.
 pub fn openapi(api: &Api) -> String {
     document(&admin_routes(public_routes(Routes::new(api.clone()))).endpoints)
-}
-
-fn framed(router: Router<Api>, api: Api) -> Router {
-    router
-        .method_not_allowed_fallback(wrong_method)
-        .layer(from_fn_with_state(api.clone(), frame))
-        .with_state(api)
 }
 
 fn public_routes(routes: Routes) -> Routes {

@@ -67,7 +67,7 @@ pub async fn serve(
     let (stop, stops) = watch::channel(false);
     let gathering = tokio::spawn(gather());
     let server = Server {
-        router: router.layer(Extension(Stopping(stops))),
+        router: Extension(Stopping(stops)).layer(router),
         places: Arc::new(Semaphore::new(CONNECTIONS_MOST)),
         graceful: GracefulShutdown::new(),
     };
@@ -97,8 +97,11 @@ async fn gather() {
     }
 }
 
+/// The routes, which are told when the server stops.
+type Stoppable = AddExtension<Router, Stopping>;
+
 struct Server {
-    router: Router,
+    router: Stoppable,
     places: Arc<Semaphore>,
     graceful: GracefulShutdown,
 }
@@ -131,7 +134,7 @@ impl Server {
 /// One connection, to its end.
 async fn converse(
     stream: TcpStream,
-    service: AddExtension<Router, ClientAddress>,
+    service: AddExtension<Stoppable, ClientAddress>,
     watcher: Watcher,
     _place: OwnedSemaphorePermit,
 ) {

@@ -223,7 +223,7 @@ impl Service {
             let head = heads[usize::from(stream)];
             while *seq < head {
                 let span = events::Part { stream, after: *seq, to: head, limit: HEEDED_MOST };
-                let found = events::of_quiet_kinds(self.store(), &span, HEEDED).await?;
+                let found = events::of_kinds(self.store(), &span, HEEDED).await?;
                 for event in &found {
                     self.heed(&event.kind, event.tenant, &event.subject).await;
                 }

@@ -103,7 +103,8 @@ cases! {
     transfers: round_trip life_of_a_hold reversed by_page_and_filter of_a_wallet holds_by_time
         pending_until_available every_kind;
     entries: by_page balance_at_any_instant;
-    events: positions_only_go_forward gapless_from_four_lanes consumers_advance_once;
+    events: positions_only_go_forward gapless_from_four_lanes consumers_advance_once
+        some_kinds_are_found_among_all;
     batches: all_or_nothing nothing_to_write opposite_directions absent_rows_are_left_out;
     receipts: in_two_generations met_twice answers_round_trip retired;
     attachments: locked_and_written missed;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use caudal::{Instance, Settings};
-use caudal_http::{Api, Metrics};
+use caudal_http::{Api, Metrics, Serves};
 use futures::FutureExt;
 use serde_json::json;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -188,7 +188,8 @@ impl Opened {
         let metrics = Metrics::install().expect("the recorder");
         let (instance, gate) = start(&settings, clock).await;
         let http = settings.http().expect("good settings");
-        let router = caudal_http::router(Api::new(instance.service.clone(), http, metrics));
+        let api = Api::new(instance.service.clone(), http, metrics);
+        let router = caudal_http::router(api, Serves::Api);
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         let door = tokio::spawn(caudal_http::serve(listener, router, stopped));

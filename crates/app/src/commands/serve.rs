@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::Path, process::ExitCode};
 
 use anyhow::Context;
-use caudal_http::{Api, Metrics};
+use caudal_http::{Api, Metrics, Serves};
 use caudal_service::OWNER;
 use tokio::{
     net::TcpListener,
@@ -80,16 +80,16 @@ fn open_doors(
 ) -> Vec<Door> {
     let serves_api = settings.roles.contains(&Role::Wallets);
     let public = match (serves_api, &admin) {
-        (true, None) => caudal_http::router(api.clone()).merge(caudal_http::admin_router(api)),
-        (true, Some(_)) => caudal_http::router(api.clone()),
-        (false, _) => caudal_http::admin_router(api),
+        (true, None) => Serves::ApiAndProbes,
+        (true, Some(_)) => Serves::Api,
+        (false, _) => Serves::Probes,
     };
-    let open = |listener, router| {
-        let stop = stop.clone();
+    let open = |listener, serves| {
+        let (stop, router) = (stop.clone(), caudal_http::router(api.clone(), serves));
         tokio::spawn(caudal_http::serve(listener, router, async move { stop.cancelled().await }))
     };
     let mut doors = vec![open(listener, public)];
-    doors.extend(admin.map(|admin| open(admin, caudal_http::admin_router(api))));
+    doors.extend(admin.map(|admin| open(admin, Serves::Probes)));
     doors
 }
 

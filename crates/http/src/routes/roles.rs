@@ -1,8 +1,6 @@
 //! `/api/v1/roles`, `/api/v1/users/{id}/roles` and `/api/v1/permissions`.
 
-use std::sync::Arc;
-
-use axum::{Extension, extract::State, http::StatusCode};
+use axum::{extract::State, http::StatusCode};
 use caudal_domain::{Role, RoleRef, User, UserId};
 use caudal_service::{Done, Edit, roles::AnyRole};
 
@@ -21,15 +19,10 @@ use crate::{
 
 type Id = InPath<RoleRef>;
 
-/// Every permission: made of the router's lines when the router is.
-pub(crate) type Catalogue = Arc<Vec<PermissionShape>>;
-
-pub(crate) async fn permissions(
-    Extension(catalogue): Extension<Catalogue>,
-    params: Params,
-) -> Answer {
+pub(crate) async fn permissions(State(api): State<Api>, params: Params) -> Answer {
     let fields = params.fields(PermissionShape::FIELDS)?;
-    let body = list_body(catalogue.iter().collect(), None, fields.as_deref())?;
+    let body =
+        list_body(api.catalogue.get().into_iter().flatten().collect(), None, fields.as_deref())?;
     Ok(bytes(StatusCode::OK, body))
 }
 

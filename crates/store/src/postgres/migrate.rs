@@ -20,6 +20,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0012_settlements", include_str!("../../migrations/postgres/0012_settlements.sql")),
     ("0013_proofs", include_str!("../../migrations/postgres/0013_proofs.sql")),
     ("0014_velocity_turns", include_str!("../../migrations/postgres/0014_velocity_turns.sql")),
+    (
+        "0015_events_beside_transfers",
+        include_str!("../../migrations/postgres/0015_events_beside_transfers.sql"),
+    ),
 ];
 
 /// Any number, the same in every instance: "caudal" in ASCII.

@@ -70,10 +70,15 @@ impl Statements {
     }
 }
 
+/// Each generation by itself: asked for both at once, each index is searched for both.
 const RECEIPTS: &str = "select r.key, r.fingerprint, r.transfer_id, r.answer
      from unnest($1::int2[], $2::uuid[]) k (bucket, key)
-     cross join lateral (select * from receipts r
-       where r.generation in ($3, $4) and r.bucket = k.bucket and r.key = k.key limit 1) r";
+     cross join lateral (
+       select * from receipts r
+         where r.generation = $3 and r.bucket = k.bucket and r.key = k.key
+       union all select * from receipts r
+         where r.generation = $4 and r.bucket = k.bucket and r.key = k.key
+       limit 1) r";
 
 const UPDATE_ACCOUNTS: &str = "update accounts a set status = u.status, floor = u.floor,
        total = u.total, held = u.held, pending = u.pending, version = u.version, updated_at = u.at

@@ -21,6 +21,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0012_settlements", include_str!("../../migrations/sqlite/0012_settlements.sql")),
     ("0013_proofs", include_str!("../../migrations/sqlite/0013_proofs.sql")),
     ("0014_velocity_turns", include_str!("../../migrations/sqlite/0014_velocity_turns.sql")),
+    (
+        "0015_events_beside_transfers",
+        include_str!("../../migrations/sqlite/0015_events_beside_transfers.sql"),
+    ),
 ];
 
 /// Runs what has not run yet, each in a transaction of its own.

@@ -1,15 +1,19 @@
 //! Events: gapless per stream in commit order, and how far a relay has come.
 
-use caudal_domain::{AccountId, TenantId, id::STREAMS};
+use caudal_domain::{
+    AccountId, Event, EventId, TenantId,
+    event::kinds::{PAYMENT_PROCESSED, TRANSFER_COMPLETED, USER_ROLES_CHANGED, WALLET_FUNDED},
+    id::STREAMS,
+};
 use caudal_store::{
-    Position, Store,
-    events::{self, Advance},
+    Position, Store, UnitOfWork,
+    events::{self, Advance, Part},
 };
 
 use super::{
     fixtures::{Batch, commit, done, funded, missed, pay, seconds, tenant},
     races::one_wins,
-    stage::Stage,
+    stage::{START, Stage},
 };
 
 pub async fn positions_only_go_forward(stage: &Stage) {
@@ -103,4 +107,27 @@ pub async fn consumers_advance_once(stage: &Stage) {
     // Each consumer for itself.
     done(stage, vec![events::advance("others", &Advance { stream: 3, from: 0, to: 5 })]).await;
     assert_eq!(at().await, 20);
+}
+
+pub async fn some_kinds_are_found_among_all(stage: &Stage) {
+    let tenant = tenant(stage).await;
+    let all = [TRANSFER_COMPLETED, WALLET_FUNDED, PAYMENT_PROCESSED, USER_ROLES_CHANGED];
+    for kind in all.into_iter().cycle().take(12) {
+        let id = EventId(stage.id(START, 48));
+        let (subject, data) = (id.to_string(), "{}".to_owned());
+        let event = Event { id, tenant, kind, subject, data, occurred_at: START };
+        let unit = UnitOfWork { at: START, events: vec![event], ..UnitOfWork::default() };
+        stage.store.commit(unit).await.unwrap();
+    }
+    let db = stage.store.as_ref();
+    let whole = events::after(db, 3, 0, 100).await.unwrap();
+    for asked in [&all[..], &all[1..], &all[2..], &all[3..], &all[..1], &all[1..2]] {
+        for (after, to, limit) in [(0, 12, 100), (2, 11, 100), (2, 11, 2), (5, 5, 100)] {
+            let found = events::of_kinds(db, &Part { stream: 3, after, to, limit }, asked).await;
+            let mut wanted = whole.clone();
+            wanted.retain(|e| e.seq > after && e.seq <= to && asked.contains(&e.kind.as_str()));
+            wanted.truncate(limit as usize);
+            assert_eq!(found.unwrap(), wanted, "{asked:?} after {after} to {to}");
+        }
+    }
 }
