@@ -75,4 +75,4 @@ pub use error::StoreError;
 pub use receipts::{Answer, Receipt};
 pub use settings::{PoolSettings, Settings};
 pub use sql::{Row, Value};
-pub use unit_of_work::{Expect, Step, UnitOfWork, UnitOutcome};
+pub use unit_of_work::{Expect, OfLists, Step, UnitOfWork, UnitOutcome};

@@ -49,7 +49,7 @@ pub fn start(attempt: &AttemptRow) -> Step {
             attempt.started_at.into(),
         ],
     )
-    .of_lists(
+    .inserting_lists(
         "insert into payment_attempts (bucket, payment_id, number, tenant_id, gateway_account_id,
          operation, key, started_at)
          select * from unnest($1::int2[], $2::uuid[], $3::int8[], $4::uuid[], $5::uuid[],
@@ -75,6 +75,16 @@ pub fn end(tenant: TenantId, (payment, number): (PaymentId, i64), ended: &Ended)
             ended.decline_code.clone().into(),
             ended.detail.clone().into(),
         ],
+    )
+    .updating_lists(
+        "update payment_attempts a set ended_at = u.ended_at, outcome = u.outcome,
+         reference = u.reference, decline_code = u.decline_code, detail = u.detail
+         from unnest($1::int2[], $2::uuid[], $3::int8[], $4::uuid[], $5::timestamptz[],
+         $6::text[], $7::text[], $8::text[], $9::text[])
+         u (bucket, payment_id, number, tenant_id, ended_at, outcome, reference, decline_code,
+         detail)
+         where a.bucket = u.bucket and a.payment_id = u.payment_id and a.number = u.number
+           and a.tenant_id = u.tenant_id and a.ended_at is null",
     )
 }
 

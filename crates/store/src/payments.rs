@@ -124,7 +124,7 @@ pub fn insert(payment: &PaymentRow) -> Step {
             payment.version.into(),
         ],
     )
-    .of_lists(
+    .inserting_lists(
         "insert into payments (bucket, id, tenant_id, status, type, amount, currency,
          amount_authorized, amount_captured, amount_refunded, amount_disputed, fee, wallet_id,
          from_id, user_id, payment_method, manual_capture, gateway_account_id, gateway_reference,
@@ -172,6 +172,22 @@ pub fn update(payment: &PaymentRow) -> Step {
             payment.updated_at.into(),
             payment.version.into(),
         ],
+    )
+    .updating_lists(
+        "update payments p set status = u.status, amount_authorized = u.authorized,
+         amount_captured = u.captured, amount_refunded = u.refunded, amount_disputed = u.disputed,
+         fee = u.fee, gateway_account_id = u.gateway_account_id,
+         gateway_reference = u.gateway_reference, transfer_id = u.transfer_id,
+         failure = u.failure, data = u.data, available_at = u.available_at,
+         updated_at = u.updated_at, version = u.version
+         from unnest($1::int2[], $2::uuid[], $3::uuid[], $4::text[], $5::int8[], $6::int8[],
+         $7::int8[], $8::int8[], $9::int8[], $10::uuid[], $11::text[], $12::uuid[], $13::text[],
+         $14::json[], $15::timestamptz[], $16::timestamptz[], $17::int8[])
+         u (bucket, id, tenant_id, status, authorized, captured, refunded, disputed, fee,
+         gateway_account_id, gateway_reference, transfer_id, failure, data, available_at,
+         updated_at, version)
+         where p.bucket = u.bucket and p.id = u.id and p.tenant_id = u.tenant_id
+           and p.version = u.version - 1",
     )
 }
 

@@ -59,7 +59,7 @@ pub fn insert(saga: &SagaRow) -> Step {
             saga.version.into(),
         ],
     )
-    .of_lists(
+    .inserting_lists(
         "insert into sagas (bucket, id, tenant_id, kind, subject, step, data, attempts, next_at,
          lease_until, holder, token, created_at, version)
          select * from unnest($1::int2[], $2::uuid[], $3::uuid[], $4::text[], $5::uuid[],
@@ -139,6 +139,15 @@ pub fn advance(saga: &SagaRow) -> Step {
            and finished_at is null",
         change(saga, [saga.step.as_str().into(), saga.data.as_str().into(), saga.attempts.into()]),
     )
+    .updating_lists(
+        "update sagas s set step = u.step, data = u.data, attempts = u.attempts,
+         version = u.version
+         from unnest($1::int2[], $2::uuid[], $3::uuid[], $4::int8[], $5::int8[], $6::text[],
+         $7::json[], $8::int8[])
+         u (bucket, id, tenant_id, token, version, step, data, attempts)
+         where s.bucket = u.bucket and s.id = u.id and s.tenant_id = u.tenant_id
+           and s.token = u.token and s.version = u.version - 1 and s.finished_at is null",
+    )
 }
 
 /// [`advance`], and gives the lease back: due again at `saga.next_at`.
@@ -171,6 +180,15 @@ pub fn finish(saga: &SagaRow, outcome: &str, at: Timestamp) -> Step {
             saga,
             [saga.step.as_str().into(), saga.data.as_str().into(), outcome.into(), at.into()],
         ),
+    )
+    .updating_lists(
+        "update sagas s set step = u.step, data = u.data, outcome = u.outcome,
+         finished_at = u.finished_at, lease_until = null, holder = null, version = u.version
+         from unnest($1::int2[], $2::uuid[], $3::uuid[], $4::int8[], $5::int8[], $6::text[],
+         $7::json[], $8::text[], $9::timestamptz[])
+         u (bucket, id, tenant_id, token, version, step, data, outcome, finished_at)
+         where s.bucket = u.bucket and s.id = u.id and s.tenant_id = u.tenant_id
+           and s.token = u.token and s.version = u.version - 1 and s.finished_at is null",
     )
 }
 

@@ -12,12 +12,20 @@ pub struct Step {
     pub expect: Expect,
     /// See [`Step::with_transfer`].
     pub transfer_at: Option<usize>,
-    /// The same insert of lists, a column each, for a batch that makes many rows at once.
-    pub of_lists: Option<&'static str>,
+    /// The same of lists, a column each, for a batch that has many such steps.
+    pub of_lists: Option<OfLists>,
+}
+
+/// A statement that does with lists what steps do one by one, in no order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct OfLists {
+    pub sql: &'static str,
+    /// A row may be left out, and is missed where steps have to touch one.
+    pub may_miss: bool,
 }
 
 /// How many rows the statement must touch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Expect {
     Any,
     /// One row; else the unit is given up and says which step missed.
@@ -57,9 +65,15 @@ impl Step {
     }
 
     /// `sql` inserts what this step does, of lists (`unnest`), and nothing that could leave a row
-    /// out: its rows are new, or the statement fails. Such steps are written in no order.
-    pub fn of_lists(mut self, sql: &'static str) -> Self {
-        self.of_lists = Some(sql);
+    /// out: its rows are new, or the statement fails.
+    pub fn inserting_lists(mut self, sql: &'static str) -> Self {
+        self.of_lists = Some(OfLists { sql, may_miss: false });
+        self
+    }
+
+    /// `sql` updates rows of lists (`unnest`) as this step does one.
+    pub fn updating_lists(mut self, sql: &'static str) -> Self {
+        self.of_lists = Some(OfLists { sql, may_miss: true });
         self
     }
 

@@ -107,7 +107,7 @@ cases! {
         some_kinds_are_found_among_all;
     batches: all_or_nothing nothing_to_write opposite_directions absent_rows_are_left_out;
     receipts: in_two_generations met_twice answers_round_trip retired;
-    attachments: locked_and_written missed;
+    attachments: locked_and_written missed of_one_kind;
     units: done_then_replayed missed_changes_nothing rejected_changes_nothing;
     books: proven every_check_fires;
     users: round_trip an_address_once_a_tenant status_goes_its_way erased_for_good lockout passwords

@@ -1,19 +1,20 @@
 //! What goes with a batch besides its money: callers' rows are locked and read, steps written.
 //!
-//! Statements are prepared once a connection, as those of the batch itself. Steps that insert rows
-//! of one kind become one statement; a step that had to touch a row and did not is an error of the
+//! Statements are prepared once a connection, as those of the batch itself. Steps of
+//! one kind become one statement of lists; a step that had to touch a row and did not is an error of the
 //! statement, so all of it goes with the batch's other writes and the COMMIT behind them.
 
 use std::{
-    collections::HashMap,
+    borrow::Cow,
+    collections::{HashMap, hash_map::Entry},
     sync::{Mutex, PoisonError},
 };
 
 use futures::{future::maybe_done, poll};
-use tokio_postgres::{Client, Error, Statement, types::ToSql};
+use tokio_postgres::{Client, Error, Statement};
 
 use crate::{
-    AttachedRow, Expect, Step, Value,
+    AttachedRow, Expect, OfLists, Step, Value,
     postgres::values::{self, Id},
 };
 
@@ -66,19 +67,24 @@ impl Prepared {
         steps: &'s [Step],
     ) -> Result<Vec<StepRun<'s>>, Error> {
         let mut runs: Vec<StepRun<'s>> = Vec::new();
-        let mut lists: HashMap<&str, usize> = HashMap::new();
+        let mut lists: HashMap<(OfLists, Expect), usize> = HashMap::new();
         for step in steps {
-            let Some(sql) = step.of_lists else {
+            let Some(of_lists) = step.of_lists else {
                 let statement = self.statement(client, &checked(step)).await?;
                 runs.push(StepRun::One(statement, &step.params));
                 continue;
             };
-            if !lists.contains_key(sql) {
-                lists.insert(sql, runs.len());
-                let columns = vec![Vec::new(); step.params.len()];
-                runs.push(StepRun::Lists(self.statement(client, sql).await?, columns));
-            }
-            if let Some(StepRun::Lists(_, columns)) = runs.get_mut(lists[sql]) {
+            let kind = (of_lists, step.expect);
+            let place = match lists.entry(kind) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(new) => {
+                    let columns = vec![Vec::new(); step.params.len()];
+                    let statement = self.statement(client, &checked_lists(kind)).await?;
+                    runs.push(StepRun::Lists(statement, columns));
+                    *new.insert(runs.len() - 1)
+                }
+            };
+            if let Some(StepRun::Lists(_, columns)) = runs.get_mut(place) {
                 columns.iter_mut().zip(&step.params).for_each(|(list, value)| list.push(value));
             }
         }
@@ -94,6 +100,17 @@ fn checked(step: &Step) -> String {
             let sql = step.sql;
             format!("with t as ({sql} returning 1) select 1 / (count(*) = 1)::int from t")
         }
+    }
+}
+
+/// The same of lists: as many rows as they are long.
+fn checked_lists((OfLists { sql, may_miss }, expect): (OfLists, Expect)) -> Cow<'static, str> {
+    match (may_miss, expect) {
+        (true, Expect::One) => format!(
+            "with t as ({sql} returning 1) select 1 / (count(*) = cardinality($1))::int from t"
+        )
+        .into(),
+        _ => sql.into(),
     }
 }
 
@@ -132,8 +149,7 @@ impl StepRun<'_> {
                 client.execute(statement, &values::params(params)).await.map(drop)
             }
             Self::Lists(statement, columns) => {
-                let params: Vec<_> = columns.iter().map(|c| c as &(dyn ToSql + Sync)).collect();
-                client.execute(statement, &params).await.map(drop)
+                client.execute(statement, &values::lists(columns)).await.map(drop)
             }
         }
     }

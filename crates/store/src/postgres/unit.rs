@@ -5,7 +5,7 @@ use deadpool_postgres::Object;
 use tokio_postgres::types::ToSql;
 
 use crate::{
-    Answer, Expect, Position, Receipt, StoreError, UnitOfWork, UnitOutcome,
+    Answer, Expect, Position, Receipt, Step, StoreError, UnitOfWork, UnitOutcome,
     postgres::{
         errors,
         events::{self, EventStatements, INSERT_EVENTS, LOCK_HEADS},
@@ -35,17 +35,17 @@ pub(super) async fn commit(
     {
         return Ok((UnitOutcome::Replayed(receipt), Position::new()));
     }
-    for (index, step) in unit.steps.iter().enumerate() {
-        let statement = open.prepare_cached(step.sql).await.map_err(errors::classify)?;
-        let touched = match open.execute(&statement, &values::params(&step.params)).await {
-            Ok(touched) => touched,
-            Err(error) if is_missed(&error, step.expect) => {
+    let mut index = 0;
+    while let Some(run) = first_run(&unit.steps[index..]) {
+        match written(&open, run).await {
+            Ok(touched) if run[0].expect == Expect::One && touched != run.len() as u64 => {
+                return Ok((UnitOutcome::Missed(index), Position::new()));
+            }
+            Ok(_) => index += run.len(),
+            Err(error) if is_missed(&error, run[0].expect) => {
                 return Ok((UnitOutcome::Missed(index), Position::new()));
             }
             Err(error) => return Err(errors::classify(error)),
-        };
-        if step.expect == Expect::One && touched != 1 {
-            return Ok((UnitOutcome::Missed(index), Position::new()));
         }
     }
     if let Some(receipt) = &unit.receipt {
@@ -58,6 +58,33 @@ pub(super) async fn commit(
         None => StoreError::Unknown(error.to_string()),
     })?;
     Ok((UnitOutcome::Done, position))
+}
+
+/// The next step, with those behind it that insert alike; `None` at the end.
+fn first_run(steps: &[Step]) -> Option<&[Step]> {
+    let first = steps.first()?;
+    let joins = first.of_lists.is_some_and(|lists| !lists.may_miss);
+    let is_alike = |step: &&Step| step.of_lists == first.of_lists && step.expect == first.expect;
+    let length = if joins { steps.iter().take_while(is_alike).count() } else { 1 };
+    Some(&steps[..length])
+}
+
+/// How many rows the steps touched, which do alike.
+async fn written(
+    open: &deadpool_postgres::Transaction<'_>,
+    run: &[Step],
+) -> Result<u64, tokio_postgres::Error> {
+    match (run, run[0].of_lists) {
+        ([_, _, ..], Some(lists)) => {
+            let statement = open.prepare_cached(lists.sql).await?;
+            let columns = values::columns(run);
+            open.execute(&statement, &values::lists(&columns)).await
+        }
+        _ => {
+            let statement = open.prepare_cached(run[0].sql).await?;
+            open.execute(&statement, &values::params(&run[0].params)).await
+        }
+    }
 }
 
 /// A row that must be new and is not.

@@ -7,7 +7,7 @@ use tokio_postgres::types::{
     FromSql, IsNull, ToSql, Type, accepts, private::BytesMut, to_sql_checked,
 };
 
-use crate::{Row, StoreError, Value, postgres::errors};
+use crate::{Row, Step, StoreError, Value, postgres::errors};
 
 /// PostgreSQL counts microseconds from 2000-01-01.
 const EPOCH_2000: i64 = 946_684_800_000_000;
@@ -115,6 +115,16 @@ impl FromSql<'_> for Value {
 
 pub(super) fn params(values: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
     values.iter().map(|value| value as &(dyn ToSql + Sync)).collect()
+}
+
+/// What steps of one kind are given, by column.
+pub(super) fn columns(steps: &[Step]) -> Vec<Vec<&Value>> {
+    let count = steps.first().map_or(0, |step| step.params.len());
+    (0..count).map(|column| steps.iter().map(|step| &step.params[column]).collect()).collect()
+}
+
+pub(super) fn lists<'c>(columns: &'c [Vec<&Value>]) -> Vec<&'c (dyn ToSql + Sync)> {
+    columns.iter().map(|column| column as &(dyn ToSql + Sync)).collect()
 }
 
 pub(super) fn row(table: &'static str, row: &tokio_postgres::Row) -> Result<Row, StoreError> {

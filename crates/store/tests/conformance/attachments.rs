@@ -17,6 +17,15 @@ fn update(row: AttachedRow, note: &str, version: i64) -> Step {
     Step::one(UPDATE, vec![bucket, row.id.into(), note.into(), version.into()])
 }
 
+/// The same, which joins others of its kind.
+fn listed(row: AttachedRow, note: &str, version: i64) -> Step {
+    update(row, note, version).updating_lists(
+        "update scratch s set note = u.note, version = u.version + 1
+         from unnest($1::int2[], $2::uuid[], $3::text[], $4::int8[]) u (bucket, id, note, version)
+         where s.bucket = u.bucket and s.id = u.id and s.version = u.version",
+    )
+}
+
 /// Two rows that are there, at versions 1 and 2, and one that is not.
 async fn rows(stage: &Stage) -> [AttachedRow; 3] {
     stage.create_scratch().await;
@@ -80,4 +89,22 @@ pub async fn missed(stage: &Stage) {
     let step = Step { expect: caudal_store::Expect::Any, ..update(rows[1], "stale", 1) };
     write(stage, &rows, vec![step]).await.unwrap();
     assert_eq!(notes(stage).await, [(1, None), (2, None)]);
+}
+
+pub async fn of_one_kind(stage: &Stage) {
+    let rows = rows(stage).await;
+    let steps = vec![listed(rows[0], "first", 1), listed(rows[1], "stale", 1)];
+    let error = write(stage, &rows, steps.clone()).await.expect_err("a stale row");
+    assert!(matches!(error, StoreError::Rejected(_)), "{error:?}");
+    assert_eq!(notes(stage).await, [(1, None), (2, None)], "the first row is undone");
+    write(stage, &rows, steps.into_iter().map(Step::or_none).collect()).await.unwrap();
+    let first = Some("first".to_owned());
+    assert_eq!(notes(stage).await, [(2, first), (2, None)], "none touched is none missed");
+    // Beside one that may miss, those that must not are still counted.
+    let steps = vec![listed(rows[0], "again", 2), listed(rows[1], "stale", 1).or_none()];
+    write(stage, &rows, steps).await.unwrap();
+    let steps = vec![listed(rows[0], "third", 3), listed(rows[1], "second", 2)];
+    write(stage, &rows, steps).await.unwrap();
+    let (third, second) = (Some("third".to_owned()), Some("second".to_owned()));
+    assert_eq!(notes(stage).await, [(4, third), (3, second)]);
 }
