@@ -77,7 +77,7 @@ pub fn update(dispute: &DisputeRow) -> Step {
     Step::one(
         "update disputes set status = $4, reason = $5, transfer_id = $6, evidence = $7,
          evidence_due_at = $8, data = $9, updated_at = $10, version = $11
-         where bucket = $1 and id = $2 and tenant_id = $3 and version = $11 - 1",
+         where bucket = $1 and id = $2 and tenant_id is not distinct from $3 and version = $11 - 1",
         vec![
             dispute.id.bucket().into(),
             dispute.id.0.into(),
@@ -105,7 +105,9 @@ pub async fn find(
     tenant: TenantId,
     id: DisputeId,
 ) -> Result<Option<DisputeRow>, StoreError> {
-    let sql = format!("select {COLUMNS} where bucket = $1 and id = $2 and tenant_id = $3");
+    let sql = format!(
+        "select {COLUMNS} where bucket = $1 and id = $2 and tenant_id is not distinct from $3"
+    );
     let params = [id.bucket().into(), id.0.into(), tenant.0.into()];
     db.query("disputes", &sql, &params).await?.first().map(read).transpose()
 }

@@ -152,7 +152,7 @@ pub fn update(payment: &PaymentRow) -> Step {
          amount_refunded = $7, amount_disputed = $8, fee = $9, gateway_account_id = $10,
          gateway_reference = $11, transfer_id = $12, failure = $13, data = $14,
          available_at = $15, updated_at = $16, version = $17
-         where bucket = $1 and id = $2 and tenant_id = $3 and version = $17 - 1",
+         where bucket = $1 and id = $2 and tenant_id is not distinct from $3 and version = $17 - 1",
         vec![
             payment.id.bucket().into(),
             payment.id.0.into(),
@@ -186,8 +186,8 @@ pub fn update(payment: &PaymentRow) -> Step {
          u (bucket, id, tenant_id, status, authorized, captured, refunded, disputed, fee,
          gateway_account_id, gateway_reference, transfer_id, failure, data, available_at,
          updated_at, version)
-         where p.bucket = u.bucket and p.id = u.id and p.tenant_id = u.tenant_id
-           and p.version = u.version - 1",
+         where p.bucket = u.bucket and p.id = u.id
+           and p.tenant_id is not distinct from u.tenant_id and p.version = u.version - 1",
     )
 }
 
@@ -202,7 +202,7 @@ pub fn attachment_with_transfer(payment: &PaymentRow) -> Attachment {
 /// with another command of the same commit.
 pub fn moved_by_transfer(tenant: TenantId, id: PaymentId) -> Step {
     let sql = "update payments set transfer_id = $4 where bucket = $1 and id = $2
-         and tenant_id = $3";
+         and tenant_id is not distinct from $3";
     Step::one(sql, vec![id.bucket().into(), id.0.into(), tenant.0.into()]).with_transfer()
 }
 
@@ -217,7 +217,9 @@ pub async fn find(
     tenant: TenantId,
     id: PaymentId,
 ) -> Result<Option<PaymentRow>, StoreError> {
-    let sql = format!("select {COLUMNS} where bucket = $1 and id = $2 and tenant_id = $3");
+    let sql = format!(
+        "select {COLUMNS} where bucket = $1 and id = $2 and tenant_id is not distinct from $3"
+    );
     let params = [id.bucket().into(), id.0.into(), tenant.0.into()];
     db.query("payments", &sql, &params).await?.first().map(read).transpose()
 }

@@ -103,7 +103,7 @@ pub fn update(payout: &PayoutRow) -> Step {
     Step::one(
         "update payouts set status = $4, gateway_account_id = $5, gateway_reference = $6,
          transfer_id = $7, failure = $8, data = $9, updated_at = $10, version = $11
-         where bucket = $1 and id = $2 and tenant_id = $3 and version = $11 - 1",
+         where bucket = $1 and id = $2 and tenant_id is not distinct from $3 and version = $11 - 1",
         vec![
             payout.id.bucket().into(),
             payout.id.0.into(),
@@ -131,7 +131,9 @@ pub async fn find(
     tenant: TenantId,
     id: PayoutId,
 ) -> Result<Option<PayoutRow>, StoreError> {
-    let sql = format!("select {COLUMNS} where bucket = $1 and id = $2 and tenant_id = $3");
+    let sql = format!(
+        "select {COLUMNS} where bucket = $1 and id = $2 and tenant_id is not distinct from $3"
+    );
     let params = [id.bucket().into(), id.0.into(), tenant.0.into()];
     db.query("payouts", &sql, &params).await?.first().map(read).transpose()
 }

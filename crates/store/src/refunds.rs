@@ -72,7 +72,7 @@ pub fn update(refund: &RefundRow) -> Step {
     Step::one(
         "update refunds set status = $4, gateway_account_id = $5, gateway_reference = $6,
          transfer_id = $7, failure = $8, data = $9, updated_at = $10, version = $11
-         where bucket = $1 and id = $2 and tenant_id = $3 and version = $11 - 1",
+         where bucket = $1 and id = $2 and tenant_id is not distinct from $3 and version = $11 - 1",
         vec![
             refund.id.bucket().into(),
             refund.id.0.into(),
@@ -100,7 +100,9 @@ pub async fn find(
     tenant: TenantId,
     id: RefundId,
 ) -> Result<Option<RefundRow>, StoreError> {
-    let sql = format!("select {COLUMNS} where bucket = $1 and id = $2 and tenant_id = $3");
+    let sql = format!(
+        "select {COLUMNS} where bucket = $1 and id = $2 and tenant_id is not distinct from $3"
+    );
     let params = [id.bucket().into(), id.0.into(), tenant.0.into()];
     db.query("refunds", &sql, &params).await?.first().map(read).transpose()
 }

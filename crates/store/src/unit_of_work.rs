@@ -71,7 +71,8 @@ impl Step {
         self
     }
 
-    /// `sql` updates rows of lists (`unnest`) as this step does one.
+    /// `sql` updates rows of lists (`unnest`) as this step does one, looked up by their key alone:
+    /// another condition that an index knows may lead the planner there while tables are empty.
     pub fn updating_lists(mut self, sql: &'static str) -> Self {
         self.of_lists = Some(OfLists { sql, may_miss: true });
         self

@@ -51,6 +51,12 @@ pub fn update(turn: &VelocityTurn) -> Step {
          where bucket = $1 and id = $2 and version = $4 - 1",
         vec![turn.bucket().into(), turn.id.into(), turn.at.into(), turn.version.into()],
     )
+    .updating_lists(
+        "update velocity_turns t set taken_at = u.taken_at, version = u.version
+         from unnest($1::int2[], $2::uuid[], $3::timestamptz[], $4::int8[])
+         u (bucket, id, taken_at, version)
+         where t.bucket = u.bucket and t.id = u.id and t.version = u.version - 1",
+    )
 }
 
 /// [`update`], decided on the version before.

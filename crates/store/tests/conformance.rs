@@ -129,7 +129,7 @@ cases! {
     sagas: round_trip each_goes_to_one_worker an_older_token_writes_nothing ends_and_is_removed
         woken_when_nobody_works_on_it goes_with_a_batch;
     payment_setup: attempts_end_once types_round_trip accounts_round_trip rules_in_their_order;
-    velocity: counts_whose_and_when stays_within_its_bounds;
+    velocity: counts_whose_and_when stays_within_its_bounds turns_are_taken_once;
     webhooks: told_once_and_claimed_by_one incoming_ends_once endpoints_round_trip
         endpoints_are_disabled_once endpoints_are_so_many_at_most
         endpoints_are_sealed_anew_as_they_were_read deliveries_once_and_claimed_by_one
@@ -152,6 +152,7 @@ mod only_sqlite {
 
 mod only_postgres {
     cases!(@postgres postgres_only look_ups_by_id_prune);
+    cases!(@postgres postgres_only lists_find_rows_by_key);
     cases!(@postgres postgres_only a_login_heeds_what_it_waited_for);
     cases!(@postgres postgres_only proofs_have_no_time_limit);
     cases!(@postgres postgres_only held_accounts_are_passed_over);

@@ -14,22 +14,22 @@ use crate::{Settings, StoreError, postgres::errors};
 
 /// Set on every connection that serves requests. A stalled instance loses its transaction after 2 s
 /// and a neighbour waits for a lock 1 s at most (and tries again), so that nobody is held up longer
-/// than 3 s. Generic plans: each statement is planned once. The joins are against lists of keys:
-/// index look-ups are right whatever the statistics say.
+/// than 3 s. Generic plans: each statement is planned once, often while the tables are still empty,
+/// and must be right when they are large. Joins are look-ups by key, whatever the statistics say.
 const SESSION: &str = "set synchronous_commit = on; set lock_timeout = '1s';
      set idle_in_transaction_session_timeout = '2s'; set statement_timeout = '10s';
      set plan_cache_mode = force_generic_plan; set jit = off;
+     set enable_seqscan = off; set enable_mergejoin = off; set enable_hashjoin = off;
      select set_config('role', 'caudal_engine', false)
      where pg_has_role(current_user, 'caudal_engine', 'member')";
 
 /// For reads over whole tables: no time limit, and each planned for what is there.
 const AT_LENGTH: &str = "set statement_timeout = 0; set plan_cache_mode = force_custom_plan;
+     set enable_seqscan = on; set enable_mergejoin = on; set enable_hashjoin = on;
      set work_mem = '64MB'";
 
-/// A batch looks rows up by key, whatever the statistics say: its plans are made once, often while
-/// the tables are still empty, and must be right when they are large.
-const LANE: &str = "set enable_seqscan = off; set enable_bitmapscan = off;
-     set enable_mergejoin = off; set enable_hashjoin = off; set enable_material = off;
+/// A batch does nothing but look rows up.
+const LANE: &str = "set enable_bitmapscan = off; set enable_material = off;
      set random_page_cost = 0.1";
 
 pub(super) struct Connector {

@@ -3,8 +3,11 @@
 use std::collections::BTreeSet;
 
 use caudal_store::{
-    Locked, Locks, Row, UnitOutcome, second_factors,
+    Locked, Locks, Row, UnitOutcome,
+    payment_attempts::{self, Ended},
+    payments, sagas, second_factors,
     users::{self, Entering, UserRow},
+    velocity_turns::{self, VelocityTurn},
 };
 
 use super::{
@@ -12,6 +15,8 @@ use super::{
     fixtures::{
         Batch, commit, done, funded, new_user, outcome, pay, post, seconds, tenant, wallet,
     },
+    payments::new_payment,
+    sagas::saga,
     stage::{START, Stage},
 };
 
@@ -47,6 +52,41 @@ pub async fn look_ups_by_id_prune(stage: &Stage) {
         let all = partitions(stage, table, &format!("select * from {table}")).await;
         assert!(all.len() > 1, "{table}: {all:?}");
     }
+}
+
+/// Plans are made once, often while the tables are still empty: what looks easy then must not be a
+/// walk through a tenant's rows later.
+pub async fn lists_find_rows_by_key(stage: &Stage) {
+    let (client, acme) = (stage.client(), tenant(stage).await);
+    let settings = "set plan_cache_mode = force_generic_plan; set enable_seqscan = off;
+         set enable_mergejoin = off; set enable_hashjoin = off; set enable_bitmapscan = off;
+         set enable_material = off; set random_page_cost = 0.1";
+    client.batch_execute(settings).await.unwrap();
+    let (payment, saga) = (new_payment(stage, acme, 1), saga(stage, acme, 1));
+    let turn = VelocityTurn { id: 1, at: START, version: 2 };
+    let (outcome, nothing) = ("succeeded".to_owned(), None::<String>);
+    let (reference, decline_code, detail) = (nothing.clone(), nothing.clone(), nothing);
+    let ended = Ended { at: START, outcome, reference, decline_code, detail };
+    let steps = [
+        payments::update(&payment),
+        sagas::advance(&saga),
+        sagas::finish(&saga, "succeeded", START),
+        payment_attempts::end(acme, (payment.id, 1), &ended),
+        velocity_turns::update(&turn),
+    ];
+    for step in steps {
+        let sql = step.of_lists.expect("lists").sql;
+        client.batch_execute(&format!("prepare asked as {sql}")).await.unwrap();
+        let nulls = vec!["null"; step.params.len()].join(", ");
+        let explain = format!("explain (costs off) execute asked ({nulls})");
+        let rows = client.query(&explain, &[]).await.unwrap();
+        let plan: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        let scans: Vec<&String> = plan.iter().filter(|line| line.contains(" Scan ")).collect();
+        let is_by_key = |line: &&String| line.contains("_pkey on ") || line.contains("Function");
+        assert!(scans.len() > 1 && scans.iter().all(is_by_key), "{}", plan.join("\n"));
+        client.batch_execute("deallocate asked").await.unwrap();
+    }
+    client.batch_execute("reset all").await.unwrap();
 }
 
 /// Until somebody waits for a lock of this database.

@@ -15,7 +15,7 @@ use super::{
     stage::Stage,
 };
 
-fn saga(stage: &Stage, tenant: TenantId, second: i64) -> SagaRow {
+pub fn saga(stage: &Stage, tenant: TenantId, second: i64) -> SagaRow {
     SagaRow {
         id: SagaId(stage.id(seconds(second), 7)),
         tenant,

@@ -4,10 +4,11 @@ use caudal_domain::{AccountId, Currency, UserId, id::lowest_at};
 use caudal_store::{
     payments::{self, PaymentRow},
     velocity::{self, COUNTED_MOST, Counts, Range, Whose},
+    velocity_turns::{self, VelocityTurn},
 };
 
 use super::{
-    fixtures::{done, seconds, tenant, usd},
+    fixtures::{done, missed, seconds, tenant, usd},
     payments::new_payment,
     stage::{START, Stage},
 };
@@ -96,4 +97,25 @@ pub async fn is_found_by_an_index(stage: &Stage) {
         assert!(plan.contains(&format!("Index Cond: (({column} =")), "{plan}");
         assert!(!plan.contains("Seq Scan") && !plan.contains("Sort"), "{plan}");
     }
+}
+
+pub async fn turns_are_taken_once(stage: &Stage) {
+    let db = stage.store.as_ref();
+    let acme = tenant(stage).await;
+    let [one, two] = ["pm_1", "pm_2"].map(|it| velocity_turns::id_of(acme, Whose::Method(it)));
+    let version = async |id| velocity_turns::version(db, id).await.unwrap();
+    assert_eq!(version(one).await, None);
+    let at = seconds(10);
+    let first = |id| velocity_turns::insert(id, at);
+    done(stage, vec![first(one), first(two), first(one)]).await;
+    let next = |id, version| velocity_turns::update(&VelocityTurn { id, at: seconds(20), version });
+    done(stage, vec![next(one, 2), next(two, 2)]).await;
+    missed(stage, vec![next(one, 2)]).await;
+    missed(stage, vec![next(one, 4)]).await;
+    done(stage, vec![next(one, 3), first(one)]).await;
+    assert_eq!((version(one).await, version(two).await), (Some(3), Some(2)));
+    done(stage, vec![velocity_turns::remove_before(seconds(20))]).await;
+    assert_eq!(version(two).await, Some(2), "taken since");
+    done(stage, vec![velocity_turns::remove_before(seconds(21))]).await;
+    assert_eq!((version(one).await, version(two).await), (None, None));
 }
