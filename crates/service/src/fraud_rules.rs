@@ -106,6 +106,7 @@ impl Service {
     ) -> Result<Done<FraudRule>, ServiceError> {
         let Asked { caller, receipt } = asked;
         caller.reach.require_tenant()?;
+        self.require_step_up(caller)?;
         compile(&new.expression)?;
         if new.active {
             self.check_room_for_rule(caller, None).await?;
@@ -166,6 +167,7 @@ impl Service {
         edit: Edit<'_, FraudRule, FraudRuleChange>,
     ) -> Result<Done<FraudRule>, ServiceError> {
         let mut rule = self.fraud_rule(caller, id).await?;
+        self.require_step_up(caller)?;
         let Edit { change, is_met } = edit;
         if is_met.is_some_and(|is_met| !is_met(&rule)) {
             return Err(ServiceError::Stale);
@@ -195,6 +197,7 @@ impl Service {
         edit: Edit<'_, FraudRule, ()>,
     ) -> Result<Done<FraudRule>, ServiceError> {
         let rule = self.fraud_rule(caller, id).await?;
+        self.require_step_up(caller)?;
         if edit.is_met.is_some_and(|is_met| !is_met(&rule)) {
             return Err(ServiceError::Stale);
         }

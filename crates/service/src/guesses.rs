@@ -4,7 +4,7 @@
 //! shut out whoever is inside. What is turned away by a limit is not looked at, so it is no guess,
 //! and the audit grows no faster than the limits let it.
 
-use caudal_domain::UserId;
+use caudal_domain::{MailTemplate, UserId};
 use caudal_store::{
     Step, UnitOfWork, UnitOutcome,
     guesses::{self, Failure, Guessed},
@@ -102,7 +102,11 @@ impl Service {
             fields: &fields,
         };
         let at = self.now();
-        let steps = vec![step, self.audit(proving.by, did, at)];
+        let mut steps = vec![step, self.audit(proving.by, did, at)];
+        if let Some(user) = user.filter(|_| locks) {
+            // They may not be who guessed.
+            steps.extend(self.mail_to(user, MailTemplate::LockedOut, at)?);
+        }
         let unit = UnitOfWork { at, steps, ..UnitOfWork::default() };
         Ok(self.commit(unit).await?.0 == UnitOutcome::Done)
     }

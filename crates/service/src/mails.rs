@@ -255,7 +255,7 @@ fn words(template: MailTemplate, letter: &Letter, url: &str) -> (String, String)
         MailTemplate::PasswordChanged => told(url, "Your password was changed"),
         MailTemplate::EmailChanged => told(url, "Your account has another e-mail address now"),
         MailTemplate::LockedOut => {
-            told(url, "Your account is locked for a while: too many wrong passwords")
+            told(url, "Your account is locked for a while: too many wrong passwords or codes")
         }
         MailTemplate::SecondFactorEnabled => told(url, "Your account has a second factor now"),
         MailTemplate::SecondFactorDisabled => {

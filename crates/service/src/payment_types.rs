@@ -165,6 +165,7 @@ impl Service {
     ) -> Result<Done<PaymentType>, ServiceError> {
         let Asked { caller, receipt } = asked;
         caller.reach.require_tenant()?;
+        self.require_step_up(caller)?;
         self.check_settings(caller.tenant, &new.settings).await?;
         let kind = self.new_payment_type(caller.tenant, new, self.now());
         let mut unit = self.payment_type_unit(&kind)?;
@@ -253,6 +254,7 @@ impl Service {
         edit: Edit<'_, PaymentType, PaymentTypeChange>,
     ) -> Result<Done<PaymentType>, ServiceError> {
         let mut kind = self.find_payment_type(caller, id).await?;
+        self.require_step_up(caller)?;
         let Edit { change, is_met } = edit;
         if is_met.is_some_and(|is_met| !is_met(&kind)) {
             return Err(ServiceError::Stale);
@@ -282,6 +284,7 @@ impl Service {
         edit: Edit<'_, PaymentType, ()>,
     ) -> Result<Done<PaymentType>, ServiceError> {
         let kind = self.find_payment_type(caller, id).await?;
+        self.require_step_up(caller)?;
         if edit.is_met.is_some_and(|is_met| !is_met(&kind)) {
             return Err(ServiceError::Stale);
         }

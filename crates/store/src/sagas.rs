@@ -136,8 +136,8 @@ fn change(saga: &SagaRow, others: impl IntoIterator<Item = Value>) -> Vec<Value>
 pub fn advance(saga: &SagaRow) -> Step {
     Step::one(
         "update sagas set step = $6, data = $7, attempts = $8, version = $5
-         where bucket = $1 and id = $2 and tenant_id is not distinct from $3 and token = $4 and version = $5 - 1
-           and finished_at is null",
+         where bucket = $1 and id = $2 and tenant_id is not distinct from $3 and token = $4
+           and version = $5 - 1 and finished_at is null",
         change(saga, [saga.step.as_str().into(), saga.data.as_str().into(), saga.attempts.into()]),
     )
     .updating_lists(
@@ -157,8 +157,8 @@ pub fn put_off(saga: &SagaRow) -> Step {
     Step::one(
         "update sagas set step = $6, data = $7, attempts = $8, next_at = $9, lease_until = null,
          holder = null, version = $5
-         where bucket = $1 and id = $2 and tenant_id is not distinct from $3 and token = $4 and version = $5 - 1
-           and finished_at is null",
+         where bucket = $1 and id = $2 and tenant_id is not distinct from $3 and token = $4
+           and version = $5 - 1 and finished_at is null",
         change(
             saga,
             [
@@ -176,8 +176,8 @@ pub fn finish(saga: &SagaRow, outcome: &str, at: Timestamp) -> Step {
     Step::one(
         "update sagas set step = $6, data = $7, outcome = $8, finished_at = $9,
          lease_until = null, holder = null, version = $5
-         where bucket = $1 and id = $2 and tenant_id is not distinct from $3 and token = $4 and version = $5 - 1
-           and finished_at is null",
+         where bucket = $1 and id = $2 and tenant_id is not distinct from $3 and token = $4
+           and version = $5 - 1 and finished_at is null",
         change(
             saga,
             [saga.step.as_str().into(), saga.data.as_str().into(), outcome.into(), at.into()],

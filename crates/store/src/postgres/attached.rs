@@ -1,7 +1,7 @@
 //! What goes with a batch besides its money: callers' rows are locked and read, steps written.
 //!
-//! Statements are prepared once a connection, as those of the batch itself. Steps of
-//! one kind become one statement of lists; a step that had to touch a row and did not is an error of the
+//! Statements are prepared once a connection, as those of the batch itself. Steps of one kind
+//! become one statement of lists; a step that had to touch a row and did not is an error of the
 //! statement, so all of it goes with the batch's other writes and the COMMIT behind them.
 
 use std::{

@@ -51,7 +51,7 @@ async fn a_recovery_lets_in_at_once(app: &TestApp) {
     guess(app, 10).await;
     let nobody = app.client.without_key();
     nobody.send(Call::new("POST", "/auth/recover").json(&json!({"email": ADA}))).await.expect(202);
-    let body = json!({"code": code_in(&mails(app, ADA, 1).await[0]), "password": NEW});
+    let body = json!({"code": code_in(&mails(app, ADA, 2).await[0]), "password": NEW});
     nobody.post("/auth/recover/confirm", body).await.expect(204);
     login(app, ADA, NEW).await;
 }
@@ -68,6 +68,9 @@ async fn the_count_begins_anew_after_a_lock(app: &TestApp) {
     guess(app, 10).await;
     app.clock.advance(61);
     try_login(app, ADA, PASSWORD).await.refused(401, "invalid_credentials");
+    let told = mails(app, ADA, 3).await;
+    assert_eq!(told.len(), 3, "{told:#?}");
+    assert!(told.iter().all(|text| text.contains("locked for a while")), "{told:#?}");
 }
 
 async fn guesses_in_a_session_lock_its_proofs(app: &TestApp) {

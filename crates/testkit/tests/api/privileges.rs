@@ -152,6 +152,10 @@ async fn power_asks_for_a_fresh_proof(app: &TestApp) {
     let account = id_of(&app.client.post("/gateway-accounts", gateway).await.expect(201));
     let hook = json!({"url": "http://127.0.0.1:65000/", "events": ["*"]});
     let endpoint = id_of(&app.client.post("/webhook-endpoints", hook.clone()).await.expect(201));
+    let rule = json!({"name": "dear", "expression": "payment.amount > 100", "action": "review"});
+    let ruled = id_of(&app.client.post("/fraud-rules", rule.clone()).await.expect(201));
+    let kind = |name| json!({"name": name, "via": "wallet", "currencies": {"USD": {}}});
+    let kinded = id_of(&app.client.post("/payment-types", kind("tips")).await.expect(201));
     let none = json!({});
     let name = json!({"name": "other"});
     let table = [
@@ -164,6 +168,12 @@ async fn power_asks_for_a_fresh_proof(app: &TestApp) {
         ("POST", "/webhook-endpoints".into(), &hook),
         ("PATCH", format!("/webhook-endpoints/{endpoint}"), &json!({"events": ["*"]})),
         ("POST", format!("/webhook-endpoints/{endpoint}/rotate"), &none),
+        ("POST", "/fraud-rules".into(), &rule),
+        ("PATCH", format!("/fraud-rules/{ruled}"), &name),
+        ("DELETE", format!("/fraud-rules/{ruled}"), &none),
+        ("POST", "/payment-types".into(), &kind("gifts")),
+        ("PATCH", format!("/payment-types/{kinded}"), &json!({"active": false})),
+        ("DELETE", format!("/payment-types/{kinded}"), &none),
         ("PATCH", "/tenants/me".into(), &name),
         ("POST", format!("/users/{user}/deactivate"), &none),
         ("DELETE", format!("/users/{user}"), &none),
