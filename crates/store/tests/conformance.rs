@@ -127,7 +127,7 @@ cases! {
     disputes: round_trip told_of_once by_page_and_filter;
     payouts: round_trip by_page_and_filter;
     sagas: round_trip each_goes_to_one_worker an_older_token_writes_nothing ends_and_is_removed
-        woken_when_nobody_works_on_it goes_with_a_batch;
+        woken_when_nobody_works_on_it goes_with_a_batch inserted_together_or_not_at_all;
     payment_setup: attempts_end_once types_round_trip accounts_round_trip rules_in_their_order;
     velocity: counts_whose_and_when stays_within_its_bounds turns_are_taken_once;
     webhooks: told_once_and_claimed_by_one incoming_ends_once endpoints_round_trip

@@ -199,3 +199,15 @@ pub async fn goes_with_a_batch(stage: &Stage) {
     assert!(matches!(error, StoreError::Rejected(_)), "{error:?}");
     assert_eq!(outcome(&stage.store, vec![attachment.write]).await, UnitOutcome::Missed(0));
 }
+
+/// One statement or many: all are there, or none.
+pub async fn inserted_together_or_not_at_all(stage: &Stage) {
+    let db = stage.store.as_ref();
+    let acme = tenant(stage).await;
+    let [one, two, three] = [1, 2, 3].map(|second| saga(stage, acme, second));
+    done(stage, vec![sagas::insert(&one), sagas::insert(&two)]).await;
+    assert_eq!((found(stage, &one).await, found(stage, &two).await), (one.clone(), two));
+    let met = outcome(&stage.store, vec![sagas::insert(&three), sagas::insert(&one)]).await;
+    assert!(matches!(met, UnitOutcome::Missed(_)), "{met:?}");
+    assert_eq!(sagas::find(db, acme, three.id).await.unwrap(), None);
+}
