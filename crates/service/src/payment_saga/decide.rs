@@ -406,7 +406,7 @@ fn of_refund(work: &Work, answer: &Answer, at: Timestamp) -> Result<Decision, Re
         }
         Answer::Declined { code, .. } => {
             let decision = Decision::of(work, Then::Finished("declined"));
-            refund_failed(work, decision, (code.name(), at))
+            refund_failed(&with_its_name(work, answer), decision, (code.name(), at))
         }
         Answer::Processing { .. } | Answer::RequiresAction { .. } => {
             let mut refund = refund_of(work)?.clone();
@@ -417,9 +417,19 @@ fn of_refund(work: &Work, answer: &Answer, at: Timestamp) -> Result<Decision, Re
         }
         Answer::Canceled { .. } | Answer::RequiresCapture { .. } => {
             let decision = Decision::of(work, Then::Finished("declined"));
-            refund_failed(work, decision, ("canceled", at))
+            refund_failed(&with_its_name(work, answer), decision, ("canceled", at))
         }
     }
+}
+
+/// The refund by the name that the gateway gives it: settlement files know it by that, also where
+/// it failed.
+fn with_its_name(work: &Work, answer: &Answer) -> Work {
+    let mut work = work.clone();
+    if let (Some(refund), Some(reference)) = (&mut work.refund, answer.reference()) {
+        refund.gateway_reference = Some(reference.to_owned());
+    }
+    work
 }
 
 fn refund_of(work: &Work) -> Result<&RefundRow, Refusal> {

@@ -3,6 +3,7 @@
 
 use caudal_domain::SystemRole;
 use caudal_gateway::simulator::Settings;
+use caudal_service::payment_saga::Point;
 use caudal_testkit::{Client, TestApp, at_once, both_databases, until};
 use serde_json::{Value, json};
 
@@ -15,7 +16,8 @@ use super::{
 both_databases! {
     wallet_payments_are_given_back_at_once a_hundred_refunds_never_exceed_the_capture
     fees_are_kept_or_given_back_in_proportion card_payments_are_given_back_by_their_gateway
-    a_refund_that_fails_gives_the_money_back refunds_out_of_place_are_refused
+    a_refund_that_fails_gives_the_money_back a_refund_that_fails_unheard_keeps_its_name
+    refunds_out_of_place_are_refused
     refunds_are_listed_and_others_see_none a_payments_transfer_is_left_alone
     a_refund_that_bounces_later_is_given_back replays_say_what_was_said_first
     the_gateway_is_asked_for_what_the_books_move
@@ -140,6 +142,26 @@ async fn a_refund_that_fails_gives_the_money_back(app: &TestApp) {
     assert!(now().await["failure"].is_string());
     assert_eq!(client.balance(&wallet).await, (1000, 0, 1000));
     assert_eq!(read(client, &paid).await["amount_refunded"], 0);
+}
+
+async fn a_refund_that_fails_unheard_keeps_its_name(app: &TestApp) {
+    let client = &app.client;
+    let wallet = client.wallet("USD").await;
+    let paid = paid_by_card(app, &wallet, "pm_card_refundFail").await;
+    // The process ends between the call and its answer.
+    drop(app.instance.service.hold_saga_at(Point::Called));
+    let refund = client.post(format!("/payments/{paid}/refunds"), json!({"amount": 300})).await;
+    let refund = id(&refund.expect(201));
+    let now = async || client.get(format!("/refunds/{refund}")).await.expect(200);
+    assert_eq!(now().await["gateway_reference"], Value::Null);
+    until("the gateway's refusal", async || {
+        app.clock.advance(61);
+        now().await["status"] == "failed"
+    })
+    .await;
+    let name = now().await["gateway_reference"].clone();
+    assert!(name.as_str().is_some_and(|name| name.starts_with("sim_re_")), "{name}");
+    assert_eq!(client.balance(&wallet).await, (1000, 0, 1000));
 }
 
 async fn refunds_out_of_place_are_refused(app: &TestApp) {
