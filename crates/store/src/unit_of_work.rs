@@ -111,6 +111,7 @@ pub enum UnitOutcome {
     Done,
     /// The key was met before; the caller compares the fingerprint.
     Replayed(Receipt),
-    /// This step did not touch one row; nothing was written.
+    /// This step, or one of those behind it that insert alike, did not touch one row; nothing was
+    /// written.
     Missed(usize),
 }

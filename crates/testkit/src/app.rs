@@ -67,6 +67,23 @@ impl TestApp {
         Self::of(opened, client, clock, database)
     }
 
+    /// Looks again and again, each time so many seconds later. What is due at gateways is worked on
+    /// before each look: time that ran on by itself would end leases, and leave the months that
+    /// have partitions.
+    pub async fn until_later(
+        &self,
+        what: &str,
+        seconds: i64,
+        mut is_so: impl AsyncFnMut() -> bool,
+    ) {
+        until(what, async || {
+            self.clock.advance(seconds);
+            while self.instance.service.work_on_sagas().await.expect("a database") > 0 {}
+            is_so().await
+        })
+        .await;
+    }
+
     /// Stops, and starts again on the same database with other settings.
     pub async fn restart_with(self, change: impl FnOnce(&mut Settings)) -> Self {
         let Self { client, clock, instance, gate, database, door, stop, .. } = self;

@@ -398,38 +398,29 @@ fn of_cancel(
 }
 
 fn of_refund(work: &Work, answer: &Answer, at: Timestamp) -> Result<Decision, Refusal> {
-    match answer {
+    let declined = || Decision::of(work, Then::Finished("declined"));
+    let mut decision = match answer {
         Answer::Succeeded { .. } => {
             let decision = Decision::of(work, Then::Finished("succeeded"));
             let refund = refund_on(work, (RefundEvent::Confirmed, answer), at)?;
-            Ok(Decision { refund: Some(refund), ..decision })
+            Decision { refund: Some(refund), ..decision }
         }
-        Answer::Declined { code, .. } => {
-            let decision = Decision::of(work, Then::Finished("declined"));
-            refund_failed(&with_its_name(work, answer), decision, (code.name(), at))
-        }
+        Answer::Declined { code, .. } => refund_failed(work, declined(), (code.name(), at))?,
         Answer::Processing { .. } | Answer::RequiresAction { .. } => {
             let mut refund = refund_of(work)?.clone();
-            refund.gateway_reference = answer.reference().map(str::to_owned);
             refund.version += 1;
             refund.updated_at = at;
-            Ok(Decision { refund: Some(refund), ..ask_later(work, at, false) })
+            Decision { refund: Some(refund), ..ask_later(work, at, false) }
         }
         Answer::Canceled { .. } | Answer::RequiresCapture { .. } => {
-            let decision = Decision::of(work, Then::Finished("declined"));
-            refund_failed(&with_its_name(work, answer), decision, ("canceled", at))
+            refund_failed(work, declined(), ("canceled", at))?
         }
-    }
-}
-
-/// The refund by the name that the gateway gives it: settlement files know it by that, also where
-/// it failed.
-fn with_its_name(work: &Work, answer: &Answer) -> Work {
-    let mut work = work.clone();
-    if let (Some(refund), Some(reference)) = (&mut work.refund, answer.reference()) {
+    };
+    // Whatever became of it: settlement files know it by its gateway's name.
+    if let (Some(refund), Some(reference)) = (&mut decision.refund, answer.reference()) {
         refund.gateway_reference = Some(reference.to_owned());
     }
-    work
+    Ok(decision)
 }
 
 fn refund_of(work: &Work) -> Result<&RefundRow, Refusal> {

@@ -16,8 +16,11 @@ use crate::{
 
 /// A unit has no account lock that would make a duplicate wait, so it locks its key.
 const LOCK_KEY: &str = "select pg_advisory_xact_lock($1)";
+/// Each generation by itself, as a batch asks.
 const RECEIPT: &str = "select key, fingerprint, transfer_id, answer from receipts
-     where generation in ($1, $2) and bucket = $3 and key = $4";
+       where generation = $1 and bucket = $3 and key = $4
+     union all select key, fingerprint, transfer_id, answer from receipts
+       where generation = $2 and bucket = $3 and key = $4";
 const INSERT_RECEIPT: &str = "insert into receipts (generation, bucket, key, fingerprint,
      transfer_id, answer) values ($1, $2, $3, $4, $5, $6)";
 const UNIQUE_VIOLATION: &str = "23505";

@@ -55,7 +55,7 @@ pub async fn look_ups_by_id_prune(stage: &Stage) {
 }
 
 /// Plans are made once, often while the tables are still empty: what looks easy then must not be a
-/// walk through a tenant's rows later.
+/// walk through a tenant's rows later. The settings are those of a lane (`postgres/connect.rs`).
 pub async fn lists_find_rows_by_key(stage: &Stage) {
     let (client, acme) = (stage.client(), tenant(stage).await);
     let settings = "set plan_cache_mode = force_generic_plan; set enable_seqscan = off;

@@ -296,8 +296,7 @@ async fn a_dispute_takes_all_though_a_refund_is_under_way(app: &TestApp) {
     assert_eq!(amounts, (&json!(600), &json!(400)));
 
     // What is unclear is never sent again: a person says that it came to nothing.
-    until("a call for a person", async || {
-        app.clock.advance(86_400);
+    app.until_later("a call for a person", 86_400, async || {
         client.get(format!("/payments/{payment}")).await.expect(200)["needs_decision"] == true
     })
     .await;

@@ -161,8 +161,8 @@ async fn a_person_decides_on_a_payout() {
             .await;
             app.client.post(&resolve, said.clone()).await.refused(409, "payout_state");
             let mut answer = json!(null);
+            app.clock.advance(8 * 86_400);
             until("a decision", async || {
-                app.clock.advance(8 * 86_400);
                 let decided = app.client.post(&resolve, said.clone()).await;
                 answer = decided.json.clone();
                 decided.status == 200

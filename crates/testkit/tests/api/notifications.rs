@@ -173,6 +173,12 @@ async fn disputes_and_payouts_are_told(app: &TestApp) {
     {
         let body = json!({"wallet": funded, "amount": 100, "destination": destination});
         let payout = app.client.post("/payouts", body).await.expect(201);
+        // What its gateway tells too early is heeded later.
+        until(kind, async || {
+            app.clock.advance(1);
+            ada.get("/notifications").await.expect(200)["data"][0]["type"] == kind
+        })
+        .await;
         let to_ada = told(&ada, count).await;
         assert_eq!((&to_ada[0]["type"], &to_ada[0]["subject"]), (&json!(kind), &payout["id"]));
         told(&owner, staff).await;

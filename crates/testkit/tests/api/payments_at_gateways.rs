@@ -40,11 +40,8 @@ fn simulate(app: &TestApp, change: impl FnOnce(&mut Settings)) {
 
 /// Moves the clock on until the payment has the status.
 async fn until_status(app: &TestApp, payment: &str, status: &str, seconds: i64) {
-    until(status, async || {
-        app.clock.advance(seconds);
-        read(&app.client, payment).await["status"] == status
-    })
-    .await;
+    app.until_later(status, seconds, async || read(&app.client, payment).await["status"] == status)
+        .await;
 }
 
 /// Its calls to gateways: operation and outcome.
@@ -382,8 +379,7 @@ async fn undecided(app: &TestApp, wallet: &str) -> String {
     let path = format!("/payments/{}/resolve", id(&lost));
     let early = app.client.post(path, json!({"outcome": "failed"})).await;
     early.refused(409, "payment_state");
-    until("a call for a person", async || {
-        app.clock.advance(86_400);
+    app.until_later("a call for a person", 86_400, async || {
         read(&app.client, &id(&lost)).await["needs_decision"] == true
     })
     .await;
@@ -439,8 +435,7 @@ async fn a_person_decides_on_a_refund(app: &TestApp) {
         simulate(app, |settings| settings.p_error = 0.0);
         refunds.push(id(&refund));
     }
-    until("a call for a person", async || {
-        app.clock.advance(86_400);
+    app.until_later("a call for a person", 86_400, async || {
         read(client, &paid).await["needs_decision"] == true
     })
     .await;
@@ -454,8 +449,7 @@ async fn a_person_decides_on_a_refund(app: &TestApp) {
     let path = format!("/refunds/{}/resolve", refunds[0]);
     assert_eq!(client.post(path, moved).await.expect(200)["status"], "succeeded");
     // The other one calls by itself, at its next question.
-    until("its own call", async || {
-        app.clock.advance(86_400);
+    app.until_later("its own call", 86_400, async || {
         read(client, &paid).await["needs_decision"] == true
     })
     .await;

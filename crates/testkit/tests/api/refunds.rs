@@ -299,8 +299,7 @@ async fn the_gateway_is_asked_for_what_the_books_move(app: &TestApp) {
     let first = id(&client.post(&path, json!({"amount": 1})).await.expect(201));
     server.simulator.set(Settings::default());
     client.post(&path, json!({"amount": 1})).await.expect(201);
-    until("a call for a person", async || {
-        app.clock.advance(86_400);
+    app.until_later("a call for a person", 86_400, async || {
         read(client, &paid).await["needs_decision"] == true
     })
     .await;
