@@ -1,6 +1,7 @@
 //! What a request pays to have its credentials believed: 20 µs is the most that is wanted of a
 //! token. `cargo bench -p caudal-testkit`.
 
+use caudal::{Settings, settings::Switch};
 use caudal_domain::SystemRole;
 use caudal_testkit::{Database, TestApp};
 use criterion::{BatchSize::PerIteration, Criterion, criterion_group, criterion_main};
@@ -14,7 +15,9 @@ async fn signed_in(app: &TestApp) -> String {
 
 fn credentials(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
-    let app = runtime.block_on(TestApp::start(Database::sqlite()));
+    // Many are made, each with a token.
+    let unbraked = |settings: &mut Settings| settings.rate_limits = Switch::Off;
+    let app = runtime.block_on(TestApp::start_with(Database::sqlite(), unbraked));
     let service = app.instance.service.clone();
     let token = runtime.block_on(signed_in(&app));
     criterion.bench_function("a token, met before", |bencher| {

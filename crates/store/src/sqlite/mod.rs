@@ -5,6 +5,7 @@
 
 mod checkpoint;
 mod codec;
+mod flushes;
 mod lane;
 mod migrate;
 mod readers;
@@ -26,6 +27,7 @@ use rusqlite::{Connection, OpenFlags, params};
 
 use self::{
     checkpoint::{Checkpoints, PAGES},
+    flushes::Flushes,
     readers::Readers,
     writer::Writer,
 };
@@ -57,7 +59,8 @@ impl Sqlite {
             tracing::warn!("a reader of the file kept the WAL from being cut off");
         }
         let checkpoints = Checkpoints::start(path.clone(), PAGES)?;
-        let writer = Writer::start(connection, checkpoints, lock)?;
+        let flushes = Flushes::start(&path)?;
+        let writer = Writer::start(connection, (checkpoints, flushes), lock)?;
         Ok(Self { readers: Readers::new(path), writer: Arc::new(writer) })
     }
 }
@@ -101,12 +104,13 @@ fn connect(path: &Path, flags: OpenFlags, pragmas: &str) -> Result<Connection, S
 
 /// Pages of 2 KB: entries and receipts fall on random pages, and each goes to the WAL whole. The
 /// cache of 64 MB holds the upper levels of every index. SQLite's own checkpoint is but the net
-/// below [`Checkpoints`]. What is deleted is overwritten: nobody erased may stand in free pages.
+/// below [`Checkpoints`]; COMMIT leaves flushing to [`Flushes`]. What is deleted is overwritten:
+/// nobody erased may stand in free pages.
 fn connect_writer(path: &Path) -> Result<Connection, StoreError> {
     connect(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
-        "pragma page_size = 2048; pragma journal_mode = wal; pragma synchronous = full;
+        "pragma page_size = 2048; pragma journal_mode = wal; pragma synchronous = normal;
          pragma wal_autocheckpoint = 600000; pragma busy_timeout = 2000;
          pragma cache_size = -65536; pragma temp_store = memory; pragma foreign_keys = off;
          pragma secure_delete = on",
@@ -121,7 +125,9 @@ impl Backend for Sqlite {
         sql: &str,
         params: &[Value],
     ) -> Result<Vec<Row>, StoreError> {
-        self.readers.query(table, sql, params).await
+        let rows = self.readers.query(table, sql, params).await?;
+        self.writer.seen_is_on_disk().await?;
+        Ok(rows)
     }
 
     /// Reads have no time limit here.

@@ -4,6 +4,7 @@
 use std::{
     fs::File,
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
     thread::JoinHandle,
     time::Duration,
 };
@@ -11,7 +12,10 @@ use std::{
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot};
 
-use super::checkpoint::Checkpoints;
+use super::{
+    checkpoint::Checkpoints,
+    flushes::{Flushes, Progress},
+};
 use crate::StoreError;
 
 /// Writes that may wait at the thread's door, and how long one may wait to join them.
@@ -22,46 +26,66 @@ type Work = Box<dyn FnOnce(&Connection) + Send>;
 
 pub struct Writer {
     queue: Option<mpsc::Sender<Work>>,
+    progress: Arc<Progress>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Writer {
     /// The lock is let go when the connection is closed.
     pub fn start(
-        connection: Connection,
-        checkpoints: Checkpoints,
+        mut connection: Connection,
+        (checkpoints, flushes): (Checkpoints, Flushes),
         lock: File,
     ) -> Result<Self, StoreError> {
         let (queue, work) = mpsc::channel(QUEUE);
+        let progress = flushes.progress.clone();
+        let begun = progress.clone();
+        connection.commit_hook(Some(move || {
+            begun.begin();
+            false
+        }))?;
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".into())
             .spawn(move || {
-                serve(&connection, &checkpoints, work);
+                serve(&connection, (&checkpoints, &flushes), work);
+                drop(flushes);
                 drop(checkpoints);
                 drop(connection);
                 drop(lock);
             })
             .map_err(|error| StoreError::Unavailable(format!("no writer thread: {error}")))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread) })
+        Ok(Self { queue: Some(queue), progress, thread: Some(thread) })
     }
 
-    /// Runs `work` on the writer thread.
+    /// Runs `work` on the writer thread, and waits until what it wrote, or saw, is on disk.
     pub async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let gone = || StoreError::Unavailable("the writer gave up on this write".into());
+        self.progress.require_disk()?;
         let (answer, answered) = oneshot::channel();
+        let progress = self.progress.clone();
         let work: Work = Box::new(move |connection| {
+            let result = work(connection);
             // Whoever asked may be gone; the write counts all the same.
-            let _ = answer.send(work(connection));
+            let _ = answer.send((result, progress.begun()));
         });
         let queue = self.queue.as_ref().ok_or_else(gone)?;
         queue
             .send_timeout(work, WAIT)
             .await
             .map_err(|_| StoreError::Unavailable("the writer's queue is full".into()))?;
-        answered.await.map_err(|_| gone())?
+        let (result, commits) = answered.await.map_err(|_| gone())?;
+        match self.progress.flushed(commits).await {
+            Ok(()) => result,
+            Err(error) => Err(StoreError::Unknown(error.to_string())),
+        }
+    }
+
+    /// Waits until whatever could be read by now is on disk.
+    pub async fn seen_is_on_disk(&self) -> Result<(), StoreError> {
+        self.progress.flushed(self.progress.begun()).await
     }
 }
 
@@ -75,12 +99,17 @@ impl Drop for Writer {
     }
 }
 
-fn serve(connection: &Connection, checkpoints: &Checkpoints, mut queue: mpsc::Receiver<Work>) {
+fn serve(
+    connection: &Connection,
+    (checkpoints, flushes): (&Checkpoints, &Flushes),
+    mut queue: mpsc::Receiver<Work>,
+) {
     while let Some(work) = queue.blocking_recv() {
         if catch_unwind(AssertUnwindSafe(|| work(connection))).is_err() {
             tracing::error!("BUG: a write panicked; it was rolled back");
         }
         roll_back(connection);
+        flushes.between_writes();
         checkpoints.between_writes(connection);
     }
 }
