@@ -31,7 +31,7 @@ pub struct Settings {
     pub batch_commands: usize,
     /// Commands waiting; beyond it callers are told `overloaded` at once.
     pub queue_commands: usize,
-    /// A job that waited longer is told `overloaded` instead of being run late.
+    /// A job that waits longer is told `overloaded` instead of being run late.
     pub queue_timeout: Duration,
     /// How long a duplicate waits for the first answer before it is told `in flight`.
     pub duplicate_timeout: Duration,
@@ -76,6 +76,8 @@ impl Engine {
         let parts = lane::Parts { queue: &queue, clock: &clock, ids: &ids };
         let start = |number| LaneTask::new(number, store.lane(), &parts).run();
         let lanes = (0..settings.lanes).map(start).map(tokio::spawn).collect();
+        let waiting = queue.clone();
+        tokio::spawn(async move { waiting.answer_late().await });
         Self {
             queue,
             in_flight: Arc::new(InFlight::new(settings.duplicate_timeout)),

@@ -80,6 +80,23 @@ impl Lines {
         &mut line.jobs
     }
 
+    /// Takes out what has waited since before then; each line has the oldest in front.
+    pub fn late(&mut self, then: Instant) -> Vec<Waiting> {
+        let mut late = Vec::new();
+        for line in self.by_tenant.values_mut() {
+            while line.jobs.front().is_some_and(|waiting| waiting.ticket.since < then)
+                && let Some(waiting) = line.jobs.pop_front()
+            {
+                line.commands -= waiting.job.commands.len();
+                self.commands -= waiting.job.commands.len();
+                late.push(waiting);
+            }
+        }
+        self.by_tenant.retain(|_, line| !line.jobs.is_empty());
+        self.turns.retain(|tenant| self.by_tenant.contains_key(tenant));
+        late
+    }
+
     pub fn take(&mut self, limit: usize) -> Vec<Waiting> {
         let mut taking = Taking { limit, ..Taking::default() };
         let mut stuck = Vec::new();

@@ -15,12 +15,12 @@ use std::{
 use caudal_domain::TenantId;
 use tokio::{
     sync::{Notify, oneshot},
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 
 use crate::{
     EngineError, Job, Settings,
-    lines::{Answer, Lines, Ticket, Waiting},
+    lines::{Answer, Lines, Waiting},
 };
 
 /// What one lane took; its rows are free again when this is dropped.
@@ -38,6 +38,9 @@ impl Drop for Batch {
 
 /// How long a meeting with another process is remembered.
 const CROWDED_FOR: Duration = Duration::from_millis(500);
+/// How often is looked for those who wait too long.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
 pub(crate) struct Queue {
     lines: Mutex<Lines>,
     arrived: Notify,
@@ -146,7 +149,9 @@ impl Queue {
     /// A batch of what can be done at once, if there is anything.
     pub fn take_now(self: &Arc<Self>) -> Option<Batch> {
         let mut lines = self.lines();
-        let jobs = self.drop_late(lines.take(self.batch_commands));
+        let mut jobs = lines.take(self.batch_commands);
+        // Whoever went away while waiting will ask again with the same key.
+        jobs.retain(|waiting| !waiting.ticket.reply.is_closed());
         let rows: Vec<u128> =
             jobs.iter().flat_map(|waiting| &waiting.ticket.rows).copied().collect();
         lines.busy.extend(&rows);
@@ -184,25 +189,17 @@ impl Queue {
         self.arrived.notify_one();
     }
 
-    /// Answers those who waited too long, and forgets those who went away.
-    fn drop_late(&self, batch: Vec<Waiting>) -> Vec<Waiting> {
-        let now = Instant::now();
-        let (mut kept, mut late) = (Vec::with_capacity(batch.len()), Vec::new());
-        for waiting in batch {
-            let Ticket { reply, since, .. } = &waiting.ticket;
-            if reply.is_closed() {
-                continue;
-            }
-            match now.duration_since(*since) > self.timeout {
-                true => late.push(waiting),
-                false => kept.push(waiting),
+    /// Answers those who wait too long, until the queue is closed and empty: also while no lane
+    /// comes for them, each being busy with a commit whose answer was lost.
+    pub async fn answer_late(&self) {
+        while !self.is_done() {
+            sleep(LOOK_EVERY).await;
+            let late = Instant::now().checked_sub(self.timeout).map(|then| self.lines().late(then));
+            for waiting in late.unwrap_or_default() {
+                // The receiver may have gone meanwhile; then nobody needs the answer.
+                let _ = waiting.ticket.reply.send(Err(EngineError::Overloaded));
             }
         }
-        for waiting in late {
-            // The receiver may have gone meanwhile; then nobody needs the answer.
-            let _ = waiting.ticket.reply.send(Err(EngineError::Overloaded));
-        }
-        kept
     }
 
     pub fn close(&self) {
@@ -286,6 +283,26 @@ mod tests {
         let batch = queue.take(0).await.expect("open");
         assert_eq!(batch.jobs[0].job.commands.len(), 1000);
         assert_eq!(queue.depth().0, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_too_long_is_told_though_no_lane_comes() {
+        let queue = queue(8192, 100);
+        let [first, _other] = [1, 2].map(|tenant| queue.push(job(tenant, 1)).expect("room"));
+        let answering = tokio::spawn({
+            let queue = queue.clone();
+            async move { queue.answer_late().await }
+        });
+        sleep(Duration::from_secs(4)).await;
+        let mut second = queue.push(job(1, 3)).expect("room");
+        let told = first.await.expect("an answer");
+        assert!(matches!(told, Err(EngineError::Overloaded)), "{told:?}");
+        assert!(second.try_recv().is_err(), "it came later");
+        assert_eq!(queue.depth().0, 3);
+        let batch = queue.take_now().expect("the second");
+        assert_eq!(batch.jobs[0].job.commands.len(), 3);
+        queue.close();
+        answering.await.expect("ends with the queue");
     }
 
     #[tokio::test]

@@ -6,7 +6,7 @@
 
 use caudal_domain::{
     Actor, Event, Fingerprint, Refusal, RoleRef, SystemRole, TenantId, Timestamp, User, UserId,
-    UserStatus, access::Scope, event::kinds,
+    UserStatus, event::kinds,
 };
 use caudal_identity::{Email, PersonKey};
 use caudal_store::{
@@ -316,17 +316,16 @@ impl Service {
         Ok(UnitOfWork { at, steps, events, receipt: None })
     }
 
-    /// Nobody takes out whoever may more than they themselves; what a wallet holder may does not
-    /// count, for every user may that.
+    /// Nobody takes out whoever may more than they themselves. What is somebody's own does not
+    /// count, for every user has that.
     pub(crate) async fn require_over(
         &self,
         caller: &Caller,
         row: &UserRow,
     ) -> Result<(), ServiceError> {
         let standing = roles::standing(self.store(), row.tenant, row.id).await?;
-        let scopes = standing.map(|standing| standing.scopes).unwrap_or_default();
-        let counts = |scope: &Scope| !SystemRole::WalletHolder.grants(*scope);
-        scopes.into_iter().filter(counts).try_for_each(|scope| caller.require(scope))
+        let wide = standing.map(|standing| standing.wide).unwrap_or_default();
+        wide.into_iter().try_for_each(|scope| caller.require_wide(scope))
     }
 
     /// The change that comes after the row.

@@ -16,7 +16,7 @@ mod writer;
 use std::{
     ffi::OsString,
     fs::{self, File, TryLockError},
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -71,7 +71,7 @@ fn take(path: &Path) -> Result<(PathBuf, File), StoreError> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(cannot)?;
     }
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let path = fs::canonicalize(path).or_else(|_| path::absolute(path)).map_err(cannot)?;
     let mut name = OsString::from(&path);
     name.push(".lock");
     let lock = File::options().create(true).append(true).open(&name).map_err(cannot)?;

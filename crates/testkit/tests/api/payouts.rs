@@ -12,7 +12,7 @@ both_databases! {
     a_payout_ends_as_the_bank_says what_is_unclear_stays_held a_paid_payout_may_come_back
     a_payout_is_made_once payouts_of_others_are_not_seen payouts_that_cannot_be_are_refused
     a_crash_between_any_two_steps_pays_at_most_once what_has_failed_is_not_sent_again
-    a_webhook_that_comes_early_is_heard_later
+    a_webhook_that_comes_early_is_heard_later what_may_have_been_sent_is_sent_again_for_a_day
 }
 
 const API_KEY: &str = "sim_test_of_payouts";
@@ -263,6 +263,43 @@ async fn what_has_failed_is_not_sent_again(app: &TestApp) {
     until("its end", async || sagas(app, "true").await == 0).await;
     assert!(!service.is_saga_held());
     drop(called);
+}
+
+/// Left before its call, found by the next worker so many seconds later.
+async fn left_before_its_call(app: &TestApp, wallet: &str, seconds: i64) -> String {
+    let service = &app.instance.service;
+    drop(service.hold_saga_at(Point::Accepted));
+    let id = pay_out(&app.client, wallet, "ba_ok").await;
+    until("the crash", async || service.is_saga_held()).await;
+    app.clock.advance(seconds);
+    id
+}
+
+async fn what_may_have_been_sent_is_sent_again_for_a_day(app: &TestApp) {
+    own_account(app).await;
+    let (client, silent) = (&app.client, Settings { p_error: 1.0, ..Settings::default() });
+    // Whoever had it may have sent it, and the gateway can't be asked: it stays to be sent.
+    behave(app, silent);
+    let wallet = client.funded(1000).await;
+    let young = left_before_its_call(app, &wallet, 61).await;
+    until("a question", async || {
+        sagas(app, r#"cast(data as text) like '%"is_sent":true%'"#).await == 1
+    })
+    .await;
+    nobody_works(app).await;
+    assert_eq!(read(client, &young).await["status"], "pending");
+    behave(app, Settings::default());
+    ends_as(app, &young, "paid").await;
+    assert_eq!(sent_to_the_bank(app), [young.as_str()]);
+    // Near the end of the day for which gateways keep keys, it is asked after and no more.
+    for settings in [silent, Settings::default()] {
+        let wallet = client.funded(1000).await;
+        behave(app, settings);
+        let old = left_before_its_call(app, &wallet, 23 * 3600 + 1).await;
+        comes_to(client, &old, "unknown").await;
+        assert_eq!(client.balance(&wallet).await, (600, 400, 1000));
+    }
+    assert_eq!(sent_to_the_bank(app), [young.as_str()]);
 }
 
 async fn a_webhook_that_comes_early_is_heard_later(app: &TestApp) {

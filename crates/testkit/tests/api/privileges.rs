@@ -218,6 +218,15 @@ async fn whoever_may_more_is_left_alone(app: &TestApp) {
     admin.delete(&path).await.refused(403, "forbidden");
     owner.get("/wallets").await.expect(200);
     assert!(app.client.get(&rich).await.expect(200)["revoked_at"].is_null());
+    // A wallet holder's scope goes further in another role: it reaches every wallet.
+    let (clerk_id, _) = app.user(&[SystemRole::WalletHolder]).await;
+    let clerk = role(&app.client, "clerk", &["transfers:write"]).await;
+    let roles = json!({"roles": ["wallet_holder", clerk]});
+    let give = Call::new("PUT", format!("/users/{clerk_id}/roles")).json(&roles);
+    app.client.send(give).await.expect(200);
+    let sessions = format!("/users/{clerk_id}/sessions");
+    ender.delete(&sessions).await.refused(403, "forbidden");
+    admin.delete(&sessions).await.expect(204);
     // What is below them they end as before.
     ender.delete(format!("/users/{holder_id}/sessions")).await.expect(204);
     holder.get("/wallets").await.refused(401, "unauthorized");
