@@ -129,6 +129,7 @@ impl Service {
         let mut steps = Vec::new();
         if let Some(account) = new.service_account {
             self.service_account(caller, account).await?;
+            self.require_over_account(caller, account).await?;
             steps.push(service_accounts::stays(caller.tenant, account));
         }
         let at = self.now();
@@ -242,11 +243,7 @@ impl Service {
         let new = NewApiKey {
             name: old.name.clone(),
             scopes: old.scopes.clone(),
-            // It lives as long as the old one was meant to.
-            expires_at: old.expires_at.map(|end| {
-                let lifetime = end.micros() - old.created_at.micros();
-                Timestamp::from_micros(at.micros().saturating_add(lifetime))
-            }),
+            expires_at: renewed(old, at).into_iter().chain(own_end(caller)).min(),
             service_account: Some(account),
         };
         let (tenant, new) = (caller.tenant, self.new_key(caller.tenant, new, at));
@@ -296,14 +293,23 @@ pub(crate) fn check_over(caller: &Caller, key: &ApiKey) -> Result<(), ServiceErr
 }
 
 /// What a key makes ends with it at the latest; what a person makes does not end with their token.
+fn own_end(caller: &Caller) -> Option<Timestamp> {
+    caller.expires_at.filter(|_| caller.session.is_none())
+}
+
 fn end_of(caller: &Caller, asked: Option<Timestamp>) -> Result<Option<Timestamp>, ServiceError> {
-    let own = caller.expires_at.filter(|_| caller.session.is_none());
-    match (own, asked) {
+    match (own_end(caller), asked) {
         (Some(own), Some(asked)) if asked > own => {
             Err(ServiceError::invalid("expires_at", "is later than the end of your own key"))
         }
         (own, asked) => Ok(asked.or(own)),
     }
+}
+
+/// The key after it lives as long as this one was meant to.
+fn renewed(old: &ApiKey, at: Timestamp) -> Option<Timestamp> {
+    let lifetime = old.expires_at?.micros() - old.created_at.micros();
+    Some(Timestamp::from_micros(at.micros().saturating_add(lifetime)))
 }
 
 fn did<'a>(action: &'a str, key: ApiKeyId, fields: &'a [&'a str]) -> Did<'a> {

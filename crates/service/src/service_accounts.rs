@@ -69,6 +69,7 @@ impl Service {
         edit: Edit<'_, ServiceAccount, String>,
     ) -> Result<Done<ServiceAccount>, ServiceError> {
         let mut account = self.service_account(caller, id).await?;
+        self.require_over_account(caller, id).await?;
         let Edit { change, is_met } = edit;
         if is_met.is_some_and(|is_met| !is_met(&account)) {
             return Err(ServiceError::Stale);
@@ -100,9 +101,7 @@ impl Service {
         if edit.is_met.is_some_and(|is_met| !is_met(&account)) {
             return Err(ServiceError::Stale);
         }
-        let keys = api_keys::of_service_account(self.store(), caller.tenant, id, i64::MAX).await?;
-        let live = keys.iter().filter(|key| key.revoked_at.is_none());
-        live.into_iter().try_for_each(|key| check_over(caller, key))?;
+        self.require_over_account(caller, id).await?;
         let (at, kind) = (self.now(), kinds::SERVICE_ACCOUNT_DELETED);
         let steps = vec![
             service_accounts::delete(caller.tenant, id),
@@ -114,6 +113,17 @@ impl Service {
             (UnitOutcome::Done, position) => Ok(Done { value: account, replayed: false, position }),
             _ => Err(ServiceError::NotFound("service_account")),
         }
+    }
+
+    /// Nobody changes, ends or acts as an account of which a key may more than they themselves.
+    pub(crate) async fn require_over_account(
+        &self,
+        caller: &Caller,
+        id: ServiceAccountId,
+    ) -> Result<(), ServiceError> {
+        let keys = api_keys::of_service_account(self.store(), caller.tenant, id, i64::MAX).await?;
+        let mut live = keys.iter().filter(|key| key.revoked_at.is_none());
+        live.try_for_each(|key| check_over(caller, key))
     }
 
     pub(crate) fn account_event(

@@ -216,6 +216,11 @@ async fn whoever_may_more_is_left_alone(app: &TestApp) {
     admin.patch(&rich, json!({"name": "x"})).await.refused(403, "forbidden");
     let path = format!("/service-accounts/{}", id_of(&account));
     admin.delete(&path).await.refused(403, "forbidden");
+    admin.patch(&path, json!({"name": "x"})).await.refused(403, "forbidden");
+    // A key of its own would act as the account, and share its idempotency keys.
+    let joined = json!({"name": "joined", "scopes": ["wallets:read"],
+        "service_account_id": id_of(&account)});
+    admin.post("/api-keys", joined).await.refused(403, "forbidden");
     owner.get("/wallets").await.expect(200);
     assert!(app.client.get(&rich).await.expect(200)["revoked_at"].is_null());
     // A wallet holder's scope goes further in another role: it reaches every wallet.
@@ -249,6 +254,11 @@ async fn no_key_outlives_the_key_that_made_it(app: &TestApp) {
     let sooner = app.clock.now().plus_seconds(30).to_string();
     let made = maker.post("/api-keys", body(json!(sooner))).await.expect(201);
     assert_eq!(made["expires_at"], sooner);
+    // Nor does one that was there before, by rotation.
+    let endless = json!({"name": "endless", "scopes": ["wallets:read"]});
+    let endless = id_of(&app.client.post("/api-keys", endless).await.expect(201));
+    let turned = maker.post(format!("/api-keys/{endless}/rotate"), json!({})).await.expect(201);
+    assert_eq!(turned["expires_at"], end.to_string());
     // A person's key does not end with their token.
     let (_, owner) = app.user(&[SystemRole::Owner]).await;
     let made = owner.post("/api-keys", body(Value::Null)).await.expect(201);
