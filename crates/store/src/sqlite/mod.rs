@@ -45,6 +45,13 @@ pub struct Sqlite {
 impl Sqlite {
     /// Opens the file, or makes it and the folders above it. One process at a time.
     pub fn open(path: &str) -> Result<Self, StoreError> {
+        Self::open_with(path, Flushes::start)
+    }
+
+    fn open_with(
+        path: &str,
+        flushes: impl FnOnce(&Path) -> Result<Flushes, StoreError>,
+    ) -> Result<Self, StoreError> {
         if path.is_empty() || path.starts_with(":memory:") {
             return Err(StoreError::Unavailable(
                 "sqlite:// needs the path of a file: readers open it beside the writer, so \
@@ -59,7 +66,7 @@ impl Sqlite {
             tracing::warn!("a reader of the file kept the WAL from being cut off");
         }
         let checkpoints = Checkpoints::start(path.clone(), PAGES)?;
-        let flushes = Flushes::start(&path)?;
+        let flushes = flushes(&path)?;
         let writer = Writer::start(connection, (checkpoints, flushes), lock)?;
         Ok(Self { readers: Readers::new(path), writer: Arc::new(writer) })
     }
@@ -200,6 +207,8 @@ impl Backend for Sqlite {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use caudal_domain::{Mode, Placement, Tenant, TenantId};
 
     use super::*;
@@ -224,6 +233,41 @@ mod tests {
         let sql = format!("pragma max_page_count = {count}");
         let set = store.writer.run(move |connection| Ok(connection.execute_batch(&sql)?)).await;
         set.expect("a pragma");
+    }
+
+    #[tokio::test]
+    async fn nobody_is_answered_before_the_disk_has_it() {
+        let folder = std::env::temp_dir().join(format!("caudal-flush-{}", std::process::id()));
+        let path = folder.join("books.db");
+        let slow = Arc::new(AtomicBool::new(false));
+        let disk = slow.clone();
+        let flush = move || {
+            while disk.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            Ok(())
+        };
+        let path = path.to_str().expect("a path in UTF-8");
+        let store = Sqlite::open_with(path, |_| Flushes::start_with(flush)).expect("a file");
+        store.migrate(Timestamp::default()).await.expect("migrations");
+        slow.store(true, Ordering::SeqCst);
+        let mut writing = Box::pin(store.commit(tenant(1, "acme".into())));
+        let sql = "select id from tenants";
+        let is_there = async || !store.readers.query("tenants", sql, &[]).await.unwrap().is_empty();
+        assert!(futures::poll!(&mut writing).is_pending());
+        while !is_there().await {}
+        let mut reading = Box::pin(tenants::find(&store, TenantId(1)));
+        let early = Duration::from_millis(200);
+        let was_told = tokio::time::timeout(early, &mut writing).await.is_ok();
+        let was_read = tokio::time::timeout(early, &mut reading).await.is_ok();
+        // Before anything can fail: the store closes only when its disk is done.
+        slow.store(false, Ordering::SeqCst);
+        assert!(!was_told, "it was told too early");
+        assert!(!was_read, "it was read too early");
+        assert_eq!(writing.await.expect("a commit").0, UnitOutcome::Done);
+        assert!(reading.await.expect("a read").is_some());
+        drop(store);
+        fs::remove_dir_all(folder).expect("removed");
     }
 
     /// A full disk, played by the most pages that the file may have.
