@@ -10,6 +10,7 @@ use caudal_store::{
 use crate::{
     Caller, Service, ServiceError,
     api_keys::Secret,
+    roles::is_owner,
     users::{ATTEMPTS, user_did},
 };
 
@@ -67,7 +68,11 @@ impl Service {
         }
     }
 
-    fn erasure(&self, caller: &Caller, row: UserRow) -> Result<UnitOfWork, ServiceError> {
+    pub(crate) fn erasure(
+        &self,
+        caller: &Caller,
+        row: UserRow,
+    ) -> Result<UnitOfWork, ServiceError> {
         let at = self.now();
         let (tenant, user) = (row.tenant, row.id);
         let (lock_owners, owner_remains) = roles::owner_remains(tenant);
@@ -85,7 +90,9 @@ impl Service {
         steps.extend(second_factors::remove(tenant, user));
         steps.push(roles::take_all(tenant, user));
         steps.push(self.audit(caller, user_did(kinds::USER_ERASED, user, &[]), at));
-        steps.push(owner_remains);
+        if is_owner(&row) {
+            steps.push(owner_remains);
+        }
         let row = UserRow { status: UserStatus::Erased, ..row };
         let events = vec![self.user_event(kinds::USER_ERASED, &row, at)?];
         Ok(UnitOfWork { at, steps, events, receipt: None })

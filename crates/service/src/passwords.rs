@@ -3,7 +3,7 @@
 
 use caudal_domain::{
     Actor, CodePurpose, Mail, MailId, MailTemplate, Refusal, TenantId, Timestamp, UserId,
-    event::kinds,
+    UserStatus, event::kinds,
 };
 use caudal_identity::{
     Email, Password, PersonKey,
@@ -29,7 +29,7 @@ use crate::{
     guesses::{PASSWORD, Proving},
     logins::not_hashed,
     mails::NewMail,
-    personal::Person,
+    personal::{Person, Profile},
     unit::Creation,
     users::read_email,
 };
@@ -234,7 +234,7 @@ impl Service {
         let code = one_time_code(self, &new.proof, CodePurpose::Recover, at).await?;
         self.check_leaks(&password).await?;
         let phc = self.hash_password(place, &password).await?;
-        let row = owner_of_code(self, &code).await?;
+        let mut row = owner_of_code(self, &code).await?;
         if !may_recover(&row) {
             return Err(unknown_code());
         }
@@ -247,6 +247,13 @@ impl Service {
         steps.extend(void_all(tenant, user, at));
         let mut events = vec![self.user_event(kinds::PASSWORD_RECOVERED, &row, at)?];
         if row.email_verified_at.is_none() {
+            if row.status == UserStatus::Pending {
+                // The name came with the sign-up, and that may have been anybody's.
+                let profile = Profile { name: None, ..self.open_profile(&row)? };
+                steps.push(self.profile_step(&row, &profile, row.email_hash)?);
+                row.version += 1;
+                row.status = UserStatus::Active;
+            }
             // Whoever reads the mail has the address.
             steps.push(users::verified(&self.change_of(&row, at)));
             events.push(self.user_event(kinds::USER_VERIFIED, &row, at)?);

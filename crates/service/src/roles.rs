@@ -201,6 +201,7 @@ impl Service {
         edit: Edit<'_, Role, ()>,
     ) -> Result<Done<Role>, ServiceError> {
         let role = self.changeable(caller, id).await?;
+        self.require_step_up(caller)?;
         if edit.is_met.is_some_and(|is_met| !is_met(&role)) {
             return Err(ServiceError::Stale);
         }
@@ -317,7 +318,6 @@ impl Service {
     /// Where an owner may go, the last step decides whether one is left.
     fn steps_of_roles(&self, by: By<'_>, change: &Move<'_>, at: Timestamp) -> Vec<Step> {
         let UserRow { id: user, tenant, version, .. } = *change.row;
-        let was_owner = change.row.roles.contains(&RoleRef::System(SystemRole::Owner));
         let (lock, owner_remains) = roles::owner_remains(tenant);
         let counted = users::touch(&Change { tenant, id: user, version: version + 1, at });
         let mut steps = vec![lock, counted, roles::take_all(tenant, user)];
@@ -325,7 +325,7 @@ impl Service {
         let (action, object_id) = (kinds::USER_ROLES_CHANGED, user.to_string());
         let did = Did { action, object_kind: "user", object_id, fields: &["roles"] };
         steps.push(self.audit(by, did, at));
-        if was_owner {
+        if is_owner(change.row) {
             steps.push(owner_remains);
         }
         steps
@@ -355,6 +355,10 @@ fn changed(caller: &Caller, before: &Role, change: RoleChange) -> Result<Role, S
     }
     role.version += 1;
     Ok(role)
+}
+
+pub(crate) fn is_owner(row: &UserRow) -> bool {
+    row.roles.contains(&RoleRef::System(SystemRole::Owner))
 }
 
 fn sorted<T: Ord>(mut items: Vec<T>) -> Vec<T> {

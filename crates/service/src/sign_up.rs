@@ -275,7 +275,7 @@ impl Service {
         Ok(steps)
     }
 
-    fn profile_step(
+    pub(crate) fn profile_step(
         &self,
         row: &UserRow,
         profile: &Profile,

@@ -14,6 +14,7 @@ use caudal_store::{
     sessions::Others,
     users,
     users::{Change, UserRow},
+    wallets,
 };
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,7 @@ use crate::{
     id_range,
     passwords::read_password,
     personal::{Person, Profile},
+    roles::is_owner,
     unit::{Creation, Subject},
 };
 
@@ -102,7 +104,10 @@ impl Service {
         let receipt = self.private_receipt(asked, &print).await?;
         let hash = self.email_hash(caller.tenant, &email).await?;
         // Spares a hash; what decides is the index.
-        if users::find_by_email(self.store(), caller.tenant, hash).await?.is_some() {
+        let found = users::find_by_email(self.store(), caller.tenant, hash).await?;
+        if let Some(row) = &found
+            && !self.is_mere_claim(row).await?
+        {
             return self.opened(self.refuse(receipt, Refusal::EmailTaken).await?).await;
         }
         if let Err(error) = self.check_leaks(&password).await {
@@ -120,7 +125,12 @@ impl Service {
         let MadePerson { row, user, mut steps, .. } = made.await?;
         let at = row.created_at;
         steps.push(self.audit(caller, user_did(kinds::USER_CREATED, row.id, &[]), at));
-        let events = vec![self.user_event(kinds::USER_CREATED, &row, at)?];
+        let mut events = vec![self.user_event(kinds::USER_CREATED, &row, at)?];
+        if let Some(claim) = found {
+            let gone = self.erasure(caller, claim)?;
+            steps.splice(0..0, gone.steps);
+            events.splice(0..0, gone.events);
+        }
         let unit = UnitOfWork { at, steps, events, receipt: None };
         let user = User { email: None, name: None, ..user };
         let value = KeptUser { user, profile: row.profile };
@@ -130,6 +140,25 @@ impl Service {
             Ok(done) => done,
         };
         self.opened(done).await
+    }
+
+    /// Whether the user is only somebody's word: a sign-up that nobody proved, that nobody gave
+    /// anything. It gives way to whoever answers for the address, or strangers could block it.
+    async fn is_mere_claim(&self, row: &UserRow) -> Result<bool, ServiceError> {
+        let is_bare = row.roles == [RoleRef::System(SystemRole::WalletHolder)];
+        if row.status != UserStatus::Pending || !is_bare {
+            return Ok(false);
+        }
+        let any = wallets::Filter {
+            tenant: row.tenant,
+            user: Some(row.id),
+            status: None,
+            currency: None,
+            before: u128::MAX,
+            from: 0,
+            limit: 1,
+        };
+        Ok(wallets::list(self.store(), &any).await?.is_empty())
     }
 
     /// The user of an answer that was kept. Of whoever is erased only the id is left.
@@ -310,7 +339,8 @@ impl Service {
             steps.extend(void_all(tenant, user, at));
         }
         steps.push(self.audit(caller, user_did(kind, user, &["status"]), at));
-        steps.extend((status == UserStatus::Deactivated).then_some(owner_remains));
+        let takes_owner = status == UserStatus::Deactivated && is_owner(row);
+        steps.extend(takes_owner.then_some(owner_remains));
         let row = UserRow { status, ..row.clone() };
         let events = vec![self.user_event(kind, &row, at)?];
         Ok(UnitOfWork { at, steps, events, receipt: None })

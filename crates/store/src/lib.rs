@@ -32,6 +32,7 @@ pub mod gateway_accounts;
 pub mod guesses;
 pub mod inbox;
 pub mod incoming_webhooks;
+mod known;
 pub mod mails;
 pub mod notifications;
 pub mod payment_attempts;

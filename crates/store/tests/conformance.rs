@@ -18,6 +18,7 @@ mod conformance {
     pub mod entries;
     pub mod events;
     pub mod instance_keys;
+    pub mod known;
     pub mod lost_commits;
     pub mod mails;
     pub mod notifications;
@@ -106,6 +107,7 @@ cases! {
     events: positions_only_go_forward gapless_from_four_lanes consumers_advance_once
         some_kinds_are_found_among_all;
     batches: all_or_nothing nothing_to_write opposite_directions absent_rows_are_left_out;
+    known: every_column_is_compared nothing_is_overwritten;
     receipts: in_two_generations met_twice answers_round_trip retired;
     attachments: locked_and_written missed of_one_kind;
     units: done_then_replayed missed_changes_nothing rejected_changes_nothing;
@@ -157,6 +159,9 @@ mod only_postgres {
     cases!(@postgres postgres_only proofs_have_no_time_limit);
     cases!(@postgres postgres_only held_accounts_are_passed_over);
     cases!(@postgres postgres_only the_engine_can_not_rewrite_history);
+    cases!(@postgres known is_not_locked);
+    cases!(@postgres known another_process_is_heeded);
+    cases!(@postgres known no_refusal_is_out_of_date);
     cases!(@postgres lost_commits answered_as_the_database_did);
     cases!(@postgres velocity is_found_by_an_index);
     cases!(@postgres audit tables_of_people_keep_what_they_must);

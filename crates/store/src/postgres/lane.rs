@@ -1,4 +1,5 @@
-//! A batch in two round trips: lock and read; write and commit. Both are pipelined.
+//! A batch in two round trips: lock and read; write and commit. Both are pipelined. Accounts that
+//! are [`Known`] are neither locked nor read: what is written holds only if they still are so.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,11 +11,12 @@ use tokio_postgres::{Client, Error, types::ToSql};
 
 use crate::{
     AttachedRow, Decide, Lane, Locked, Locks, Position, StoreError, Writes,
+    known::{Known, overlay},
     postgres::{
         attached::{self, Prepared, RowLocks},
         connect::Connector,
         errors, events,
-        statements::Statements,
+        statements::{STALE, Statements},
         unit,
         values::{self, Id},
         writes::Target,
@@ -31,6 +33,8 @@ const SETTLE_INTERVAL: Duration = Duration::from_millis(100);
 
 pub(super) struct PostgresLane {
     connector: Arc<Connector>,
+    /// Shared by the lanes of this process.
+    known: Arc<Known>,
     session: Option<Session>,
     /// The next batch's transaction has begun.
     has_begun: bool,
@@ -46,6 +50,8 @@ struct Session {
 enum Failure {
     /// Nothing was written.
     Clean(StoreError),
+    /// Nothing was written: accounts are not as they were known.
+    Stale,
     /// COMMIT may have been sent, and no answer came.
     Lost(Lost),
 }
@@ -58,9 +64,23 @@ struct Lost {
     why: String,
 }
 
+/// On what a batch is decided.
+struct Basis<'a> {
+    begin: &'static str,
+    locks: &'a Locks,
+    /// `None`: they are locked and read.
+    known: Option<&'a [Account]>,
+}
+
+/// What came of a batch: its position, and its accounts as they are now.
+struct Done {
+    position: Position,
+    accounts: Vec<Account>,
+}
+
 impl PostgresLane {
-    pub fn new(connector: Arc<Connector>) -> Self {
-        Self { connector, session: None, has_begun: false }
+    pub fn new(connector: Arc<Connector>, known: Arc<Known>) -> Self {
+        Self { connector, known, session: None, has_begun: false }
     }
 
     async fn session(&mut self) -> Result<&Session, StoreError> {
@@ -153,17 +173,33 @@ impl Lane for PostgresLane {
     ) -> Result<Position, StoreError> {
         self.session().await?;
         let begin = if std::mem::take(&mut self.has_begun) { "" } else { "begin" };
-        let session = self.session().await?;
-        let failure = match session.run(begin, &locks, &mut decide).await {
-            Ok(position) => return Ok(position),
-            Err(failure) => failure,
-        };
-        match failure {
-            Failure::Lost(lost) => self.settle(lost).await,
-            Failure::Clean(error) => {
+        let known: Option<Vec<_>> = self.known.take(&locks.accounts).into_iter().collect();
+        // Rows that go with it are locked after the accounts, so these have to be locked as well.
+        let may_know = !begin.is_empty() && locks.rows.is_empty() && !locks.accounts.is_empty();
+        let known = known.filter(|_| may_know);
+        let basis = Basis { begin, locks: &locks, known: known.as_deref() };
+        let mut result = self.session().await?.run(&basis, &mut decide).await;
+        match &result {
+            Err(Failure::Stale) => {
+                self.known.was_wrong();
+                self.roll_back().await;
+                let basis = Basis { begin: "begin", locks: &locks, known: None };
+                result = self.session().await?.run(&basis, &mut decide).await;
+            }
+            Ok(_) if known.is_some() => self.known.was_right(),
+            _ => {}
+        }
+        match result {
+            Ok(Done { position, accounts }) => {
+                self.known.keep(&accounts);
+                Ok(position)
+            }
+            Err(Failure::Lost(lost)) => self.settle(lost).await,
+            Err(Failure::Clean(error)) => {
                 self.roll_back().await;
                 Err(error)
             }
+            Err(Failure::Stale) => Err(StoreError::Contention("accounts changed".into())),
         }
     }
 }
@@ -175,53 +211,55 @@ impl Session {
         begun.and(locked).map(drop).map_err(errors::classify)
     }
 
-    async fn run(
-        &self,
-        begin: &str,
-        locks: &Locks,
-        decide: &mut Decide,
-    ) -> Result<Position, Failure> {
-        let read = timeout(BATCH_TIMEOUT, self.lock_and_read(begin, locks)).await;
+    async fn run(&self, basis: &Basis<'_>, decide: &mut Decide) -> Result<Done, Failure> {
+        let read = timeout(BATCH_TIMEOUT, self.lock_and_read(basis)).await;
         let (locked, xid) = match read {
             Ok(read) => read.map_err(Failure::Clean)?,
             Err(_) => {
                 return Err(Failure::Clean(StoreError::Unavailable("no answer in time".into())));
             }
         };
+        let mut accounts = locked.accounts.clone();
         let writes = decide(locked);
         if writes.is_empty() {
-            self.client
-                .batch_execute("rollback")
-                .await
-                .map_err(|error| Failure::Clean(errors::classify(error)))?;
-            return Ok(Position::new());
+            self.leave(basis, &writes).await.map_err(failure)?;
+            return Ok(Done { position: Position::new(), accounts });
         }
         let transfer = writes.new_transfers.first().map(|transfer| transfer.id);
         let lost = |why| Failure::Lost(Lost { xid, transfer, why });
-        match timeout(BATCH_TIMEOUT, self.write_and_commit(locks, &writes)).await {
-            Ok(Ok(position)) => Ok(position),
+        match timeout(BATCH_TIMEOUT, self.write_and_commit(basis, &writes)).await {
+            Ok(Ok(position)) => {
+                overlay(&mut accounts, &writes.accounts);
+                Ok(Done { position, accounts })
+            }
             Ok(Err(error)) => match error.as_db_error() {
                 // An error of a statement: the COMMIT behind it was a rollback.
-                Some(_) if !self.client.is_closed() => Err(Failure::Clean(errors::classify(error))),
+                Some(_) if !self.client.is_closed() => Err(failure(error)),
                 _ => Err(lost(error.to_string())),
             },
             Err(_) => Err(lost("no answer in time".into())),
         }
     }
 
+    /// Nothing is written; but what was refused was refused on accounts as they are.
+    async fn leave(&self, basis: &Basis<'_>, writes: &Writes) -> Result<(), Error> {
+        let target = Target { client: &self.client, statements: &self.statements };
+        let known = basis.known.unwrap_or_default();
+        let (checked, left) =
+            join!(target.check_known(writes, known), self.client.batch_execute("rollback"));
+        checked.and(left)
+    }
+
     /// First round trip. Everything after the locks is read in
     /// statements of its own, so that it is seen as the last holder of the locks left it.
-    async fn lock_and_read(
-        &self,
-        begin: &str,
-        locks: &Locks,
-    ) -> Result<(Locked, String), StoreError> {
+    async fn lock_and_read(&self, basis: &Basis<'_>) -> Result<(Locked, String), StoreError> {
+        let Basis { begin, locks, known } = *basis;
         let rows = self.prepared.locks(&self.client, &locks.rows).await;
         let rows = rows.map_err(errors::classify)?;
         let (begin, xid, accounts, rows, receipts, transfers) = join!(
             self.client.batch_execute(begin),
             self.client.query_one(&self.statements.xid, &[]),
-            self.lock_accounts(locks),
+            self.lock_unknown(basis),
             self.lock_rows(&rows),
             self.read_receipts(locks),
             self.read_transfers(locks),
@@ -229,10 +267,11 @@ impl Session {
         begin.map_err(errors::classify)?;
         let accounts = accounts.map_err(errors::classify)?;
         let xid = xid.map_err(errors::classify)?;
-        let accounts = accounts
-            .iter()
-            .map(|row| wallets::read_account(&values::row("accounts", row)?))
-            .collect::<Result<Vec<_>, _>>()?;
+        let read = |row| wallets::read_account(&values::row("accounts", row)?);
+        let accounts = match known {
+            Some(known) => known.to_vec(),
+            None => accounts.iter().map(read).collect::<Result<_, _>>()?,
+        };
         let locked = Locked {
             passed: passed(locks, &accounts),
             accounts,
@@ -249,6 +288,13 @@ impl Session {
                 .collect::<Result<_, _>>()?,
         };
         Ok((locked, xid.try_get(0).map_err(errors::classify)?))
+    }
+
+    async fn lock_unknown(&self, basis: &Basis<'_>) -> Result<Vec<tokio_postgres::Row>, Error> {
+        match basis.known {
+            Some(_) => Ok(Vec::new()),
+            None => self.lock_accounts(basis.locks).await,
+        }
     }
 
     async fn lock_accounts(&self, locks: &Locks) -> Result<Vec<tokio_postgres::Row>, Error> {
@@ -291,12 +337,19 @@ impl Session {
     }
 
     /// Second round trip: all writes, the stream heads last, and COMMIT at once behind them.
-    async fn write_and_commit(&self, locks: &Locks, writes: &Writes) -> Result<Position, Error> {
+    /// Accounts go first: without locks it is here that others are waited for.
+    async fn write_and_commit(
+        &self,
+        basis: &Basis<'_>,
+        writes: &Writes,
+    ) -> Result<Position, Error> {
+        let Basis { locks, known, .. } = *basis;
         let runs = self.prepared.runs(&self.client, &writes.steps).await?;
         let target = Target { client: &self.client, statements: &self.statements };
-        let (steps, accounts, new, changed, entries, receipts, events, commit) = join!(
+        let (accounts, checked, steps, new, changed, entries, receipts, events, commit) = join!(
+            target.update_accounts(writes, known),
+            target.check_known(writes, known.unwrap_or_default()),
             attached::run_all(&self.client, &runs),
-            target.update_accounts(writes),
             target.insert_transfers(writes),
             target.update_transfers(writes),
             target.insert_entries(writes),
@@ -309,9 +362,16 @@ impl Session {
             Err(error) => (Err(error), Position::new()),
         };
         let mut results = steps;
-        results.extend([accounts, new, changed, entries, receipts, events, commit]);
+        results.extend([accounts, checked, new, changed, entries, receipts, events, commit]);
         errors::first(results)?;
         Ok(position)
+    }
+}
+
+fn failure(error: Error) -> Failure {
+    match error.code().is_some_and(|code| code.code() == STALE) {
+        true => Failure::Stale,
+        false => Failure::Clean(errors::classify(error)),
     }
 }
 

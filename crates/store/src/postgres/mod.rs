@@ -18,7 +18,10 @@ use async_trait::async_trait;
 use caudal_domain::Timestamp;
 use deadpool_postgres::{Pool, Runtime};
 
-use crate::{Backend, Lane, Position, Row, Settings, StoreError, UnitOfWork, UnitOutcome, Value};
+use crate::{
+    Backend, Lane, Position, Row, Settings, StoreError, UnitOfWork, UnitOutcome, Value,
+    known::Known,
+};
 use connect::Connector;
 pub use connect::is_exposed;
 
@@ -26,6 +29,7 @@ pub use connect::is_exposed;
 pub(crate) struct Postgres {
     connector: Arc<Connector>,
     pool: Pool,
+    known: Arc<Known>,
 }
 
 impl Postgres {
@@ -40,7 +44,7 @@ impl Postgres {
             .post_create(connect::session_hook())
             .build()
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        Ok(Self { connector, pool })
+        Ok(Self { connector, pool, known: Arc::default() })
     }
 
     async fn client(&self) -> Result<deadpool_postgres::Object, StoreError> {
@@ -87,7 +91,7 @@ impl Backend for Postgres {
     }
 
     fn lane(&self) -> Box<dyn Lane> {
-        Box::new(lane::PostgresLane::new(self.connector.clone()))
+        Box::new(lane::PostgresLane::new(self.connector.clone(), self.known.clone()))
     }
 
     async fn migrate(&self, now: Timestamp) -> Result<Vec<String>, StoreError> {

@@ -15,6 +15,9 @@ pub(super) struct Statements {
     pub receipts: Statement,
     pub transfers: Statement,
     pub update_accounts: Statement,
+    /// The same where they are what was known of them.
+    pub update_known: Statement,
+    pub check_known: Statement,
     pub insert_transfers: Statement,
     pub update_transfers: Statement,
     pub insert_entries: Statement,
@@ -38,12 +41,39 @@ impl Statements {
                where t.bucket = k.bucket and t.id = k.id limit 1) t",
             transfers::COLUMNS
         );
+        let update_known = format!(
+            "with t as (update accounts a set {SET_ACCOUNT}
+               from unnest($1::int2[], $2::uuid[], $3::int2[], $4::int8[], $5::int8[], $6::int8[],
+                 $7::int8[], $8::int8[], $9::timestamptz[], $10::int2[], $11::int8[], $12::int8[],
+                 $13::int8[], $14::int8[], $15::int8[])
+                 u (bucket, id, status, floor, total, held, pending, version, at,
+                   known_status, known_floor, known_total, known_held, known_pending, known_version)
+               where a.bucket = u.bucket and a.id = u.id and {AS_KNOWN} returning 1)
+             select {ALL_OR_STALE} from t"
+        );
+        let check_known = format!(
+            "select {ALL_OR_STALE}
+             from unnest($1::int2[], $2::uuid[], $3::int2[], $4::int8[], $5::int8[], $6::int8[],
+                 $7::int8[], $8::int8[])
+                 u (bucket, id, known_status, known_floor, known_total, known_held, known_pending,
+                   known_version)
+             join accounts a on a.bucket = u.bucket and a.id = u.id and {AS_KNOWN}"
+        );
+        let update_accounts = format!(
+            "update accounts a set {SET_ACCOUNT}
+             from unnest($1::int2[], $2::uuid[], $3::int2[], $4::int8[], $5::int8[], $6::int8[],
+               $7::int8[], $8::int8[], $9::timestamptz[])
+               u (bucket, id, status, floor, total, held, pending, version, at)
+             where a.bucket = u.bucket and a.id = u.id"
+        );
         let texts = [
             lock_accounts.as_str(),
             try_accounts.as_str(),
             RECEIPTS,
             transfers.as_str(),
-            UPDATE_ACCOUNTS,
+            update_accounts.as_str(),
+            update_known.as_str(),
+            check_known.as_str(),
             INSERT_TRANSFERS,
             UPDATE_TRANSFERS,
             INSERT_ENTRIES,
@@ -60,6 +90,8 @@ impl Statements {
             receipts: next(),
             transfers: next(),
             update_accounts: next(),
+            update_known: next(),
+            check_known: next(),
             insert_transfers: next(),
             update_transfers: next(),
             insert_entries: next(),
@@ -80,12 +112,19 @@ const RECEIPTS: &str = "select r.key, r.fingerprint, r.transfer_id, r.answer
          where r.generation = $4 and r.bucket = k.bucket and r.key = k.key
        limit 1) r";
 
-const UPDATE_ACCOUNTS: &str = "update accounts a set status = u.status, floor = u.floor,
-       total = u.total, held = u.held, pending = u.pending, version = u.version, updated_at = u.at
-     from unnest($1::int2[], $2::uuid[], $3::int2[], $4::int8[], $5::int8[], $6::int8[],
-       $7::int8[], $8::int8[], $9::timestamptz[])
-       u (bucket, id, status, floor, total, held, pending, version, at)
-     where a.bucket = u.bucket and a.id = u.id";
+const SET_ACCOUNT: &str = "status = u.status, floor = u.floor, total = u.total, held = u.held,
+     pending = u.pending, version = u.version, updated_at = u.at";
+
+/// All that a decision looks at, not the version alone: after a failover that lost commits the same
+/// version may have been given to others.
+const AS_KNOWN: &str = "a.version = u.known_version and a.total = u.known_total
+     and a.held = u.known_held and a.pending = u.known_pending and a.status = u.known_status
+     and a.floor is not distinct from u.known_floor";
+
+/// The logarithm of zero where a row was not as it was known: an error, so that the COMMIT behind
+/// it is none, and one that nothing else here makes.
+const ALL_OR_STALE: &str = "ln((count(*) = cardinality($1))::int)";
+pub(super) const STALE: &str = "2201E";
 
 const INSERT_TRANSFERS: &str = "insert into transfers (bucket, id, tenant_id, kind, status,
        currency, from_id, to_id, amount, amount_captured, amount_reversed, legs, expires_at,

@@ -1,5 +1,6 @@
 //! A batch's rows, written list by list.
 
+use caudal_domain::Account;
 use tokio_postgres::{Client, Error, types::ToSql};
 
 use crate::{
@@ -19,24 +20,80 @@ pub(super) struct Target<'a> {
     pub statements: &'a Statements,
 }
 
+/// Columns of accounts.
+struct AccountLists {
+    buckets: Vec<i16>,
+    ids: Vec<Id>,
+    statuses: Vec<i16>,
+    floors: Vec<Option<i64>>,
+    totals: Vec<i64>,
+    held: Vec<i64>,
+    pending: Vec<i64>,
+    versions: Vec<i64>,
+}
+
+impl AccountLists {
+    fn of<'a>(accounts: impl Iterator<Item = &'a Account> + Clone) -> Self {
+        Self {
+            buckets: accounts.clone().map(|a| a.id.bucket().0.into()).collect(),
+            ids: accounts.clone().map(|a| Id(a.id.0)).collect(),
+            statuses: accounts.clone().map(|a| a.status as i16).collect(),
+            floors: accounts.clone().map(|a| a.floor).collect(),
+            totals: accounts.clone().map(|a| a.total).collect(),
+            held: accounts.clone().map(|a| a.held).collect(),
+            pending: accounts.clone().map(|a| a.pending).collect(),
+            versions: accounts.map(|a| a.version).collect(),
+        }
+    }
+
+    fn ids(&self) -> [&(dyn ToSql + Sync); 2] {
+        [&self.buckets, &self.ids]
+    }
+
+    fn states(&self) -> [&(dyn ToSql + Sync); 6] {
+        let Self { statuses, floors, totals, held, pending, versions, .. } = self;
+        [statuses, floors, totals, held, pending, versions]
+    }
+}
+
+/// Whether the account is written. Both lists are in the order of the locks.
+fn changes(writes: &Writes, account: &Account) -> bool {
+    let place = |a: &Account| (a.id.bucket(), a.id);
+    writes.accounts.binary_search_by_key(&place(account), place).is_ok()
+}
+
 impl Target<'_> {
-    pub async fn update_accounts(&self, writes: &Writes) -> Result<(), Error> {
+    /// `known`: what each of them is held to be, without its lock.
+    pub async fn update_accounts(
+        &self,
+        writes: &Writes,
+        known: Option<&[Account]>,
+    ) -> Result<(), Error> {
         let accounts = &writes.accounts;
         if accounts.is_empty() {
             return Ok(());
         }
-        let buckets: Vec<i16> = accounts.iter().map(|a| a.id.bucket().0.into()).collect();
-        let ids: Vec<Id> = accounts.iter().map(|a| Id(a.id.0)).collect();
-        let statuses: Vec<i16> = accounts.iter().map(|a| a.status as i16).collect();
-        let floors: Vec<Option<i64>> = accounts.iter().map(|a| a.floor).collect();
-        let totals: Vec<i64> = accounts.iter().map(|a| a.total).collect();
-        let held: Vec<i64> = accounts.iter().map(|a| a.held).collect();
-        let pending: Vec<i64> = accounts.iter().map(|a| a.pending).collect();
-        let versions: Vec<i64> = accounts.iter().map(|a| a.version).collect();
+        let rows = AccountLists::of(accounts.iter());
         let times: Vec<Time> = accounts.iter().map(|a| Time(a.updated_at)).collect();
-        let params: [&(dyn ToSql + Sync); 9] =
-            [&buckets, &ids, &statuses, &floors, &totals, &held, &pending, &versions, &times];
-        self.client.execute(&self.statements.update_accounts, &params).await.map(drop)
+        let (ids, states) = (rows.ids(), rows.states());
+        let mut params: Vec<&(dyn ToSql + Sync)> = [&ids[..], &states, &[&times]].concat();
+        let Some(known) = known else {
+            return self.client.execute(&self.statements.update_accounts, &params).await.map(drop);
+        };
+        let before = AccountLists::of(known.iter().filter(|known| changes(writes, known)));
+        let before = before.states();
+        params.extend(before);
+        self.client.query(&self.statements.update_known, &params).await.map(drop)
+    }
+
+    /// Those of the known that were only looked at.
+    pub async fn check_known(&self, writes: &Writes, known: &[Account]) -> Result<(), Error> {
+        let rows = AccountLists::of(known.iter().filter(|known| !changes(writes, known)));
+        if rows.ids.is_empty() {
+            return Ok(());
+        }
+        let params = [&rows.ids()[..], &rows.states()].concat();
+        self.client.query(&self.statements.check_known, &params).await.map(drop)
     }
 
     pub async fn insert_transfers(&self, writes: &Writes) -> Result<(), Error> {

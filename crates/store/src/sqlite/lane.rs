@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     AttachedRow, Decide, Expect, Lane, Locked, Locks, Position, Step, StoreError, Writes,
+    known::{Known, overlay},
     transfers::{self, legs_text},
     wallets::{ACCOUNT_COLUMNS, metadata_text, read_account},
 };
@@ -20,11 +21,12 @@ use crate::{
 /// All lanes share the one writer, so a batch never meets another one.
 pub struct SqliteLane {
     writer: Arc<Writer>,
+    known: Arc<Known>,
 }
 
 impl SqliteLane {
-    pub fn new(writer: Arc<Writer>) -> Self {
-        Self { writer }
+    pub fn new(writer: Arc<Writer>, known: Arc<Known>) -> Self {
+        Self { writer, known }
     }
 }
 
@@ -39,30 +41,57 @@ impl Lane for SqliteLane {
         locks: Locks,
         mut decide: Decide,
     ) -> Result<Position, StoreError> {
+        let known = self.known.clone();
         self.writer
             .run(move |connection| {
-                transaction(connection, |connection| {
-                    let writes = decide(locked(connection, &locks)?);
+                let mut accounts = Vec::new();
+                let position = transaction(connection, |connection| {
+                    let found = Locked {
+                        accounts: self::accounts(connection, &locks, &known)?,
+                        ..locked(connection, &locks)?
+                    };
+                    accounts.clone_from(&found.accounts);
+                    let writes = decide(found);
                     if writes.is_empty() {
                         return Ok(End::Rollback(Position::new()));
                     }
+                    overlay(&mut accounts, &writes.accounts);
                     write(connection, &writes, &locks).map(End::Commit)
-                })
+                })?;
+                known.keep(&accounts);
+                Ok(position)
             })
             .await
     }
 }
 
-fn locked(connection: &Connection, locks: &Locks) -> Result<Locked, StoreError> {
-    let mut found = Locked::default();
+/// Reads those that are not known. Nobody else can write between here and COMMIT.
+fn accounts(
+    connection: &Connection,
+    locks: &Locks,
+    known: &Known,
+) -> Result<Vec<Account>, StoreError> {
+    let mut version = connection.prepare_cached("pragma data_version")?;
+    known.heed(version.query_row([], |row| row.get(0))?);
     let sql = format!("select {ACCOUNT_COLUMNS} from accounts a where a.id = ?1");
     let mut select = connection.prepare_cached(&sql)?;
-    for id in &locks.accounts {
+    let mut accounts = Vec::with_capacity(locks.accounts.len());
+    for (id, known) in locks.accounts.iter().zip(known.take(&locks.accounts)) {
+        if let Some(known) = known {
+            accounts.push(known);
+            continue;
+        }
         select.raw_bind_parameter(1, blob(id.0))?;
         for row in codec::read(&mut select, "accounts")? {
-            found.accounts.push(read_account(&row)?);
+            accounts.push(read_account(&row)?);
         }
     }
+    Ok(accounts)
+}
+
+/// All but accounts.
+fn locked(connection: &Connection, locks: &Locks) -> Result<Locked, StoreError> {
+    let mut found = Locked::default();
     for row in &locks.rows {
         found.rows.extend(attached_version(connection, row)?.map(|version| (*row, version)));
     }

@@ -32,7 +32,7 @@ use self::{
     writer::Writer,
 };
 use crate::{
-    Backend, Lane, Position, Row, StoreError, UnitOfWork, UnitOutcome, Value,
+    Backend, Lane, Position, Row, StoreError, UnitOfWork, UnitOutcome, Value, known::Known,
     receipts::stale_generation,
 };
 
@@ -40,6 +40,7 @@ pub struct Sqlite {
     // Closed before the writer, whose connection then empties the WAL.
     readers: Readers,
     writer: Arc<Writer>,
+    known: Arc<Known>,
 }
 
 impl Sqlite {
@@ -68,7 +69,7 @@ impl Sqlite {
         let checkpoints = Checkpoints::start(path.clone(), PAGES)?;
         let flushes = flushes(&path)?;
         let writer = Writer::start(connection, (checkpoints, flushes), lock)?;
-        Ok(Self { readers: Readers::new(path), writer: Arc::new(writer) })
+        Ok(Self { readers: Readers::new(path), writer: Arc::new(writer), known: Arc::default() })
     }
 }
 
@@ -110,7 +111,8 @@ fn connect(path: &Path, flags: OpenFlags, pragmas: &str) -> Result<Connection, S
 }
 
 /// Pages of 2 KB: entries and receipts fall on random pages, and each goes to the WAL whole. The
-/// cache of 64 MB holds the upper levels of every index. SQLite's own checkpoint is but the net
+/// cache of 24 MB holds the upper levels of every index; each COMMIT walks over all of it, so more
+/// costs more than it spares. SQLite's own checkpoint is but the net
 /// below [`Checkpoints`]; COMMIT leaves flushing to [`Flushes`]. What is deleted is overwritten:
 /// nobody erased may stand in free pages.
 fn connect_writer(path: &Path) -> Result<Connection, StoreError> {
@@ -119,7 +121,7 @@ fn connect_writer(path: &Path) -> Result<Connection, StoreError> {
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
         "pragma page_size = 2048; pragma journal_mode = wal; pragma synchronous = normal;
          pragma wal_autocheckpoint = 600000; pragma busy_timeout = 2000;
-         pragma cache_size = -65536; pragma temp_store = memory; pragma foreign_keys = off;
+         pragma cache_size = -24576; pragma temp_store = memory; pragma foreign_keys = off;
          pragma secure_delete = on",
     )
 }
@@ -157,7 +159,7 @@ impl Backend for Sqlite {
     }
 
     fn lane(&self) -> Box<dyn Lane> {
-        Box::new(lane::SqliteLane::new(self.writer.clone()))
+        Box::new(lane::SqliteLane::new(self.writer.clone(), self.known.clone()))
     }
 
     async fn migrate(&self, now: Timestamp) -> Result<Vec<String>, StoreError> {

@@ -205,6 +205,14 @@ impl Stage {
         }
     }
 
+    /// The URL under which a second process may open the same database.
+    pub fn url_of_several(&self) -> Option<String> {
+        match &self.raw {
+            Raw::Sqlite(_) => None,
+            Raw::Postgres { .. } => Some(self.postgres_url().1),
+        }
+    }
+
     /// Where the server is, and the URL of this test's database on it; for PostgreSQL alone.
     pub fn postgres_url(&self) -> (std::net::SocketAddr, String) {
         let Raw::Postgres { admin_url, name, .. } = &self.raw else {

@@ -2,13 +2,14 @@
 
 use caudal_testkit::{Answer, Call, Database, TestApp, both_databases};
 use futures::{StreamExt, stream::FuturesUnordered};
-use serde_json::json;
+use serde_json::{Value, json};
 use wiremock::{Mock, MockServer, ResponseTemplate, matchers::method};
 
 use super::users::{PASSWORD, code_in, login, mails, member, person, try_login};
 
 both_databases! {
     a_change_ends_other_sessions recovery_goes_by_mail_and_tells_nothing
+    recovery_forgets_the_name_of_a_sign_up
     a_new_password_voids_what_the_old_one_asked_for
     one_address_gets_few_mails nobody_learns_which_tenants_there_are
 }
@@ -61,6 +62,20 @@ async fn recovery_goes_by_mail_and_tells_nothing(app: &TestApp) {
     let late = code_in(&mails(app, "ada@example.org", 3).await[0]);
     app.clock.advance(30 * 60);
     nobody.send(set(&late, PASSWORD)).await.refused(400, "invalid_request");
+}
+
+async fn recovery_forgets_the_name_of_a_sign_up(app: &TestApp) {
+    let nobody = app.client.without_key();
+    nobody.send(Call::new("POST", "/users").json(&person("ada@example.org"))).await.expect(202);
+    mails(app, "ada@example.org", 1).await;
+    let recover = Call::new("POST", "/auth/recover").json(&json!({"email": "ada@example.org"}));
+    nobody.send(recover).await.expect(202);
+    let code = code_in(&mails(app, "ada@example.org", 2).await[0]);
+    let confirm = json!({"code": code, "password": NEW});
+    nobody.post("/auth/recover/confirm", confirm).await.expect(204);
+    let me = login(app, "ada@example.org", NEW).await.get("/users/me").await.expect(200);
+    assert_eq!((&me["name"], &me["email"]), (&Value::Null, &json!("ada@example.org")));
+    assert_eq!(me["status"], "active");
 }
 
 async fn a_new_password_voids_what_the_old_one_asked_for(app: &TestApp) {

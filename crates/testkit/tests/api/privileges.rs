@@ -163,6 +163,7 @@ async fn power_asks_for_a_fresh_proof(app: &TestApp) {
         ("POST", format!("/api-keys/{key}/rotate"), &none),
         ("POST", "/roles".into(), &made),
         ("PATCH", format!("/roles/{role}"), &name),
+        ("DELETE", format!("/roles/{role}"), &none),
         ("POST", "/gateway-accounts".into(), &json!({"kind": "simulator", "name": "third"})),
         ("PATCH", format!("/gateway-accounts/{account}"), &name),
         ("POST", "/webhook-endpoints".into(), &hook),

@@ -11,7 +11,8 @@ both_databases! {
     deactivated_users_are_out erasure_keeps_the_books_and_nothing_else walls_between_tenants
     an_export_holds_what_is_held nothing_personal_is_readable_at_rest
     what_is_erased_is_overwritten one_address_has_one_account
-    who_was_never_let_in_is_not_by_coming_back
+    who_was_never_let_in_is_not_by_coming_back an_unproven_sign_up_gives_way
+    without_an_owner_users_may_go
 }
 
 pub(super) const PASSWORD: &str = "horse battery staple 7";
@@ -125,6 +126,52 @@ async fn whoever_proves_the_address_sets_the_password(app: &TestApp) {
     login(app, "victim@example.org", "the owner's own password").await;
     let attacker = try_login(app, "victim@example.org", "the attacker's password").await;
     attacker.refused(401, "invalid_credentials");
+}
+
+async fn an_unproven_sign_up_gives_way(app: &TestApp) {
+    let nobody = app.client.without_key();
+    let sign_up = async |email: &str| {
+        nobody.send(Call::new("POST", "/users").json(&person(email))).await.expect(202);
+        let code = code_in(&mails(app, email, 1).await[0]);
+        let found = app.client.get(format!("/users?email={email}")).await.expect(200);
+        (found["data"][0]["id"].as_str().expect("an id").to_owned(), code)
+    };
+    let make = async |key: &str, email: &str| {
+        let body = json!({"email": email, "password": "the backend's own 7"});
+        app.client.post_as(key, "/users", body).await
+    };
+    let (claim, code) = sign_up("ada@example.org").await;
+    let made = make("ada", "ada@example.org").await.expect(201);
+    assert_ne!(made["id"], claim);
+    assert_eq!((&made["status"], &made["name"]), (&json!("active"), &Value::Null));
+    assert_eq!(make("ada", "ada@example.org").await.expect(201), made);
+    let gone = app.client.get(format!("/users/{claim}")).await.expect(200);
+    assert_eq!(gone["status"], "erased");
+    nobody.post("/auth/verify-email", json!({"code": code})).await.refused(400, "invalid_request");
+    try_login(app, "ada@example.org", PASSWORD).await.refused(401, "invalid_credentials");
+    login(app, "ada@example.org", "the backend's own 7").await;
+    // Neither whoever was proven nor whoever was given something.
+    let (_, code) = sign_up("eve@example.org").await;
+    nobody.post("/auth/verify-email", json!({"code": code})).await.expect(204);
+    make("eve", "eve@example.org").await.refused(409, "email_taken");
+    let (bob, _) = sign_up("bob@example.org").await;
+    let wallet = json!({"currency": "USD", "user_id": bob});
+    app.client.post("/wallets", wallet).await.expect(201);
+    make("bob", "bob@example.org").await.refused(409, "email_taken");
+    let (cat, _) = sign_up("cat@example.org").await;
+    let roles = json!({"roles": ["support", "wallet_holder"]});
+    app.client.send(Call::new("PUT", format!("/users/{cat}/roles")).json(&roles)).await.expect(200);
+    make("cat", "cat@example.org").await.refused(409, "email_taken");
+}
+
+async fn without_an_owner_users_may_go(app: &TestApp) {
+    let backend = app.tenant("test").await;
+    let made = backend.post("/users", person("ada@example.org")).await.expect(201);
+    let path = format!("/users/{}", made["id"].as_str().expect("an id"));
+    let out = backend.post(format!("{path}/deactivate"), json!({})).await.expect(200);
+    assert_eq!(out["status"], "deactivated");
+    backend.delete(&path).await.expect(204);
+    assert_eq!(backend.get(&path).await.expect(200)["status"], "erased");
 }
 
 async fn bad_users_are_refused(app: &TestApp) {
