@@ -1,10 +1,10 @@
 //! What this process knows of accounts: how its last commits left them.
 //!
-//! On PostgreSQL a batch whose accounts are all known neither locks nor reads them first. Its update
-//! holds only where each row still is what was known, in all that a decision looks at; else nothing
-//! of the batch is written and it runs again under locks. So another process, a failover or a hand
-//! at the database costs a second run, never money. Batches are all of one kind or the other: rows
-//! are locked in one statement and one order either way.
+//! On PostgreSQL a batch whose accounts are all known neither locks nor reads them first. Its
+//! update holds only where each row still is what was known, in all that a decision looks at; else
+//! nothing of the batch is written and it runs again under locks. So another process, a failover
+//! or a hand at the database costs a second run, never money. Batches are all of one kind or the
+//! other: rows are locked in one statement and one order either way.
 //!
 //! SQLite's one writer knows by itself whether anybody else wrote to the file.
 

@@ -41,31 +41,7 @@ impl Statements {
                where t.bucket = k.bucket and t.id = k.id limit 1) t",
             transfers::COLUMNS
         );
-        let update_known = format!(
-            "with t as (update accounts a set {SET_ACCOUNT}
-               from unnest($1::int2[], $2::uuid[], $3::int2[], $4::int8[], $5::int8[], $6::int8[],
-                 $7::int8[], $8::int8[], $9::timestamptz[], $10::int2[], $11::int8[], $12::int8[],
-                 $13::int8[], $14::int8[], $15::int8[])
-                 u (bucket, id, status, floor, total, held, pending, version, at,
-                   known_status, known_floor, known_total, known_held, known_pending, known_version)
-               where a.bucket = u.bucket and a.id = u.id and {AS_KNOWN} returning 1)
-             select {ALL_OR_STALE} from t"
-        );
-        let check_known = format!(
-            "select {ALL_OR_STALE}
-             from unnest($1::int2[], $2::uuid[], $3::int2[], $4::int8[], $5::int8[], $6::int8[],
-                 $7::int8[], $8::int8[])
-                 u (bucket, id, known_status, known_floor, known_total, known_held, known_pending,
-                   known_version)
-             join accounts a on a.bucket = u.bucket and a.id = u.id and {AS_KNOWN}"
-        );
-        let update_accounts = format!(
-            "update accounts a set {SET_ACCOUNT}
-             from unnest($1::int2[], $2::uuid[], $3::int2[], $4::int8[], $5::int8[], $6::int8[],
-               $7::int8[], $8::int8[], $9::timestamptz[])
-               u (bucket, id, status, floor, total, held, pending, version, at)
-             where a.bucket = u.bucket and a.id = u.id"
-        );
+        let [update_accounts, update_known, check_known] = updates_of_accounts();
         let texts = [
             lock_accounts.as_str(),
             try_accounts.as_str(),
@@ -100,6 +76,36 @@ impl Statements {
             events: EventStatements { lock_heads: next(), insert: next() },
         })
     }
+}
+
+/// Where their locks are held; where they are only known; and of those known and not written.
+fn updates_of_accounts() -> [String; 3] {
+    let update_known = format!(
+        "with t as (update accounts a set {SET_ACCOUNT}
+           from unnest($1::int2[], $2::uuid[], $3::int2[], $4::int8[], $5::int8[], $6::int8[],
+             $7::int8[], $8::int8[], $9::timestamptz[], $10::int2[], $11::int8[], $12::int8[],
+             $13::int8[], $14::int8[], $15::int8[])
+             u (bucket, id, status, floor, total, held, pending, version, at,
+               known_status, known_floor, known_total, known_held, known_pending, known_version)
+           where a.bucket = u.bucket and a.id = u.id and {AS_KNOWN} returning 1)
+         select {ALL_OR_STALE} from t"
+    );
+    let check_known = format!(
+        "select {ALL_OR_STALE}
+         from unnest($1::int2[], $2::uuid[], $3::int2[], $4::int8[], $5::int8[], $6::int8[],
+             $7::int8[], $8::int8[])
+             u (bucket, id, known_status, known_floor, known_total, known_held, known_pending,
+               known_version)
+         join accounts a on a.bucket = u.bucket and a.id = u.id and {AS_KNOWN}"
+    );
+    let update_accounts = format!(
+        "update accounts a set {SET_ACCOUNT}
+         from unnest($1::int2[], $2::uuid[], $3::int2[], $4::int8[], $5::int8[], $6::int8[],
+           $7::int8[], $8::int8[], $9::timestamptz[])
+           u (bucket, id, status, floor, total, held, pending, version, at)
+         where a.bucket = u.bucket and a.id = u.id"
+    );
+    [update_accounts, update_known, check_known]
 }
 
 /// Each generation by itself: asked for both at once, each index is searched for both.
