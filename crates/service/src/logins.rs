@@ -101,12 +101,16 @@ impl Service {
         };
         let password = self.rehash(user, password).await.or_else(|| user.password.clone());
         let user = UserRow { password, ..user.clone() };
-        if self.totp_in_force(user.tenant, user.id).await?.is_some() {
-            let challenge = self.challenge(&user).await?;
-            return Ok(challenge.map(|challenge| Login::SecondFactor { challenge }));
-        }
         let begun = self.begin_session(&user, origin, None)?;
-        Ok(self.start_session(begun).await?.map(Login::Done))
+        if let Some(tokens) = self.start_session(begun).await? {
+            return Ok(Some(Login::Done(tokens)));
+        }
+        // Most have no second factor, so it is looked for only where the session did not begin.
+        if self.totp_in_force(user.tenant, user.id).await?.is_none() {
+            return Ok(None);
+        }
+        let challenge = self.challenge(&user).await?;
+        Ok(challenge.map(|challenge| Login::SecondFactor { challenge }))
     }
 
     /// The tenant of that id, or the only one. What names none is nobody's: id zero, so that

@@ -93,7 +93,7 @@ impl Prepared {
 }
 
 /// The step's statement; where it has to touch a row, it fails if it does not.
-fn checked(step: &Step) -> String {
+pub(super) fn checked(step: &Step) -> String {
     match step.expect {
         Expect::Any => step.sql.to_owned(),
         Expect::One => {

@@ -86,8 +86,7 @@ impl Backend for Postgres {
     }
 
     async fn commit(&self, unit: UnitOfWork) -> Result<(UnitOutcome, Position), StoreError> {
-        let mut client = self.client().await?;
-        unit::commit(&mut client, unit).await
+        unit::commit(self.client().await?, unit).await
     }
 
     fn lane(&self) -> Box<dyn Lane> {

@@ -2,11 +2,13 @@
 
 use caudal_domain::{Fingerprint, ReceiptKey, TransferId};
 use deadpool_postgres::Object;
-use tokio_postgres::types::ToSql;
+use futures::join;
+use tokio_postgres::{Error, Statement, error::SqlState, types::ToSql};
 
 use crate::{
     Answer, Expect, Position, Receipt, Step, StoreError, UnitOfWork, UnitOutcome,
     postgres::{
+        attached::{self, StepRun},
         errors,
         events::{self, EventStatements, INSERT_EVENTS, LOCK_HEADS},
         values::{self, Id, Json},
@@ -25,42 +27,109 @@ const INSERT_RECEIPT: &str = "insert into receipts (generation, bucket, key, fin
      transfer_id, answer) values ($1, $2, $3, $4, $5, $6)";
 const UNIQUE_VIOLATION: &str = "23505";
 
-pub(super) async fn commit(
-    client: &mut Object,
-    unit: UnitOfWork,
-) -> Result<(UnitOutcome, Position), StoreError> {
-    let lock_heads = client.prepare_cached(LOCK_HEADS).await.map_err(errors::classify)?;
-    let insert = client.prepare_cached(INSERT_EVENTS).await.map_err(errors::classify)?;
-    let statements = EventStatements { lock_heads, insert };
-    let open = client.transaction().await.map_err(errors::classify)?;
-    if let Some((key, _)) = unit.key()
-        && let Some(receipt) = find_receipt(&open, key, &unit).await?
-    {
-        return Ok((UnitOutcome::Replayed(receipt), Position::new()));
+/// A connection in whose transaction something may be. Given up half-way it is closed, and with it
+/// whatever was not committed.
+struct Open(Option<Object>);
+
+impl Open {
+    fn client(&self) -> Result<&Object, StoreError> {
+        self.0.as_ref().ok_or_else(|| StoreError::Unavailable("the connection is gone".into()))
     }
-    let mut index = 0;
-    while let Some(run) = first_run(&unit.steps[index..]) {
-        match written(&open, run).await {
-            Ok(touched) if run[0].expect == Expect::One && touched != run.len() as u64 => {
-                return Ok((UnitOutcome::Missed(index), Position::new()));
-            }
-            Ok(_) => index += run.len(),
-            Err(error) if is_missed(&error, run[0].expect) => {
-                return Ok((UnitOutcome::Missed(index), Position::new()));
-            }
-            Err(error) => return Err(errors::classify(error)),
+
+    /// The transaction is over: back to the pool.
+    fn end(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if let Some(object) = self.0.take() {
+            drop(Object::take(object));
         }
     }
-    if let Some(receipt) = &unit.receipt {
-        insert_receipt(&open, receipt, &unit).await?;
+}
+
+/// The unit's statements, ready to be sent without another round trip.
+struct Ready<'u> {
+    /// With the place of the first of their steps.
+    runs: Vec<StepRun<'u>>,
+    places: Vec<(usize, Expect)>,
+    insert_receipt: Option<Statement>,
+    events: EventStatements,
+}
+
+/// One round trip, or two where a key is looked up first: what has to hold of a step is asked in
+/// its statement, so that COMMIT can be sent behind it at once.
+pub(super) async fn commit(
+    client: Object,
+    unit: UnitOfWork,
+) -> Result<(UnitOutcome, Position), StoreError> {
+    let open = Open(Some(client));
+    let client = open.client()?;
+    let ready = Ready::of(client, &unit).await.map_err(errors::classify)?;
+    let mut begin = "begin";
+    if let Some((key, _)) = unit.key() {
+        begin = "";
+        if let Some(receipt) = find_receipt(client, key, &unit).await? {
+            client.batch_execute("rollback").await.map_err(errors::classify)?;
+            open.end();
+            return Ok((UnitOutcome::Replayed(receipt), Position::new()));
+        }
     }
-    let position =
-        events::write(open.client(), &statements, &unit.events).await.map_err(errors::classify)?;
-    open.commit().await.map_err(|error| match error.as_db_error() {
+    let (begun, steps, receipt, events, committed) = join!(
+        client.batch_execute(begin),
+        attached::run_all(client, &ready.runs),
+        insert_receipt(client, ready.insert_receipt.as_ref(), &unit),
+        events::write(client, &ready.events, &unit.events),
+        client.batch_execute("commit"),
+    );
+    open.end();
+    let missed = ready.places.iter().zip(&steps).find_map(|((place, expect), result)| {
+        let is_missed = result.as_ref().is_err_and(|error| is_missed(error, *expect));
+        is_missed.then_some(*place)
+    });
+    if let (Ok(()), Some(place)) = (&begun, missed) {
+        return Ok((UnitOutcome::Missed(place), Position::new()));
+    }
+    let (told, position) = match events {
+        Ok(position) => (Ok(()), position),
+        Err(error) => (Err(error), Position::new()),
+    };
+    let mut results = vec![begun];
+    results.extend(steps);
+    results.extend([receipt, told, committed]);
+    errors::first(results).map_err(|error| match error.as_db_error() {
         Some(_) => errors::classify(error),
         None => StoreError::Unknown(error.to_string()),
     })?;
     Ok((UnitOutcome::Done, position))
+}
+
+impl<'u> Ready<'u> {
+    async fn of(client: &Object, unit: &'u UnitOfWork) -> Result<Self, Error> {
+        let (mut runs, mut places, mut index) = (Vec::new(), Vec::new(), 0);
+        while let Some(run) = first_run(&unit.steps[index..]) {
+            runs.push(match (run, run[0].of_lists) {
+                ([_, _, ..], Some(lists)) => {
+                    StepRun::Lists(client.prepare_cached(lists.sql).await?, values::columns(run))
+                }
+                _ => {
+                    let sql = attached::checked(&run[0]);
+                    StepRun::One(client.prepare_cached(&sql).await?, &run[0].params)
+                }
+            });
+            places.push((index, run[0].expect));
+            index += run.len();
+        }
+        let insert_receipt = match unit.receipt {
+            Some(_) => Some(client.prepare_cached(INSERT_RECEIPT).await?),
+            None => None,
+        };
+        let lock_heads = client.prepare_cached(LOCK_HEADS).await?;
+        let insert = client.prepare_cached(INSERT_EVENTS).await?;
+        Ok(Self { runs, places, insert_receipt, events: EventStatements { lock_heads, insert } })
+    }
 }
 
 /// The next step, with those behind it that insert alike; `None` at the end.
@@ -72,40 +141,32 @@ fn first_run(steps: &[Step]) -> Option<&[Step]> {
     Some(&steps[..length])
 }
 
-/// How many rows the steps touched, which do alike.
-async fn written(
-    open: &deadpool_postgres::Transaction<'_>,
-    run: &[Step],
-) -> Result<u64, tokio_postgres::Error> {
-    match (run, run[0].of_lists) {
-        ([_, _, ..], Some(lists)) => {
-            let statement = open.prepare_cached(lists.sql).await?;
-            let columns = values::columns(run);
-            open.execute(&statement, &values::lists(&columns)).await
-        }
-        _ => {
-            let statement = open.prepare_cached(run[0].sql).await?;
-            open.execute(&statement, &values::params(&run[0].params)).await
-        }
-    }
+/// A row that had to be touched and was not, or had to be new and is not.
+fn is_missed(error: &Error, expect: Expect) -> bool {
+    let code = error.code().map(SqlState::code);
+    expect == Expect::One && matches!(code, Some(attached::MISSED | UNIQUE_VIOLATION))
 }
 
-/// A row that must be new and is not.
-fn is_missed(error: &tokio_postgres::Error, expect: Expect) -> bool {
-    expect == Expect::One && error.code().is_some_and(|code| code.code() == UNIQUE_VIOLATION)
-}
-
+/// Begins the transaction, too.
 async fn find_receipt(
-    open: &deadpool_postgres::Transaction<'_>,
+    client: &Object,
     key: ReceiptKey,
     unit: &UnitOfWork,
 ) -> Result<Option<Receipt>, StoreError> {
-    open.execute(LOCK_KEY, &[&(key.0 as i64)]).await.map_err(errors::classify)?;
+    let lock = client.prepare_cached(LOCK_KEY).await.map_err(errors::classify)?;
+    let select = client.prepare_cached(RECEIPT).await.map_err(errors::classify)?;
     let (current, previous) = (generation(unit.at), previous_generation(unit.at));
     let bucket = i16::from(key.bucket().0);
     let params: [&(dyn ToSql + Sync); 4] = [&current, &previous, &bucket, &Id(key.0)];
-    let row = open.query_opt(RECEIPT, &params).await.map_err(errors::classify)?;
-    row.map(|row| read_receipt(&row)).transpose()
+    let lock_key = key.0 as i64;
+    let lock_key: [&(dyn ToSql + Sync); 1] = [&lock_key];
+    let (begun, locked, row) = join!(
+        client.batch_execute("begin"),
+        client.execute(&lock, &lock_key),
+        client.query_opt(&select, &params),
+    );
+    begun.and(locked.map(drop)).map_err(errors::classify)?;
+    row.map_err(errors::classify)?.map(|row| read_receipt(&row)).transpose()
 }
 
 pub(super) fn read_receipt(row: &tokio_postgres::Row) -> Result<Receipt, StoreError> {
@@ -118,15 +179,16 @@ pub(super) fn read_receipt(row: &tokio_postgres::Row) -> Result<Receipt, StoreEr
 }
 
 async fn insert_receipt(
-    open: &deadpool_postgres::Transaction<'_>,
-    receipt: &Receipt,
+    client: &Object,
+    insert: Option<&Statement>,
     unit: &UnitOfWork,
-) -> Result<(), StoreError> {
+) -> Result<(), Error> {
+    let (Some(insert), Some(receipt)) = (insert, &unit.receipt) else { return Ok(()) };
     let (transfer, answer) = receipt.answer.columns();
     let (generation, bucket) = (generation(unit.at), i16::from(receipt.bucket().0));
     let (transfer, answer) = (transfer.map(|id| Id(id.0)), answer.as_deref().map(Json));
     let (key, fingerprint) = (Id(receipt.key.0), Id(receipt.fingerprint.0));
     let params: [&(dyn ToSql + Sync); 6] =
         [&generation, &bucket, &key, &fingerprint, &transfer, &answer];
-    open.execute(INSERT_RECEIPT, &params).await.map(drop).map_err(errors::classify)
+    client.execute(insert, &params).await.map(drop)
 }
