@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use caudal_domain::{Fingerprint, ReceiptKey, TenantId};
 use caudal_store::{
-    Locked, Locks, Row, UnitOutcome,
+    Answer, Locked, Locks, Receipt, Row, UnitOfWork, UnitOutcome,
     payment_attempts::{self, Ended},
-    payments, sagas, second_factors,
+    payments, sagas, second_factors, tenants,
     users::{self, Entering, UserRow},
     velocity_turns::{self, VelocityTurn},
 };
@@ -13,7 +14,8 @@ use caudal_store::{
 use super::{
     batches::look_through,
     fixtures::{
-        Batch, commit, done, funded, new_user, outcome, pay, post, seconds, tenant, wallet,
+        Batch, commit, done, funded, new_tenant, new_user, outcome, pay, post, seconds, tenant,
+        wallet,
     },
     payments::new_payment,
     sagas::saga,
@@ -123,6 +125,37 @@ pub async fn a_login_heeds_what_it_waited_for(stage: &Stage) {
         stage.raw("commit").await;
         assert_eq!(login.await.unwrap(), UnitOutcome::Missed(missed), "{meanwhile}");
     }
+}
+
+/// Whoever asked went away while its unit waited for the key: nothing of it goes on in the
+/// connection that the next one gets.
+pub async fn a_unit_given_up_leaves_nothing_open(stage: &Stage) {
+    let receipt = Receipt {
+        key: ReceiptKey::new(TenantId(1), 2, "key"),
+        fingerprint: Fingerprint(7),
+        answer: Answer::Said("done".into()),
+    };
+    stage.raw(&format!("select pg_advisory_lock({})", receipt.key.0 as i64)).await;
+    let acme = new_tenant(stage, "Acme");
+    let steps = vec![tenants::insert(&acme)];
+    let receipt = Some(receipt);
+    let unit = UnitOfWork { at: START, steps, receipt, ..UnitOfWork::default() };
+    let store = stage.store.clone();
+    let asked = tokio::spawn(async move { store.commit(unit).await });
+    somebody_waits(stage).await;
+    asked.abort();
+    assert!(asked.await.is_err_and(|error| error.is_cancelled()));
+    stage.raw("select pg_advisory_unlock_all()").await;
+    let micros = "(extract(epoch from clock_timestamp()) * 1000000)::bigint";
+    let then = stage.client().query_one(&format!("select {micros}"), &[]).await.unwrap();
+    let then: i64 = then.get(0);
+    let db = stage.store.as_ref();
+    let begun = micros.replace("clock_timestamp", "transaction_timestamp");
+    for _ in 0..8 {
+        let rows = db.query("", &format!("select {begun}"), &[]).await.unwrap();
+        assert!(rows[0].int(0).unwrap() >= then, "a transaction of somebody else's");
+    }
+    assert_eq!(tenants::find(db, acme.id).await.unwrap(), None);
 }
 
 /// What another writer holds is passed over on request, and is there again when it is through.
