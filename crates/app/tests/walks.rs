@@ -125,6 +125,7 @@ fn walk(page: &str, heading: &str) {
             None => assert!(!output.contains("\"request_id\""), "a problem: {told}"),
         }
     }
+    assert!(!server.log().contains('\u{1b}'), "colours in a file:\n{}", server.log());
 }
 
 #[test]

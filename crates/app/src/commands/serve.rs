@@ -1,6 +1,6 @@
 //! `caudal serve`: opens the doors, and closes them without losing anything.
 
-use std::{net::SocketAddr, path::Path, process::ExitCode};
+use std::{io::IsTerminal, net::SocketAddr, path::Path, process::ExitCode};
 
 use anyhow::Context;
 use caudal_http::{Api, Metrics, Serves};
@@ -146,7 +146,10 @@ async fn listen(addr: &str) -> anyhow::Result<TcpListener> {
 
 fn start_log(settings: &Settings) {
     let filter = settings.log_filter();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     match settings.log_format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),
