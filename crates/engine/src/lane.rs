@@ -1,12 +1,14 @@
 //! One lane: takes a batch, commits it, answers; then the next.
 
 use std::{
+    panic::AssertUnwindSafe,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use caudal_domain::{AccountId, Clock, IdSource, Refusal};
 use caudal_store::{Lane, Locked, Locks, StoreError, Writes};
+use futures::FutureExt;
 use metrics::{counter, histogram};
 
 use crate::{
@@ -58,6 +60,14 @@ pub(crate) struct LaneTask {
     number: usize,
     hot: Hot,
     outage: Outage,
+}
+
+/// Runs the lane to its end. A panic is a bug: it costs the batch in hand, whose callers are told
+/// that it was not done, and the connection, but not the lane.
+pub(crate) async fn keep_running(make: impl Fn() -> LaneTask) {
+    while AssertUnwindSafe(make().run()).catch_unwind().await.is_err() {
+        tracing::error!("BUG: a batch panicked; its lane starts again");
+    }
 }
 
 /// Says that batches fail, not for each of them.

@@ -73,9 +73,15 @@ impl Engine {
         ids: IdSources,
     ) -> Self {
         let queue = Arc::new(Queue::new(settings));
-        let parts = lane::Parts { queue: &queue, clock: &clock, ids: &ids };
-        let start = |number| LaneTask::new(number, store.lane(), &parts).run();
-        let lanes = (0..settings.lanes).map(start).map(tokio::spawn).collect();
+        let start = |number| {
+            let (store, queue) = (store.clone(), queue.clone());
+            let (clock, ids) = (clock.clone(), ids.clone());
+            tokio::spawn(lane::keep_running(move || {
+                let parts = lane::Parts { queue: &queue, clock: &clock, ids: &ids };
+                LaneTask::new(number, store.lane(), &parts)
+            }))
+        };
+        let lanes = (0..settings.lanes).map(start).collect();
         let waiting = queue.clone();
         tokio::spawn(async move { waiting.answer_late().await });
         Self {

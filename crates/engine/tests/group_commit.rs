@@ -55,6 +55,19 @@ async fn one_poisoned_row_never_fails_its_neighbours() {
 }
 
 #[tokio::test]
+async fn a_panic_costs_a_batch_and_no_lane() {
+    let (engine, memory) = engine(2, &one_lane());
+    memory.0.lock().unwrap().panics = 3;
+    for _ in 0..3 {
+        let lost = engine.submit(Job::one(TENANT, transfer(0, 1, 1))).await;
+        assert!(matches!(lost, Err(EngineError::Unavailable(_))), "{lost:?}");
+    }
+    let reply = engine.submit(Job::one(TENANT, transfer(0, 1, 1))).await;
+    assert!(is_accepted(&reply.unwrap()), "the same accounts, by the same lane");
+    assert_eq!(memory.total(1), 1001);
+}
+
+#[tokio::test]
 async fn a_poisoned_item_of_a_group_fails_alone_unless_all_or_none() {
     let (engine, memory) = engine(2, &one_lane());
     let commands = || {

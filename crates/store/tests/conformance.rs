@@ -107,7 +107,8 @@ cases! {
     events: positions_only_go_forward gapless_from_four_lanes consumers_advance_once
         some_kinds_are_found_among_all;
     batches: all_or_nothing nothing_to_write opposite_directions absent_rows_are_left_out;
-    known: every_column_is_compared nothing_is_overwritten;
+    known: every_column_is_compared nothing_is_overwritten
+        a_hold_of_another_process_is_captured;
     receipts: in_two_generations met_twice answers_round_trip retired;
     attachments: locked_and_written missed of_one_kind;
     units: done_then_replayed missed_changes_nothing rejected_changes_nothing;

@@ -30,6 +30,8 @@ pub struct Tables {
     pub events: usize,
     pub steps: Vec<Step>,
     pub batches: Vec<usize>,
+    /// So many of the next batches panic.
+    pub panics: usize,
     /// Given instead of the next commits, first one first.
     pub faults: Vec<StoreError>,
     /// Accounts that another process holds; whoever waits for them gets them.
@@ -40,6 +42,16 @@ pub struct Tables {
 
 #[derive(Clone, Default)]
 pub struct Memory(pub Arc<Mutex<Tables>>);
+
+impl Memory {
+    fn panic_if_asked(&self) {
+        let mut tables = self.0.lock().expect("no panic under the lock");
+        let left = tables.panics.checked_sub(1);
+        tables.panics = left.unwrap_or_default();
+        drop(tables);
+        assert!(left.is_none(), "as asked");
+    }
+}
 
 #[async_trait]
 impl Lane for Memory {
@@ -57,6 +69,7 @@ impl Lane for Memory {
     ) -> Result<Position, StoreError> {
         // As a real one, it takes a moment, in which the queue fills.
         tokio::task::yield_now().await;
+        self.panic_if_asked();
         let mut tables = self.0.lock().expect("no panic under the lock");
         let is_held = |id: &&AccountId| locks.pass_over && tables.held.contains(*id);
         let locked = Locked {

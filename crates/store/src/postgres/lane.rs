@@ -174,8 +174,10 @@ impl Lane for PostgresLane {
         self.session().await?;
         let begin = if std::mem::take(&mut self.has_begun) { "" } else { "begin" };
         let known: Option<Vec<_>> = self.known.take(&locks.accounts).into_iter().collect();
-        // Rows that go with it are locked after the accounts, so these have to be locked as well.
-        let may_know = !begin.is_empty() && locks.rows.is_empty() && !locks.accounts.is_empty();
+        // Rows that go with it are locked after the accounts, so these have to be locked as well; and
+        // transfers are read as they are, to which only accounts under lock are sure to fit.
+        let is_bare = locks.rows.is_empty() && locks.transfers.is_empty();
+        let may_know = is_bare && !begin.is_empty() && !locks.accounts.is_empty();
         let known = known.filter(|_| may_know);
         let basis = Basis { begin, locks: &locks, known: known.as_deref() };
         let mut result = self.session().await?.run(&basis, &mut decide).await;

@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use caudal_domain::{AccountId, Refusal, TenantId};
-use caudal_ledger::Outcome;
+use caudal_ledger::{Movement, Outcome};
 use caudal_store::{Lane, Locked, Locks, Store};
 
 use super::{
     batches::look_through,
-    fixtures::{Batch, commit, funded, pay, post, seconds, sorted, tenant, wallet},
+    fixtures::{Batch, accepted, commit, funded, hold, pay, post, seconds, sorted, tenant, wallet},
     stage::{START, Stage, open},
 };
 
@@ -83,6 +83,20 @@ pub async fn another_process_is_heeded(stage: &Stage) {
     post(stage, tenant, pay(b, a, 80), seconds(4)).await;
     scene.pay(stage, lane.as_mut(), 100).await.expect("there is enough now");
     assert_eq!(scene.look(stage).await, [(a, 0), (b, 100)]);
+}
+
+/// A hold made by one process is captured by another that knew its wallets from before.
+pub async fn a_hold_of_another_process_is_captured(stage: &Stage) {
+    let scene = Scene::set(stage).await;
+    let Scene { tenant, a, b, .. } = scene;
+    let until = seconds(3600);
+    let held = accepted(stage, Batch::of(tenant, seconds(3), vec![hold(a, b, 50, until)])).await;
+    let capture =
+        Movement::Capture { transfer: held.id, amount: Some(40), last: true, limits: Vec::new() };
+    let batch = Batch::on(&held, seconds(4), capture);
+    let (decided, _) = commit(stage, scene.lane(stage).as_mut(), batch).await.unwrap();
+    assert!(decided[0].is_ok(), "{decided:?}");
+    assert_eq!(scene.look(stage).await, [(a, 30), (b, 70)]);
 }
 
 /// A refusal writes nothing, and so has no update that could miss.
