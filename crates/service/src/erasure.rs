@@ -62,7 +62,7 @@ impl Service {
     }
 
     /// Erased they are without it, too: what is left opens nothing that the master keys don't.
-    async fn forget_deleted(&self) {
+    pub(crate) async fn forget_deleted(&self) {
         if let Err(error) = self.store().forget_deleted().await {
             tracing::warn!(%error, "what was deleted still stands in the database's files");
         }

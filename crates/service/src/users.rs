@@ -126,8 +126,12 @@ impl Service {
         let at = row.created_at;
         steps.push(self.audit(caller, user_did(kinds::USER_CREATED, row.id, &[]), at));
         let mut events = vec![self.user_event(kinds::USER_CREATED, &row, at)?];
+        let takes_place = found.is_some();
         if let Some(claim) = found {
-            let gone = self.erasure(caller, claim)?;
+            let id = claim.id;
+            let mut gone = self.erasure(caller, claim)?;
+            // Somebody may have given them one meanwhile.
+            gone.steps.push(wallets::none_of(caller.tenant, id));
             steps.splice(0..0, gone.steps);
             events.splice(0..0, gone.events);
         }
@@ -139,6 +143,9 @@ impl Service {
             Err(error) => self.keep_refusal(receipt, error).await?,
             Ok(done) => done,
         };
+        if takes_place && !done.replayed {
+            self.forget_deleted().await;
+        }
         self.opened(done).await
     }
 

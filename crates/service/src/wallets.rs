@@ -2,7 +2,8 @@
 
 use caudal_domain::{
     Account, AccountId, AccountKind, AccountStatus, Bucket, Currency, Entry, Event, MAX_AMOUNT,
-    Mode, Placement, Timestamp, UserId, Wallet, access::Scope, event::kinds, text::Metadata,
+    Mode, Placement, Timestamp, UserId, UserStatus, Wallet, access::Scope, event::kinds,
+    text::Metadata,
 };
 use caudal_engine::{Command, Given};
 use caudal_ledger::Movement;
@@ -111,6 +112,7 @@ impl Service {
         let new = as_own(caller, new)?;
         if let (Reach::Tenant, Some(user)) = (caller.reach, new.user) {
             let found = users::find(self.store(), caller.tenant, user).await?;
+            let found = found.filter(|user| user.status != UserStatus::Erased);
             found.ok_or(ServiceError::NotFound("user"))?;
         }
         let at = self.now();
@@ -129,7 +131,10 @@ impl Service {
         };
         let NewWallet { user, name, metadata, floor, .. } = new;
         let wallet = Wallet { account, user, name, metadata, version: 1, created_at: at };
-        let mut steps = wallets::insert(&wallet, caller.mode == Mode::Test);
+        // They may be erased meanwhile, or before this is committed.
+        let lock = user.map(|user| users::lock(caller.tenant, user));
+        let mut steps: Vec<Step> = lock.into_iter().collect();
+        steps.extend(wallets::insert(&wallet, caller.mode == Mode::Test));
         if floor < 0 {
             let did = (kinds::WALLET_CREATED, &["floor"][..]);
             steps.push(self.audit_wallet(caller, account.id, did));
@@ -140,7 +145,8 @@ impl Service {
             events: vec![self.wallet_event(kinds::WALLET_CREATED, &wallet, at)?],
             receipt: None,
         };
-        self.create(Creation { unit, receipt: Some(receipt), value: wallet }).await
+        let creation = Creation { unit, receipt: Some(receipt), value: wallet };
+        self.create_or(creation, |_| ServiceError::NotFound("user")).await
     }
 
     fn new_wallet_id(&self, caller: &Caller, user: Option<UserId>, at: Timestamp) -> AccountId {

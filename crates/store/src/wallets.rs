@@ -132,6 +132,15 @@ pub fn update(wallet: &Wallet) -> Step {
     )
 }
 
+/// Misses when the user has a wallet. After their row was locked, as whoever makes one does.
+pub fn none_of(tenant: TenantId, user: UserId) -> Step {
+    Step::one(
+        "update users set version = version where id = $1 and tenant_id = $2
+         and not exists (select 1 from wallets where tenant_id = $2 and user_id = $1)",
+        vec![user.0.into(), tenant.0.into()],
+    )
+}
+
 /// Takes the words off all wallets of a user: name and metadata.
 pub fn forget_words(tenant: TenantId, user: UserId) -> Step {
     Step::new(

@@ -50,7 +50,7 @@ struct Session {
 enum Failure {
     /// Nothing was written.
     Clean(StoreError),
-    /// Nothing was written: accounts are not as they were known.
+    /// Nothing was written, and the transaction is over: accounts are not as they were known.
     Stale,
     /// COMMIT may have been sent, and no answer came.
     Lost(Lost),
@@ -174,8 +174,8 @@ impl Lane for PostgresLane {
         self.session().await?;
         let begin = if std::mem::take(&mut self.has_begun) { "" } else { "begin" };
         let known: Option<Vec<_>> = self.known.take(&locks.accounts).into_iter().collect();
-        // Rows that go with it are locked after the accounts, so these have to be locked as well; and
-        // transfers are read as they are, to which only accounts under lock are sure to fit.
+        // Rows that go with it are locked after the accounts, so these have to be locked as well;
+        // and transfers are read as they are, to which only accounts under lock are sure to fit.
         let is_bare = locks.rows.is_empty() && locks.transfers.is_empty();
         let may_know = is_bare && !begin.is_empty() && !locks.accounts.is_empty();
         let known = known.filter(|_| may_know);
@@ -184,7 +184,6 @@ impl Lane for PostgresLane {
         match &result {
             Err(Failure::Stale) => {
                 self.known.was_wrong();
-                self.roll_back().await;
                 let basis = Basis { begin: "begin", locks: &locks, known: None };
                 result = self.session().await?.run(&basis, &mut decide).await;
             }

@@ -12,7 +12,7 @@ both_databases! {
     an_export_holds_what_is_held nothing_personal_is_readable_at_rest
     what_is_erased_is_overwritten one_address_has_one_account
     who_was_never_let_in_is_not_by_coming_back an_unproven_sign_up_gives_way
-    without_an_owner_users_may_go
+    without_an_owner_users_may_go nobody_gives_wallets_to_the_erased
 }
 
 pub(super) const PASSWORD: &str = "horse battery staple 7";
@@ -162,6 +162,29 @@ async fn an_unproven_sign_up_gives_way(app: &TestApp) {
     let roles = json!({"roles": ["support", "wallet_holder"]});
     app.client.send(Call::new("PUT", format!("/users/{cat}/roles")).json(&roles)).await.expect(200);
     make("cat", "cat@example.org").await.refused(409, "email_taken");
+}
+
+async fn nobody_gives_wallets_to_the_erased(app: &TestApp) {
+    let (id, _) = member(app, "gone@example.org").await;
+    app.client.delete(format!("/users/{id}")).await.expect(204);
+    let wallet = |user: &str| json!({"currency": "USD", "user_id": user});
+    app.client.post("/wallets", wallet(&id)).await.refused(404, "user_not_found");
+    // Nor while a sign-up gives way.
+    for round in 0..5 {
+        let email = format!("claim{round}@example.org");
+        let sign_up = Call::new("POST", "/users").json(&person(&email));
+        app.client.without_key().send(sign_up).await.expect(202);
+        let found = app.client.get(format!("/users?email={email}")).await.expect(200);
+        let claim = found["data"][0]["id"].as_str().expect("an id");
+        let (given, made) = tokio::join!(
+            app.client.post("/wallets", wallet(claim)),
+            app.client.post("/users", person(&email)),
+        );
+        assert!(given.status == 201 || made.status == 201, "{given:?} {made:?}");
+        let claim = app.client.get(format!("/users/{claim}")).await.expect(200);
+        let is_erased = claim["status"] == "erased";
+        assert_eq!((is_erased, given.status == 201), (made.status == 201, made.status != 201));
+    }
 }
 
 async fn without_an_owner_users_may_go(app: &TestApp) {
