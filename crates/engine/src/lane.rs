@@ -63,7 +63,7 @@ pub(crate) struct LaneTask {
 }
 
 /// Runs the lane to its end. A panic is a bug: it costs the batch in hand, whose callers are told
-/// that it was not done, and the connection, but not the lane.
+/// that there is no answer, and the connection, but not the lane.
 pub(crate) async fn keep_running(make: impl Fn() -> LaneTask) {
     while AssertUnwindSafe(make().run()).catch_unwind().await.is_err() {
         tracing::error!("BUG: a batch panicked; its lane starts again");

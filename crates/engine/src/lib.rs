@@ -50,7 +50,7 @@ impl Default for Settings {
 }
 
 async fn answer_of(answer: oneshot::Receiver<lines::Answer>) -> lines::Answer {
-    answer.await.unwrap_or(Err(EngineError::Unavailable("the engine stopped".into())))
+    answer.await.unwrap_or(Err(EngineError::Unavailable("the engine lost the batch".into())))
 }
 
 /// Makes one source of ids for each lane.

@@ -83,6 +83,14 @@ struct UserData {
 /// How often a change is decided again when another one came between.
 pub(crate) const ATTEMPTS: u32 = 4;
 
+/// Whether the user is only somebody's word: a sign-up that nobody proved and nobody gave a role.
+/// It gives way to whoever answers for the address, unless it has a wallet, or strangers could
+/// block it.
+fn is_mere_claim(row: &UserRow) -> bool {
+    let is_bare = row.roles == [RoleRef::System(SystemRole::WalletHolder)];
+    is_bare && row.status == UserStatus::Pending
+}
+
 pub(crate) fn read_email(text: &Secret) -> Result<Email, ServiceError> {
     Email::parse(text.reveal()).map_err(|rule| ServiceError::invalid("email", rule.to_string()))
 }
@@ -103,11 +111,9 @@ impl Service {
         let print = [new.email.reveal(), new.password.reveal(), name];
         let receipt = self.private_receipt(asked, &print).await?;
         let hash = self.email_hash(caller.tenant, &email).await?;
-        // Spares a hash; what decides is the index.
+        // Spares a hash; what decides is the commit.
         let found = users::find_by_email(self.store(), caller.tenant, hash).await?;
-        if let Some(row) = &found
-            && !self.is_mere_claim(row).await?
-        {
+        if found.as_ref().is_some_and(|row| !is_mere_claim(row)) {
             return self.opened(self.refuse(receipt, Refusal::EmailTaken).await?).await;
         }
         if let Err(error) = self.check_leaks(&password).await {
@@ -125,17 +131,16 @@ impl Service {
         let MadePerson { row, user, mut steps, .. } = made.await?;
         let at = row.created_at;
         steps.push(self.audit(caller, user_did(kinds::USER_CREATED, row.id, &[]), at));
-        let mut events = vec![self.user_event(kinds::USER_CREATED, &row, at)?];
+        let events = vec![self.user_event(kinds::USER_CREATED, &row, at)?];
+        let mut unit = UnitOfWork { at, steps, events, receipt: None };
         let takes_place = found.is_some();
         if let Some(claim) = found {
-            let id = claim.id;
+            let nothing_given = wallets::none_of(caller.tenant, claim.id);
             let mut gone = self.erasure(caller, claim)?;
-            // Somebody may have given them one meanwhile.
-            gone.steps.push(wallets::none_of(caller.tenant, id));
-            steps.splice(0..0, gone.steps);
-            events.splice(0..0, gone.events);
+            gone.steps.push(nothing_given);
+            gone.join(unit);
+            unit = gone;
         }
-        let unit = UnitOfWork { at, steps, events, receipt: None };
         let user = User { email: None, name: None, ..user };
         let value = KeptUser { user, profile: row.profile };
         let creation = Creation { unit, receipt: Some(receipt), value };
@@ -147,25 +152,6 @@ impl Service {
             self.forget_deleted().await;
         }
         self.opened(done).await
-    }
-
-    /// Whether the user is only somebody's word: a sign-up that nobody proved, that nobody gave
-    /// anything. It gives way to whoever answers for the address, or strangers could block it.
-    async fn is_mere_claim(&self, row: &UserRow) -> Result<bool, ServiceError> {
-        let is_bare = row.roles == [RoleRef::System(SystemRole::WalletHolder)];
-        if row.status != UserStatus::Pending || !is_bare {
-            return Ok(false);
-        }
-        let any = wallets::Filter {
-            tenant: row.tenant,
-            user: Some(row.id),
-            status: None,
-            currency: None,
-            before: u128::MAX,
-            from: 0,
-            limit: 1,
-        };
-        Ok(wallets::list(self.store(), &any).await?.is_empty())
     }
 
     /// The user of an answer that was kept. Of whoever is erased only the id is left.

@@ -158,6 +158,7 @@ mod only_postgres {
     cases!(@postgres postgres_only lists_find_rows_by_key);
     cases!(@postgres postgres_only a_login_heeds_what_it_waited_for);
     cases!(@postgres postgres_only proofs_have_no_time_limit);
+    cases!(@postgres postgres_only a_value_that_can_not_be_sent_changes_nothing);
     cases!(@postgres postgres_only a_unit_given_up_leaves_nothing_open);
     cases!(@postgres postgres_only held_accounts_are_passed_over);
     cases!(@postgres postgres_only the_engine_can_not_rewrite_history);

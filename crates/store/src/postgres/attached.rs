@@ -143,15 +143,21 @@ pub(super) enum StepRun<'s> {
 }
 
 impl StepRun<'_> {
+    /// A value that does not fit its column is found before anything is sent: then a statement goes
+    /// in its place that fails, so that the COMMIT behind it is none.
     async fn run(&self, client: &Client) -> Result<(), Error> {
-        match self {
+        let done = match self {
             Self::One(statement, params) => {
-                client.execute(statement, &values::params(params)).await.map(drop)
+                client.execute(statement, &values::params(params)).await
             }
             Self::Lists(statement, columns) => {
-                client.execute(statement, &values::lists(columns)).await.map(drop)
+                client.execute(statement, &values::lists(columns)).await
             }
+        };
+        if done.as_ref().is_err_and(|error| error.as_db_error().is_none() && !error.is_closed()) {
+            let _ = client.batch_execute("select 1 / 0").await;
         }
+        done.map(drop)
     }
 }
 

@@ -52,8 +52,8 @@ impl Drop for Open {
 
 /// The unit's statements, ready to be sent without another round trip.
 struct Ready<'u> {
-    /// With the place of the first of their steps.
     runs: Vec<StepRun<'u>>,
+    /// Of each run: where its steps begin, and what they expect.
     places: Vec<(usize, Expect)>,
     insert_receipt: Option<Statement>,
     events: EventStatements,

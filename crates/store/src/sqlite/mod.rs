@@ -112,9 +112,9 @@ fn connect(path: &Path, flags: OpenFlags, pragmas: &str) -> Result<Connection, S
 
 /// Pages of 2 KB: entries and receipts fall on random pages, and each goes to the WAL whole. The
 /// cache of 24 MB holds the upper levels of every index; each COMMIT walks over all of it, so more
-/// costs more than it spares. SQLite's own checkpoint is but the net
-/// below [`Checkpoints`]; COMMIT leaves flushing to [`Flushes`]. What is deleted is overwritten:
-/// nobody erased may stand in free pages.
+/// costs more than it spares. SQLite's own checkpoint is but the net below [`Checkpoints`]; COMMIT
+/// leaves flushing to [`Flushes`]. What is deleted is overwritten: nobody erased may stand in free
+/// pages.
 fn connect_writer(path: &Path) -> Result<Connection, StoreError> {
     connect(
         path,

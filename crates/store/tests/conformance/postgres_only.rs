@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use caudal_domain::{Fingerprint, ReceiptKey, TenantId};
 use caudal_store::{
-    Answer, Locked, Locks, Receipt, Row, UnitOfWork, UnitOutcome,
+    Answer, Locked, Locks, Receipt, Row, Step, UnitOfWork, UnitOutcome,
     payment_attempts::{self, Ended},
     payments, sagas, second_factors, tenants,
     users::{self, Entering, UserRow},
@@ -125,6 +125,17 @@ pub async fn a_login_heeds_what_it_waited_for(stage: &Stage) {
         stage.raw("commit").await;
         assert_eq!(login.await.unwrap(), UnitOutcome::Missed(missed), "{meanwhile}");
     }
+}
+
+/// What can't be sent at all must not leave the rest of the unit to be committed.
+pub async fn a_value_that_can_not_be_sent_changes_nothing(stage: &Stage) {
+    let acme = new_tenant(stage, "Acme");
+    let sql = "insert into relay_positions (relay, stream, seq) values ($1, $2, 1)";
+    let too_large = Step::new(sql, vec!["relay".into(), 70_000i64.into()]);
+    let steps = vec![tenants::insert(&acme), too_large];
+    let unit = UnitOfWork { at: START, steps, ..UnitOfWork::default() };
+    stage.store.commit(unit).await.expect_err("a stream is a smallint");
+    assert_eq!(tenants::find(stage.store.as_ref(), acme.id).await.unwrap(), None);
 }
 
 /// Whoever asked went away while its unit waited for the key: nothing of it goes on in the
