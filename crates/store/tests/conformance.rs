@@ -166,6 +166,7 @@ mod only_postgres {
     cases!(@postgres known another_process_is_heeded);
     cases!(@postgres known no_refusal_is_out_of_date);
     cases!(@postgres lost_commits answered_as_the_database_did);
+    cases!(@postgres lost_commits known_undone_where_the_server_says_that_it_goes);
     cases!(@postgres velocity is_found_by_an_index);
     cases!(@postgres audit tables_of_people_keep_what_they_must);
 }

@@ -29,8 +29,9 @@ const OUTAGE: Duration = Duration::from_secs(4);
 /// Until the first 503: at once, but for what has to run into its time limit.
 const NOTICE_LIMIT: Duration = Duration::from_secs(10);
 const RECOVERY_LIMIT: Duration = Duration::from_secs(20);
-/// No answer takes longer: the time a lost COMMIT is asked after, and some.
-const ANSWER_MOST: Duration = Duration::from_secs(20);
+/// No answer takes longer: the time in the queue and that in which a lost COMMIT is asked after,
+/// five seconds each, and some.
+const ANSWER_MOST: Duration = Duration::from_secs(12);
 const PROBES: usize = 4;
 
 /// SQLite in a small file system that is filled to the last byte.

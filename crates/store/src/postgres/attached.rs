@@ -154,10 +154,13 @@ impl StepRun<'_> {
                 client.execute(statement, &values::lists(columns)).await
             }
         };
-        if done.as_ref().is_err_and(|error| error.as_db_error().is_none() && !error.is_closed()) {
-            let _ = client.batch_execute("select 1 / 0").await;
+        match done {
+            Err(error) if error.as_db_error().is_none() && !error.is_closed() => {
+                tracing::error!(%error, "BUG: a value does not fit its column");
+                client.batch_execute("select 1 / 0").await
+            }
+            done => done.map(drop),
         }
-        done.map(drop)
     }
 }
 

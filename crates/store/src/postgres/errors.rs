@@ -1,8 +1,11 @@
 //! SQLSTATE to what the caller does next.
 
-use tokio_postgres::Error;
+use tokio_postgres::{Error, error::Severity};
 
 use crate::{StoreError, postgres::attached::MISSED};
+
+/// A mere consequence of the error before it.
+const IN_FAILED_TRANSACTION: &str = "25P02";
 
 /// Sorts an error of a statement. A lost connection is [`StoreError::Contention`]: nothing of an
 /// unfinished transaction stays, and running it again on a new connection is safe. (Whether a
@@ -35,18 +38,42 @@ pub(super) fn unreachable(error: Error) -> StoreError {
     })
 }
 
-/// Which of a pipeline's errors is the cause: the first that is not a mere consequence.
-pub(super) fn first(results: Vec<Result<(), Error>>) -> Result<(), Error> {
-    const IN_FAILED_TRANSACTION: &str = "25P02";
-    let mut consequence = Ok(());
-    for result in results {
-        match result {
-            Ok(()) => {}
-            Err(error) if error.code().is_some_and(|c| c.code() == IN_FAILED_TRANSACTION) => {
-                consequence = Err(error);
-            }
-            Err(error) => return Err(error),
-        }
+/// Why a pipeline with COMMIT at its end is not known to be committed.
+pub(super) enum Fault {
+    /// The COMMIT was a rollback, or never came to its turn.
+    Undone(Error),
+    /// No answer to the COMMIT.
+    Lost(Error),
+}
+
+/// A statement before the COMMIT that the database refused took it back, be it that its last word
+/// was that it ends the connection. COMMIT's own end of the connection says nothing: it may come
+/// after the deed.
+pub(super) fn of_pipeline(
+    statements: Vec<Result<(), Error>>,
+    commit: Result<(), Error>,
+) -> Result<(), Fault> {
+    let (refused, unheard): (Vec<_>, Vec<_>) = statements
+        .into_iter()
+        .filter_map(Result::err)
+        .partition(|error| error.as_db_error().is_some());
+    let is_cause = |error: &Error| error.code().is_none_or(|c| c.code() != IN_FAILED_TRANSACTION);
+    if let Some(error) = first(refused, is_cause) {
+        return Err(Fault::Undone(error));
     }
-    consequence
+    match commit {
+        Err(error) if is_mere_error(&error) => Err(Fault::Undone(error)),
+        Err(error) => Err(Fault::Lost(error)),
+        Ok(()) => unheard.into_iter().next().map_or(Ok(()), |error| Err(Fault::Lost(error))),
+    }
+}
+
+/// The first of that kind, or the first at all.
+fn first(mut errors: Vec<Error>, is_cause: impl Fn(&Error) -> bool) -> Option<Error> {
+    let place = errors.iter().position(is_cause).unwrap_or_default();
+    (!errors.is_empty()).then(|| errors.swap_remove(place))
+}
+
+fn is_mere_error(error: &Error) -> bool {
+    error.as_db_error().is_some_and(|db| db.parsed_severity() == Some(Severity::Error))
 }

@@ -15,7 +15,8 @@ use crate::{
     postgres::{
         attached::{self, Prepared, RowLocks},
         connect::Connector,
-        errors, events,
+        errors::{self, Fault},
+        events,
         statements::{STALE, Statements},
         unit,
         values::{self, Id},
@@ -28,7 +29,7 @@ use crate::{
 /// A batch takes milliseconds; one that takes this long has lost its database.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(12);
 /// How long a lost COMMIT is asked after.
-const SETTLE_TIMEOUT: Duration = Duration::from_secs(15);
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 const SETTLE_INTERVAL: Duration = Duration::from_millis(100);
 
 pub(super) struct PostgresLane {
@@ -233,11 +234,8 @@ impl Session {
                 overlay(&mut accounts, &writes.accounts);
                 Ok(Done { position, accounts })
             }
-            Ok(Err(error)) => match error.as_db_error() {
-                // An error of a statement: the COMMIT behind it was a rollback.
-                Some(_) if !self.client.is_closed() => Err(failure(error)),
-                _ => Err(lost(error.to_string())),
-            },
+            Ok(Err(Fault::Undone(error))) => Err(failure(error)),
+            Ok(Err(Fault::Lost(error))) => Err(lost(error.to_string())),
             Err(_) => Err(lost("no answer in time".into())),
         }
     }
@@ -343,9 +341,9 @@ impl Session {
         &self,
         basis: &Basis<'_>,
         writes: &Writes,
-    ) -> Result<Position, Error> {
+    ) -> Result<Position, Fault> {
         let Basis { locks, known, .. } = *basis;
-        let runs = self.prepared.runs(&self.client, &writes.steps).await?;
+        let runs = self.prepared.runs(&self.client, &writes.steps).await.map_err(Fault::Undone)?;
         let target = Target { client: &self.client, statements: &self.statements };
         let (accounts, checked, steps, new, changed, entries, receipts, events, commit) = join!(
             target.update_accounts(writes, known),
@@ -363,8 +361,8 @@ impl Session {
             Err(error) => (Err(error), Position::new()),
         };
         let mut results = steps;
-        results.extend([accounts, checked, new, changed, entries, receipts, events, commit]);
-        errors::first(results)?;
+        results.extend([accounts, checked, new, changed, entries, receipts, events]);
+        errors::of_pipeline(results, commit)?;
         Ok(position)
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     Answer, Expect, Position, Receipt, Step, StoreError, UnitOfWork, UnitOutcome,
     postgres::{
         attached::{self, StepRun},
-        errors,
+        errors::{self, Fault},
         events::{self, EventStatements, INSERT_EVENTS, LOCK_HEADS},
         values::{self, Id, Json},
     },
@@ -98,10 +98,10 @@ pub(super) async fn commit(
     };
     let mut results = vec![begun];
     results.extend(steps);
-    results.extend([receipt, told, committed]);
-    errors::first(results).map_err(|error| match error.as_db_error() {
-        Some(_) => errors::classify(error),
-        None => StoreError::Unknown(error.to_string()),
+    results.extend([receipt, told]);
+    errors::of_pipeline(results, committed).map_err(|fault| match fault {
+        Fault::Undone(error) => errors::classify(error),
+        Fault::Lost(error) => StoreError::Unknown(error.to_string()),
     })?;
     Ok((UnitOutcome::Done, position))
 }
