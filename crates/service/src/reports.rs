@@ -27,7 +27,7 @@ use crate::{Caller, Service, ServiceError, unit::broken};
 /// As positions name it.
 pub(crate) const CONSUMER: &str = "reports";
 /// Payments counted by one commit.
-const PAGE: i64 = 200;
+const PAGE: i64 = 256;
 /// Events passed over by one look.
 const SPAN: i64 = 20_000;
 /// Events that concerned no payment and may be looked at again after a restart.

@@ -6,7 +6,7 @@ use caudal_domain::{
 };
 use caudal_identity::opaque::{self, Prefix};
 use caudal_store::{
-    UnitOfWork, UnitOutcome, second_factors,
+    UnitOfWork, UnitOutcome,
     sessions::{self, Filter, FoundToken, Others, RefreshToken, USED_UP, Use},
     users::{self, Entering, UserRow},
 };
@@ -64,9 +64,6 @@ impl Service {
             fields: &[],
         };
         let mut steps = vec![users::login_succeeded(&entering(user, at))];
-        if second_factor_at.is_none() {
-            steps.push(second_factors::none_in_force(user.tenant, user.id));
-        }
         steps.extend(sessions::start(&session, &token));
         steps.push(self.audit(by, did, at));
         let events = vec![self.session_event(kinds::SESSION_STARTED, &session, at)?];

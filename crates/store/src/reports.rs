@@ -95,7 +95,7 @@ pub struct Counted {
 }
 
 /// Payments looked up by one statement.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 64;
 
 const COUNTED: &str = "select p.id, p.tenant_id, p.currency, p.type, p.status, p.amount,
      p.amount_captured, p.amount_refunded, p.amount_disputed, p.fee, r.day, r.currency, r.type,

@@ -80,15 +80,6 @@ pub fn in_force(tenant: TenantId, user: UserId) -> Step {
     )
 }
 
-/// Misses when there is one in force. After the user's row was locked, or it may come meanwhile.
-pub fn none_in_force(tenant: TenantId, user: UserId) -> Step {
-    Step::one(
-        "update users set version = version where id = $1 and tenant_id = $2 and not exists (
-           select 1 from totp where user_id = $1 and tenant_id = $2 and confirmed_at is not null)",
-        vec![user.0.into(), tenant.0.into()],
-    )
-}
-
 /// The same seed under another key. Misses when it is no longer the one that was read.
 pub fn reseal_totp(old: &Totp, seed: &str) -> Step {
     Step::one(

@@ -21,12 +21,15 @@ pub struct RefreshToken {
     pub used_at: Option<Timestamp>,
 }
 
-/// A session with its first token.
+/// A session with its first token. Misses where the second factor that is in force was not given:
+/// looked at here, after the user's row was locked, or it might come meanwhile.
 pub fn start(session: &Session, token: &RefreshToken) -> [Step; 2] {
     let insert = Step::one(
         "insert into sessions (id, tenant_id, user_id, created_at, last_used_at, expires_at,
          address, user_agent, auth_at, second_factor_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+         select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 where not exists (
+           select 1 from totp where user_id = $3 and tenant_id = $2
+             and confirmed_at is not null and (confirmed_at = $10) is null)",
         vec![
             session.id.0.into(),
             session.tenant.0.into(),

@@ -116,7 +116,8 @@ cases! {
     users: round_trip an_address_once_a_tenant status_goes_its_way erased_for_good lockout passwords
         proofs_are_locked_apart
         by_page_and_filter keys_in_order;
-    sessions: round_trip of_two_refreshes_one_wins what_has_ended_stays_so of_a_user;
+    sessions: round_trip ask_for_the_second_factor_in_force of_two_refreshes_one_wins
+        what_has_ended_stays_so of_a_user;
     codes: used_once few_attempts voided_and_removed totp_steps_count_once
         recovery_codes_count_once;
     roles: round_trip scopes_of_all_roles the_last_owner_stays service_accounts_round_trip

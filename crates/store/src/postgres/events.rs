@@ -62,11 +62,18 @@ pub(super) async fn write(
     let params: [&(dyn ToSql + Sync); 11] = [
         &streams, &counts, &of, &places, &ids, &buckets, &tenants, &kinds, &subjects, &data, &times,
     ];
-    let heads: [&(dyn ToSql + Sync); 1] = [&streams];
     let (locked, written) = join!(
-        client.execute(&statements.lock_heads, &heads),
+        lock_heads(client, &statements.lock_heads, &streams),
         client.query(&statements.insert, &params),
     );
     locked?;
     written?.iter().map(|row| Ok((row.try_get::<_, i16>(0)? as u8, row.try_get(1)?))).collect()
+}
+
+/// A single one is locked where it is moved on.
+async fn lock_heads(client: &Client, lock: &Statement, streams: &[i16]) -> Result<(), Error> {
+    match streams {
+        [_] => Ok(()),
+        _ => client.execute(lock, &[&streams]).await.map(drop),
+    }
 }

@@ -19,6 +19,7 @@ use super::{
     },
     payments::new_payment,
     sagas::saga,
+    sessions::with_password_alone,
     stage::{START, Stage},
 };
 
@@ -118,8 +119,9 @@ pub async fn a_login_heeds_what_it_waited_for(stage: &Stage) {
     let change = format!("update users set password = 'other' where id = {id}");
     for (meanwhile, missed) in [(confirm, 1), (change, 0)] {
         stage.raw(&format!("begin; {meanwhile}")).await;
-        let asked = second_factors::none_in_force(acme, ada.id);
-        let (store, steps) = (stage.store.clone(), vec![users::login_succeeded(&entering), asked]);
+        let mut steps = vec![users::login_succeeded(&entering)];
+        steps.extend(with_password_alone(stage, acme, ada.id));
+        let store = stage.store.clone();
         let login = tokio::spawn(async move { outcome(&store, steps).await });
         somebody_waits(stage).await;
         stage.raw("commit").await;

@@ -2,7 +2,8 @@
 
 use caudal_domain::{Session, SessionId, TenantId, UserId, UserStatus};
 use caudal_store::{
-    UnitOutcome,
+    Step, UnitOutcome,
+    second_factors::{self, Answered},
     sessions::{self, Filter, FoundToken, Others, RefreshToken, Use},
     users,
 };
@@ -43,10 +44,30 @@ fn used(after: i64) -> Use {
     Use { at: seconds(after), address: Some("192.0.2.8".into()), user_agent: None }
 }
 
+/// Of somebody who gave no second factor.
+pub fn with_password_alone(stage: &Stage, tenant: TenantId, user: UserId) -> Vec<Step> {
+    let session = Session { second_factor_at: None, ..session(stage, tenant, user) };
+    sessions::start(&session, &token(&session, stage.id(START, 9))).into()
+}
+
 async fn started(stage: &Stage, tenant: TenantId, user: UserId, hash: u128) -> Session {
     let session = session(stage, tenant, user);
     done(stage, sessions::start(&session, &token(&session, hash)).into()).await;
     session
+}
+
+pub async fn ask_for_the_second_factor_in_force(stage: &Stage) {
+    let (acme, other) = (tenant(stage).await, tenant(stage).await);
+    let ada = user_of(stage, acme).await;
+    let alone = || with_password_alone(stage, acme, ada.id);
+    done(stage, vec![second_factors::propose_totp(acme, ada.id, "seed")]).await;
+    done(stage, alone()).await;
+    let answered = Answered { tenant: acme, user: ada.id, step: 1 };
+    done(stage, vec![second_factors::confirm_totp(&answered, "seed", START)]).await;
+    missed(stage, alone()).await;
+    started(stage, acme, ada.id, 1).await;
+    // Nobody else's is.
+    done(stage, with_password_alone(stage, other, user_of(stage, other).await.id)).await;
 }
 
 pub async fn round_trip(stage: &Stage) {
