@@ -82,7 +82,7 @@ impl Instance {
             None => people.settings.public_url.clone(),
         };
         let ids = Arc::new(|| Box::new(system::ids()) as Box<dyn caudal_domain::IdSource>);
-        let engine = Engine::start(&store, &settings.engine(), clock.clone(), ids);
+        let engine = Engine::start(&store, &settings.engine(store.lanes()), clock.clone(), ids);
         let service = Service::new(Parts {
             store: store.clone(),
             engine: engine.clone(),

@@ -29,7 +29,8 @@ pub struct Settings {
     pub database_ca_file: Option<String>,
     pub database_pool_max: usize,
     pub database_connect_timeout_ms: u64,
-    pub engine_lanes: usize,
+    /// As many as the database is good for, when not set.
+    pub engine_lanes: Option<usize>,
     pub engine_batch_commands: usize,
     pub engine_queue_commands: usize,
     pub bootstrap_api_key: Option<String>,
@@ -167,7 +168,7 @@ impl Default for Settings {
             database_ca_file: None,
             database_pool_max: 20,
             database_connect_timeout_ms: 5000,
-            engine_lanes: engine.lanes,
+            engine_lanes: None,
             engine_batch_commands: engine.batch_commands,
             engine_queue_commands: engine.queue_commands,
             bootstrap_api_key: None,
@@ -243,7 +244,8 @@ impl Settings {
     }
 
     fn check(&self) -> anyhow::Result<()> {
-        ensure!((1..=16).contains(&self.engine_lanes), "engine_lanes must be 1 to 16");
+        let is_right = |lanes| (1..=16).contains(&lanes);
+        ensure!(self.engine_lanes.is_none_or(is_right), "engine_lanes must be 1 to 16");
         ensure!((1..=2000).contains(&self.database_pool_max), "database_pool_max: 1 to 2000");
         ensure!(
             (1..=5000).contains(&self.engine_batch_commands),
@@ -361,9 +363,10 @@ impl Settings {
         EnvFilter::new(&self.log).add_directive(driver)
     }
 
-    pub fn engine(&self) -> caudal_engine::Settings {
+    /// `lanes`: how many the database is good for.
+    pub fn engine(&self, lanes: usize) -> caudal_engine::Settings {
         caudal_engine::Settings {
-            lanes: self.engine_lanes,
+            lanes: self.engine_lanes.unwrap_or(lanes),
             batch_commands: self.engine_batch_commands,
             queue_commands: self.engine_queue_commands,
             ..caudal_engine::Settings::default()
@@ -384,7 +387,7 @@ impl fmt::Display for Settings {
         writeln!(f, "database_ca_file = {}", or_none(&self.database_ca_file))?;
         writeln!(f, "database_pool_max = {}", self.database_pool_max)?;
         writeln!(f, "database_connect_timeout_ms = {}", self.database_connect_timeout_ms)?;
-        writeln!(f, "engine_lanes = {}", self.engine_lanes)?;
+        writeln!(f, "engine_lanes = {:?}", self.engine_lanes)?;
         writeln!(f, "engine_batch_commands = {}", self.engine_batch_commands)?;
         writeln!(f, "engine_queue_commands = {}", self.engine_queue_commands)?;
         writeln!(f, "bootstrap_api_key = {}", set(&self.bootstrap_api_key))?;
@@ -482,7 +485,7 @@ mod tests {
     #[test]
     fn variables_override_defaults_and_unknown_ones_are_refused() {
         let settings = read(&[("CAUDAL_ENGINE_LANES", "3"), ("HOME", "/")]).expect("good");
-        assert_eq!(settings.engine_lanes, 3);
+        assert_eq!(settings.engine_lanes, Some(3));
         let error = read(&[("CAUDAL_DATABSE_URL", "x")]).expect_err("a typing error");
         assert!(error.to_string().contains("CAUDAL_DATABASE_URL"), "{error}");
         assert!(read(&[("CAUDAL_ENGINE_LANES", "many")]).is_err());

@@ -16,7 +16,7 @@ use caudal_domain::{
 use caudal_store::{
     Step, UnitOfWork, UnitOutcome, deliveries,
     deliveries::DeliveryRow,
-    events::{self, Advance, Heads, Part},
+    events::{self, Advance, Found, Heads, Part},
     inbox, webhook_endpoints,
     webhook_endpoints::EndpointRow,
 };
@@ -77,19 +77,27 @@ impl Service {
     /// One look at all streams; whether there may be more at once.
     pub async fn make_notices(&self, looked: &mut Looked) -> Result<bool, ServiceError> {
         let db = self.store();
-        let position = events::position(db, CONSUMER).await?;
         let heads = events::heads(db).await?;
+        let is_new = heads.iter().zip(&looked.0).any(|(head, looked)| head > looked);
+        if !is_new {
+            gauge!("notices_lag_events").set(0.0);
+            return Ok(false);
+        }
+        let position = events::position(db, CONSUMER).await?;
+        for (looked, from) in looked.0.iter_mut().zip(position) {
+            *looked = from.max(*looked);
+        }
         let stretches = stretches(&position, &heads, looked);
         let lag: i64 = stretches.iter().map(|it| it.head - it.part.after).sum();
         gauge!("notices_lag_events").set(lag as f64);
-        if lag == 0 {
-            return Ok(false);
-        }
         // Read behind the heads: whoever wanted events before the last of them is seen.
         let is_wanted = webhook_endpoints::any_enabled(db).await?;
-        let rounds = futures::stream::iter(stretches)
-            .map(async |it: Stretch| {
-                let end = self.go_along(&it, is_wanted).await?;
+        let kinds = (!is_wanted).then_some(notifications::KINDS);
+        let parts: Vec<Part> = stretches.iter().map(|it| it.part).collect();
+        let pages = events::of_kinds(db, &parts, kinds).await?;
+        let rounds = futures::stream::iter(stretches.into_iter().zip(pages))
+            .map(async |(it, page): (Stretch, Found)| {
+                let end = self.go_along(&it, &page, is_wanted).await?;
                 Ok::<_, ServiceError>((it.part.stream, it.head, end))
             })
             .buffer_unordered(AT_ONCE);
@@ -101,15 +109,14 @@ impl Service {
     }
 
     /// How far the stream is done.
-    async fn go_along(&self, stretch: &Stretch, is_wanted: bool) -> Result<i64, ServiceError> {
-        let (db, part) = (self.store(), &stretch.part);
-        let page = match is_wanted {
-            true => events::after(db, part.stream, part.after, PAGE).await?,
-            false => events::of_kinds(db, part, notifications::KINDS).await?,
-        };
-        let last = page.last().map_or(part.after, |event| event.seq);
-        let to = if page.len() as i64 == PAGE { last } else { last.max(part.to) };
-        let notices = self.notices_of(&page, is_wanted).await?;
+    async fn go_along(
+        &self,
+        stretch: &Stretch,
+        page: &Found,
+        is_wanted: bool,
+    ) -> Result<i64, ServiceError> {
+        let (part, to) = (&stretch.part, page.reached);
+        let notices = self.notices_of(&page.events, is_wanted).await?;
         if notices.is_empty() && to - stretch.from < UNWRITTEN {
             return Ok(to);
         }
@@ -236,8 +243,7 @@ impl Service {
 fn stretches(position: &Heads, heads: &Heads, looked: &Looked) -> Vec<Stretch> {
     let all = (0..STREAMS).map(|stream| {
         let place = usize::from(stream);
-        let (from, head) = (position[place], heads[place]);
-        let after = from.max(looked.0[place]);
+        let (from, head, after) = (position[place], heads[place], looked.0[place]);
         let part = Part { stream, after, to: head.min(after + SPAN), limit: PAGE };
         Stretch { from, head, part }
     });

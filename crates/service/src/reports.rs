@@ -16,7 +16,7 @@ use caudal_domain::{
 pub use caudal_store::reports::{ReportRow, ReportSums};
 use caudal_store::{
     Step, UnitOfWork, UnitOutcome,
-    events::{self, Advance, Heads, Part},
+    events::{self, Advance, Found, Heads, Part},
     reports::{self, Counted},
     tenants,
 };
@@ -26,7 +26,7 @@ use crate::{Caller, Service, ServiceError, unit::broken};
 
 /// As positions name it.
 pub(crate) const CONSUMER: &str = "reports";
-/// Payments counted by one commit.
+/// Events of one stream counted by one commit.
 const PAGE: i64 = 256;
 /// Events passed over by one look.
 const SPAN: i64 = 20_000;
@@ -104,45 +104,55 @@ impl Service {
     /// One look at all streams; whether there may be more at once.
     pub async fn keep_reports(&self, looked: &mut LookedAt) -> Result<bool, ServiceError> {
         let db = self.store();
-        let position = events::position(db, CONSUMER).await?;
         let heads = events::heads(db).await?;
-        let mut has_more = false;
-        for stream in 0..STREAMS {
-            let place = usize::from(stream);
-            let (from, head) = (position[place], heads[place]);
-            let after = looked.0[place].clamp(from, head.max(from));
-            let to = head.min(after.saturating_add(SPAN));
-            if after < to {
-                let part = Part { stream, after, to, limit: PAGE };
-                looked.0[place] = self.count_part(from, part).await?;
-                has_more |= looked.0[place] < head;
+        if heads.iter().zip(&looked.0).all(|(head, looked)| head <= looked) {
+            return Ok(false);
+        }
+        let position = events::position(db, CONSUMER).await?;
+        for (looked, (from, head)) in looked.0.iter_mut().zip(position.iter().zip(&heads)) {
+            *looked = (*looked).clamp(*from, *head.max(from));
+        }
+        let part = |stream: u8| {
+            let (after, head) = (looked.0[usize::from(stream)], heads[usize::from(stream)]);
+            Part { stream, after, to: head.min(after.saturating_add(SPAN)), limit: PAGE }
+        };
+        let is_left = |part: &Part| part.after < part.to;
+        let parts: Vec<_> = (0..STREAMS).map(part).filter(is_left).collect();
+        let pages = events::of_kinds(db, &parts, Some(&about_payments())).await?;
+        let reached = |(part, page): (&Part, &Found)| {
+            let from = position[usize::from(part.stream)];
+            (Advance { stream: part.stream, from, to: page.reached }, !page.events.is_empty())
+        };
+        let reached: Vec<_> = parts.iter().zip(&pages).map(reached).collect();
+        let payments = pages.iter().flat_map(|page| &page.events).filter_map(payment_of);
+        if self.count_all(payments.collect(), &reached).await? {
+            for (step, _) in &reached {
+                looked.0[usize::from(step.stream)] = step.to;
             }
         }
-        Ok(has_more)
+        Ok((0..usize::from(STREAMS)).any(|place| looked.0[place] < heads[place]))
     }
 
-    /// How far the stream is done.
-    async fn count_part(&self, from: i64, part: Part) -> Result<i64, ServiceError> {
-        let page = events::of_kinds(self.store(), &part, &about_payments()).await?;
-        let to = match page.last() {
-            Some(last) if page.len() as i64 == PAGE => last.seq,
-            _ => part.to,
-        };
-        let payments: BTreeSet<PaymentId> = page.iter().filter_map(payment_of).collect();
-        if payments.is_empty() && to - from < UNWRITTEN {
-            return Ok(to);
+    /// Counts these payments and remembers how far the streams are done, where there was anything
+    /// on them or it is time. False: another worker was there first.
+    async fn count_all(
+        &self,
+        payments: BTreeSet<PaymentId>,
+        reached: &[(Advance, bool)],
+    ) -> Result<bool, ServiceError> {
+        let is_due =
+            |(step, has_any): &&(Advance, bool)| *has_any || step.to - step.from >= UNWRITTEN;
+        let due: Vec<_> = reached.iter().filter(is_due).map(|(step, _)| step).collect();
+        if due.is_empty() {
+            return Ok(true);
         }
         let payments: Vec<PaymentId> = payments.into_iter().collect();
         let mut counted = reports::counted(self.store(), &payments).await?;
         self.give_days(&mut counted).await?;
-        let mut steps = vec![events::advance(CONSUMER, &Advance { stream: part.stream, from, to })];
+        let mut steps: Vec<_> = due.iter().map(|step| events::advance(CONSUMER, step)).collect();
         steps.extend(steps_of(&counted));
         let unit = UnitOfWork { at: self.now(), steps, ..UnitOfWork::default() };
-        match self.commit(unit).await?.0 {
-            UnitOutcome::Done => Ok(to),
-            // Another worker was there first: look again from where it is.
-            _ => Ok(part.after),
-        }
+        Ok(self.commit(unit).await?.0 == UnitOutcome::Done)
     }
 
     /// A payment that was not counted before belongs to the day on which it was made.

@@ -12,13 +12,13 @@ use std::{
 
 use caudal_domain::{
     ApiKeyId, Event, FraudRuleId, GatewayAccountId, PaymentTypeId, Session, SessionId, TenantId,
-    Timestamp, UserId, event::kinds,
+    Timestamp, UserId, event::kinds, id::STREAMS,
 };
 use caudal_identity::{
     Claims, Expected, TokenError,
     foreign::{MAX_FOREIGN_TOKEN_BYTES, unverified_issuer},
 };
-use caudal_store::events;
+use caudal_store::events::{self, Part};
 use moka::future::Cache;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
@@ -219,19 +219,24 @@ impl Service {
             *reached = Some(heads);
             return Ok(());
         };
-        for (stream, seq) in (0_u8..).zip(reached.iter_mut()) {
-            let head = heads[usize::from(stream)];
-            while *seq < head {
-                let span = events::Part { stream, after: *seq, to: head, limit: HEEDED_MOST };
-                let found = events::of_kinds(self.store(), &span, HEEDED).await?;
-                for event in &found {
+        loop {
+            let part = |stream: u8| {
+                let place = usize::from(stream);
+                Part { stream, after: reached[place], to: heads[place], limit: HEEDED_MOST }
+            };
+            let is_left = |part: &Part| part.after < part.to;
+            let parts: Vec<_> = (0..STREAMS).map(part).filter(is_left).collect();
+            if parts.is_empty() {
+                return Ok(());
+            }
+            let found = events::of_kinds(self.store(), &parts, Some(HEEDED)).await?;
+            for (part, found) in parts.iter().zip(found) {
+                for event in &found.events {
                     self.heed(&event.kind, event.tenant, &event.subject).await;
                 }
-                let is_all = (found.len() as i64) < HEEDED_MOST;
-                *seq = if is_all { head } else { found.last().map_or(head, |event| event.seq) };
+                reached[usize::from(part.stream)] = found.reached;
             }
         }
-        Ok(())
     }
 }
 

@@ -37,6 +37,11 @@ pub trait Backend: Send + Sync {
     /// A connection of its own for one lane of the engine.
     fn lane(&self) -> Box<dyn Lane>;
 
+    /// So many batches under way at once are worth while.
+    fn lanes(&self) -> usize {
+        2
+    }
+
     /// Brings the schema up to date; the names of the migrations it ran.
     async fn migrate(&self, now: Timestamp) -> Result<Vec<String>, StoreError>;
 

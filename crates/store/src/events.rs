@@ -2,7 +2,7 @@
 
 use caudal_domain::{EventId, TenantId, event::StoredEvent, id::STREAMS};
 
-use crate::{Backend, Row, Step, StoreError};
+use crate::{Backend, Row, Step, StoreError, Value};
 
 /// The last `seq` of every stream.
 pub type Heads = [i64; STREAMS as usize];
@@ -41,25 +41,65 @@ const PASSED_OVER: [(&[&str], &str); 2] = [
     (&["transfer."], "kind not like 'transfer.%'"),
 ];
 
-/// The events of these kinds (constants, never input) in a part of a stream, in commit order.
+/// What a part of a stream holds of the kinds asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// In commit order.
+    pub events: Vec<StoredEvent>,
+    /// Up to where all of them are here: the part's end, but for what its limit cut off.
+    pub reached: i64,
+}
+
+/// The events of these kinds (constants, never input; `None`: of all kinds) in parts of different
+/// streams: one look for all of them, for it is the looks that cost.
 pub async fn of_kinds(
     db: &dyn Backend,
-    part: &Part,
-    kinds: &[&'static str],
-) -> Result<Vec<StoredEvent>, StoreError> {
+    parts: &[Part],
+    kinds: Option<&[&'static str]>,
+) -> Result<Vec<Found>, StoreError> {
+    if parts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let condition = kinds.map_or("true".into(), condition);
+    let of_part = |n: usize| {
+        format!(
+            "select * from (
+               select stream, seq, id, tenant_id, kind, subject, data, occurred_at from events
+               where stream = ${} and seq > ${} and seq <= ${} and {condition}
+               order by seq limit ${}) part_{n}",
+            4 * n + 1,
+            4 * n + 2,
+            4 * n + 3,
+            4 * n + 4
+        )
+    };
+    let sql = (0..parts.len()).map(of_part).collect::<Vec<_>>().join(" union all ");
+    let params: Vec<Value> = parts
+        .iter()
+        .flat_map(|part| [part.stream.into(), part.after, part.to, part.limit].map(Value::from))
+        .collect();
+    let events = db.query("events", &sql, &params).await?;
+    let events: Vec<StoredEvent> = events.iter().map(read).collect::<Result<_, _>>()?;
+    Ok(parts.iter().map(|part| found(part, &events)).collect())
+}
+
+fn condition(kinds: &[&'static str]) -> String {
     let is_none =
         |prefixes: &[&str]| !kinds.iter().any(|k| prefixes.iter().any(|p| k.starts_with(p)));
     let passed_over = PASSED_OVER.iter().find(|(prefixes, _)| is_none(prefixes));
-    let condition = passed_over.map_or("true", |(_, condition)| condition);
-    let sql = format!(
-        "select stream, seq, id, tenant_id, kind, subject, data, occurred_at from events
-         where stream = $1 and seq > $2 and seq <= $3 and {condition} and kind in ('{}')
-         order by seq limit $4",
-        kinds.join("', '")
-    );
-    let Part { stream, after, to, limit } = *part;
-    let params = [i64::from(stream).into(), after.into(), to.into(), limit.into()];
-    db.query("events", &sql, &params).await?.iter().map(read).collect()
+    let passed_over = passed_over.map_or("true", |(_, condition)| condition);
+    format!("{passed_over} and kind in ('{}')", kinds.join("', '"))
+}
+
+fn found(part: &Part, events: &[StoredEvent]) -> Found {
+    let its = events.iter().filter(|event| event.stream == part.stream);
+    let mut events: Vec<_> = its.cloned().collect();
+    events.sort_unstable_by_key(|event| event.seq);
+    let reached = match events.last() {
+        Some(last) if events.len() as i64 == part.limit => last.seq,
+        _ => part.to,
+    };
+    Found { events, reached }
 }
 
 pub async fn heads(db: &dyn Backend) -> Result<Heads, StoreError> {

@@ -162,6 +162,11 @@ impl Backend for Sqlite {
         Box::new(lane::SqliteLane::new(self.writer.clone(), self.known.clone()))
     }
 
+    /// One is written while others wait for the disk and the next one is formed.
+    fn lanes(&self) -> usize {
+        4
+    }
+
     async fn migrate(&self, now: Timestamp) -> Result<Vec<String>, StoreError> {
         self.writer.run(move |connection| migrate::run(connection, now)).await
     }

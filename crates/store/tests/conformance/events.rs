@@ -7,7 +7,7 @@ use caudal_domain::{
 };
 use caudal_store::{
     Position, Store, UnitOfWork,
-    events::{self, Advance, Part},
+    events::{self, Advance, Found, Part},
 };
 
 use super::{
@@ -121,13 +121,22 @@ pub async fn some_kinds_are_found_among_all(stage: &Stage) {
     }
     let db = stage.store.as_ref();
     let whole = events::after(db, 3, 0, 100).await.unwrap();
-    for asked in [&all[..], &all[1..], &all[2..], &all[3..], &all[..1], &all[1..2]] {
+    assert_eq!(events::of_kinds(db, &[], None).await.unwrap(), []);
+    let some = [&all[..], &all[1..], &all[2..], &all[3..], &all[..1], &all[1..2]];
+    for asked in some.into_iter().map(Some).chain([None]) {
         for (after, to, limit) in [(0, 12, 100), (2, 11, 100), (2, 11, 2), (5, 5, 100)] {
-            let found = events::of_kinds(db, &Part { stream: 3, after, to, limit }, asked).await;
+            let part = Part { stream: 3, after, to, limit };
+            let none = Part { stream: 4, after: 0, to: 7, limit: 1 };
+            let found = events::of_kinds(db, &[none, part], asked).await.unwrap();
             let mut wanted = whole.clone();
-            wanted.retain(|e| e.seq > after && e.seq <= to && asked.contains(&e.kind.as_str()));
+            wanted.retain(|e| e.seq > after && e.seq <= to);
+            wanted.retain(|e| asked.is_none_or(|asked| asked.contains(&e.kind.as_str())));
             wanted.truncate(limit as usize);
-            assert_eq!(found.unwrap(), wanted, "{asked:?} after {after} to {to}");
+            let cut = wanted.last().filter(|_| wanted.len() as i64 == limit);
+            let reached = cut.map_or(to, |last| last.seq);
+            let wanted = Found { events: wanted, reached };
+            let nothing = Found { events: Vec::new(), reached: 7 };
+            assert_eq!(found, [nothing, wanted], "{asked:?} after {after} to {to}");
         }
     }
 }
