@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use caudal_domain::Timestamp;
-use deadpool_postgres::{Pool, Runtime};
+use deadpool_postgres::{Pool, QueueMode, Runtime};
 
 use crate::{
     Backend, Lane, Position, Row, Settings, StoreError, UnitOfWork, UnitOutcome, Value,
@@ -40,6 +40,8 @@ impl Postgres {
             .max_size(settings.pool.max_connections)
             .wait_timeout(Some(settings.pool.wait_timeout))
             .create_timeout(Some(settings.pool.connect_timeout))
+            // The last one used is warm: the server keeps each connection's plans by itself.
+            .queue_mode(QueueMode::Lifo)
             .runtime(Runtime::Tokio1)
             .post_create(connect::session_hook())
             .build()
