@@ -27,7 +27,7 @@ use crate::{Caller, Service, ServiceError, unit::broken};
 /// As positions name it.
 pub(crate) const CONSUMER: &str = "reports";
 /// Events of one stream counted by one commit.
-const PAGE: i64 = 256;
+const PAGE: i64 = 64;
 /// Events passed over by one look.
 const SPAN: i64 = 20_000;
 /// Events that concerned no payment and may be looked at again after a restart.
