@@ -82,11 +82,9 @@ impl Service {
                     let (password, name) = (Some(password.clone()), name.clone());
                     let proven = Proven { password, name, email: None };
                     let key = self.person_key(&row)?.ok_or_else(unknown_code)?;
-                    let steps = self.verify_steps(
-                        &Proof { row: &row, key: &key, to: &email },
-                        &proven,
-                        at,
-                    )?;
+                    let proof = Proof { row: &row, key: &key, to: &email };
+                    let mut steps = vec![users::lock(tenant, row.id)];
+                    steps.extend(self.verify_steps(&proof, &proven, at)?);
                     UnitOfWork { at, steps, ..UnitOfWork::default() }
                 }
                 Some(row) => {
@@ -94,7 +92,7 @@ impl Service {
                     UnitOfWork { at, steps, ..UnitOfWork::default() }
                 }
             };
-            // Missed: somebody signed up with the same address at the same time.
+            // Missed: somebody came with the same address at the same time.
             if let (UnitOutcome::Done, _) = self.commit(unit).await? {
                 return Ok(());
             }

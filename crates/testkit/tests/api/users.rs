@@ -12,6 +12,7 @@ both_databases! {
     an_export_holds_what_is_held nothing_personal_is_readable_at_rest
     what_is_erased_is_overwritten one_address_has_one_account
     who_was_never_let_in_is_not_by_coming_back an_unproven_sign_up_gives_way
+    who_signs_up_again_meanwhile_is_told_of_the_account
     without_an_owner_users_may_go nobody_gives_wallets_to_the_erased
 }
 
@@ -162,6 +163,21 @@ async fn an_unproven_sign_up_gives_way(app: &TestApp) {
     let roles = json!({"roles": ["support", "wallet_holder"]});
     app.client.send(Call::new("PUT", format!("/users/{cat}/roles")).json(&roles)).await.expect(200);
     make("cat", "cat@example.org").await.refused(409, "email_taken");
+}
+
+/// No code for the user that is gone: it would open nothing.
+async fn who_signs_up_again_meanwhile_is_told_of_the_account(app: &TestApp) {
+    let nobody = app.client.without_key();
+    let sign_up = || nobody.send(Call::new("POST", "/users").json(&person("ada@example.org")));
+    sign_up().await.expect(202);
+    mails(app, "ada@example.org", 1).await;
+    let held = app.gate.hold("insert into mails");
+    let made = app.client.post("/users", person("ada@example.org"));
+    let (again, made) = tokio::join!(sign_up(), held.during(made));
+    again.expect(202);
+    made.expect(201);
+    let told = &mails(app, "ada@example.org", 1).await[0];
+    assert!(!told.lines().any(|line| line.starts_with("cod_")), "{told}");
 }
 
 async fn nobody_gives_wallets_to_the_erased(app: &TestApp) {
