@@ -81,7 +81,7 @@ async fn everything(app: &TestApp, pair: &(String, String)) -> Vec<Thing> {
     made("/payments", card(300, "pm_card_createDispute")).await;
     let paid = made("/payments", card(200, "pm_card_visa")).await;
     let refund = made(&format!("/payments/{paid}/refunds"), json!({"amount": 10})).await;
-    until("the dispute", async || !ours.all("/disputes").await.is_empty()).await;
+    app.until_later("the dispute", 1, async || !ours.all("/disputes").await.is_empty()).await;
     let rates = json!({"rates": {"EUR": "0.9"}, "source": "desk"});
     ours.send(Call::new("PUT", "/rates/USD").json(&rates)).await.expect(200);
     let quote = json!({"from_currency": "USD", "to_currency": "EUR", "amount": 100});
