@@ -78,9 +78,13 @@ pub async fn of_kinds(
         .iter()
         .flat_map(|part| [part.stream.into(), part.after, part.to, part.limit].map(Value::from))
         .collect();
-    let events = db.query("events", &sql, &params).await?;
-    let events: Vec<StoredEvent> = events.iter().map(read).collect::<Result<_, _>>()?;
-    Ok(parts.iter().map(|part| found(part, &events)).collect())
+    let mut pages = vec![Vec::new(); parts.len()];
+    for row in &db.query("events", &sql, &params).await? {
+        let event = read(row)?;
+        let page = parts.iter().position(|part| part.stream == event.stream);
+        row.decode(0, page.and_then(|place| pages.get_mut(place)))?.push(event);
+    }
+    Ok(parts.iter().zip(pages).map(|(part, events)| found(part, events)).collect())
 }
 
 fn condition(kinds: &[&'static str]) -> String {
@@ -91,9 +95,7 @@ fn condition(kinds: &[&'static str]) -> String {
     format!("{passed_over} and kind in ('{}')", kinds.join("', '"))
 }
 
-fn found(part: &Part, events: &[StoredEvent]) -> Found {
-    let its = events.iter().filter(|event| event.stream == part.stream);
-    let mut events: Vec<_> = its.cloned().collect();
+fn found(part: &Part, mut events: Vec<StoredEvent>) -> Found {
     events.sort_unstable_by_key(|event| event.seq);
     let reached = match events.last() {
         Some(last) if events.len() as i64 == part.limit => last.seq,
