@@ -57,7 +57,7 @@ pub struct Args {
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 pub enum Profile {
-    /// What the tests have built for the most part
+    /// What the tests have built
     Dev,
     /// What users get
     Release,
@@ -149,14 +149,14 @@ fn one(bed: &mut Bed, (name, part): (&str, Part), found: &mut Found) {
 /// The program under test, built if it is not up to date.
 fn build(workspace: &Workspace, profile: Profile) -> Result<PathBuf> {
     let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    // Chosen like this, features are those of the tests' build and of `make run`'s: no crate that
-    // one of them has built is built anew.
+    // As the tests and as `make run` build it, to the letter: else crates that are there are built
+    // again, with other features.
     let (arguments, binary): (&[&str], &str) = match profile {
-        Profile::Dev => (&["--workspace", "--bin", "caudal"], "debug/caudal"),
-        Profile::Release => (&["--release", "--package", "caudal"], "release/caudal"),
+        Profile::Dev => (&["test", "--workspace", "--no-run"], "debug/caudal"),
+        Profile::Release => (&["build", "--release", "--package", "caudal"], "release/caudal"),
     };
     let mut command = cargo();
-    command.args(["build", "--quiet"]).args(arguments).current_dir(&workspace.root);
+    command.args(arguments).arg("--quiet").current_dir(&workspace.root);
     let status = stream(command, BUILD_LIMIT, &mut |line| say(line))?;
     ensure!(status.success(), "caudal does not build");
     let binary = workspace.join(target).join(binary);

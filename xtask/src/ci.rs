@@ -93,6 +93,9 @@ impl Run<'_> {
         let postgres = self.postgres();
         let mut command = cargo();
         command.args(["test", "--workspace", "--no-fail-fast"]);
+        // Tests wait for databases and clients more than they compute.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        command.env("RUST_TEST_THREADS", (2 * cores).to_string());
         command.current_dir(&self.workspace.root);
         if let Some((postgres, _)) = &postgres {
             command.env("CAUDAL_TEST_POSTGRES_URL", postgres.url());

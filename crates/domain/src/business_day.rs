@@ -59,6 +59,13 @@ impl Serialize for BusinessDay {
     }
 }
 
+impl<'de> Deserialize<'de> for BusinessDay {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// The time of day from which on what happens belongs to the next business day; midnight, if
 /// nothing else is said. Written as `17:00`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

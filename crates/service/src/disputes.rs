@@ -21,8 +21,12 @@ use serde::Serialize;
 
 use self::{heed::next, money::DisputeData};
 use crate::{
-    Asked, Caller, Done, Page, Service, ServiceError, asked::Window, audit::Did, id_range,
-    payments::Payment, unit::broken,
+    Asked, Caller, Done, Page, Service, ServiceError,
+    asked::Window,
+    audit::Did,
+    id_range,
+    payments::{Payment, telling::PaymentChange},
+    unit::broken,
 };
 
 /// How often evidence is written when the gateway's word comes between.
@@ -37,16 +41,23 @@ struct DisputeTold {
     status: DisputeStatus,
     amount: i64,
     currency: Currency,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment: Option<PaymentChange>,
 }
 
-fn telling(dispute: &DisputeRow, wallet: AccountId) -> Result<Telling, ServiceError> {
+/// With what it changed of its payment, if anything.
+fn telling(
+    dispute: &DisputeRow,
+    (before, after): (&Payment, &Payment),
+) -> Result<Telling, ServiceError> {
     let data = DisputeTold {
         dispute_id: dispute.id,
         payment_id: dispute.payment,
-        wallet_id: wallet,
+        wallet_id: after.row.wallet,
         status: dispute.status,
         amount: dispute.amount,
         currency: dispute.currency,
+        payment: PaymentChange::between(before, after),
     };
     let kind = match dispute.status {
         DisputeStatus::NeedsResponse => kinds::DISPUTE_OPENED,
@@ -79,8 +90,13 @@ impl Service {
         next.updated_at = at;
         let found = payments::find(self.store(), dispute.tenant, dispute.payment).await?;
         let payment = Payment::read(found.ok_or(ServiceError::NotFound("payment"))?)?;
+        let mut after = payment.clone();
         let mut command = match event {
-            Some(DisputeEvent::Won) => self.won(dispute, &payment, at).await?,
+            Some(DisputeEvent::Won) => {
+                let (command, won) = self.won(dispute, &payment, at).await?;
+                after = won;
+                command
+            }
             Some(DisputeEvent::Lost | DisputeEvent::Conceded) => {
                 self.lost(&mut next, &payment).await?
             }
@@ -91,7 +107,7 @@ impl Service {
         command.steps.extend(steps);
         command.attachments.push(disputes::attachment(&next));
         if event.is_some() {
-            command.telling = Some(telling(&next, payment.row.wallet)?);
+            command.telling = Some(telling(&next, (&payment, &after))?);
         }
         let (replayed, position) = self.run_one(dispute.tenant, command).await?;
         Ok((next, replayed, position))

@@ -344,7 +344,8 @@ impl Service {
         if !route.is_empty() || terms.fee.of(new.amount.minor()) > 0 {
             self.open_accounts(caller, new.currency, &route).await?;
         }
-        let payment = self.new_payment((&kind, terms), (caller.tenant, from, user), new);
+        let parties = (caller.tenant, from, user);
+        let payment = self.new_payment((&kind, terms), parties, new).await?;
         Ok(Making { payment, route })
     }
 
@@ -389,12 +390,12 @@ impl Service {
         Ok(Some(if is_theirs { from } else { AccountId(0) }))
     }
 
-    fn new_payment(
+    async fn new_payment(
         &self,
         (kind, terms): (&PaymentType, &PaymentTerms),
         (tenant, from, user): (TenantId, Option<AccountId>, Option<UserId>),
         new: NewPayment,
-    ) -> Payment {
+    ) -> Result<Payment, ServiceError> {
         let at = self.now();
         let settings = &kind.settings;
         let manual = new.capture.unwrap_or(settings.capture) == CaptureMode::Manual;
@@ -425,6 +426,7 @@ impl Service {
             created_at: at,
             updated_at: at,
             version: 1,
+            business_day: self.business_day(tenant, at).await?,
         };
         let data = PaymentData {
             fee_bearer: settings.fee_bearer,
@@ -434,7 +436,7 @@ impl Service {
             return_url: new.return_url,
             ..PaymentData::default()
         };
-        Payment { row, data }
+        Ok(Payment { row, data })
     }
 
     pub async fn payment(&self, caller: &Caller, id: PaymentId) -> Result<Payment, ServiceError> {

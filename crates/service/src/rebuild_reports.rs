@@ -7,13 +7,13 @@ use caudal_domain::{BusinessDay, TenantId, id::STREAMS};
 use caudal_store::{
     Step, UnitOfWork, UnitOutcome,
     events::{self, Advance, Heads},
-    reports::{self, Counted, Filter, ReportRow, ReportSums},
+    reports::{self, Filter, ReportRow, ReportSums},
     tenants,
 };
 
 use crate::{
     Service, ServiceError,
-    reports::{CONSUMER, Changes, LookedAt, ReportPlace, adds, place_of},
+    reports::{CONSUMER, Changes, LookedAt, ReportPlace, adds},
 };
 
 /// The sums may be moving while they are read.
@@ -25,8 +25,6 @@ const PAGE: i64 = 1000;
 struct Anew {
     payments: u64,
     sums: Changes,
-    /// Payments that were not counted as they stand.
-    changed: Vec<Counted>,
 }
 
 impl Service {
@@ -53,7 +51,7 @@ impl Service {
         for _ in 0..LOOKS {
             self.catch_up().await?;
             let position = events::position(self.store(), CONSUMER).await?;
-            let anew = self.counted_of(tenant).await?;
+            let anew = self.sums_of(tenant).await?;
             let kept = self.kept_of(tenant).await?;
             let (count, differences) = (anew.payments, differences(&kept, &anew.sums));
             if differences.is_empty() {
@@ -76,19 +74,15 @@ impl Service {
         Ok(())
     }
 
-    async fn counted_of(&self, tenant: TenantId) -> Result<Anew, ServiceError> {
+    async fn sums_of(&self, tenant: TenantId) -> Result<Anew, ServiceError> {
         let (mut anew, mut after) = (Anew::default(), 0);
         loop {
-            let mut page = reports::counted_after(self.store(), tenant, after, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(anew) };
-            after = last.payment.0;
-            self.give_days(&mut page).await?;
-            for counted in page {
-                anew.payments += 1;
-                *anew.sums.entry(place_of(&counted.now)).or_default() += counted.now.sums;
-                if counted.before.as_ref() != Some(&counted.now) {
-                    anew.changed.push(counted);
-                }
+            let page = reports::of_payments(self.store(), tenant, after, PAGE).await?;
+            let Some((last, _)) = page.last() else { return Ok(anew) };
+            after = last.0;
+            anew.payments += page.len() as u64;
+            for (_, row) in &page {
+                *anew.sums.entry(place_of(row)).or_default() += row.sums;
             }
         }
     }
@@ -126,10 +120,13 @@ impl Service {
         let mut steps: Vec<Step> = (0..STREAMS).map(stays).collect();
         steps.push(reports::wipe(tenant));
         steps.extend(adds(anew.sums));
-        steps.extend(anew.changed.iter().map(reports::count));
         let unit = UnitOfWork { at: self.now(), steps, ..UnitOfWork::default() };
         Ok(self.commit(unit).await?.0 == UnitOutcome::Done)
     }
+}
+
+fn place_of(row: &ReportRow) -> (TenantId, ReportPlace) {
+    (row.tenant, (row.day, row.currency, row.kind.clone(), row.status))
 }
 
 fn differences(kept: &Changes, anew: &Changes) -> Vec<String> {

@@ -135,7 +135,7 @@ impl Service {
             command.steps.push(sagas::insert(&work.saga));
             command.steps.push(payment_attempts::start(&attempt_of(work)?));
         }
-        command.telling = Some(telling::of_refund(&next, &refund)?);
+        command.telling = Some(telling::of_refund((payment, &next), &refund)?);
         let tenant = asked.caller.tenant;
         let done = self.submit(tenant, command).await?;
         match (&done.value, work) {

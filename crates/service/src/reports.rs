@@ -1,14 +1,13 @@
 //! Daily sums of payments by business day, currency, type and status, kept by a consumer of events.
 //!
-//! An event says only that a payment has changed. What it was counted as is kept beside the sums,
-//! so that is taken off and what it is now put on. The effect and how far the consumer has come are
-//! one commit, so each event counts once however many workers run, and late or repeated ones change
-//! nothing.
+//! An event says what a payment has become and what it was before: that is taken off, this is put
+//! on. The effect and how far the consumer has come are one commit, so each event counts once
+//! however many workers run.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry};
+use std::collections::BTreeMap;
 
 use caudal_domain::{
-    BusinessCalendar, BusinessDay, Currency, PaymentId, TenantConfig, TenantId, Timestamp,
+    BusinessDay, Currency, TenantId,
     event::{StoredEvent, kinds},
     id::STREAMS,
     payment::PaymentStatus,
@@ -17,17 +16,19 @@ pub use caudal_store::reports::{ReportRow, ReportSums};
 use caudal_store::{
     Step, UnitOfWork, UnitOutcome,
     events::{self, Advance, Found, Heads, Part},
-    reports::{self, Counted},
-    tenants,
+    reports,
 };
 use serde::Deserialize;
 
-use crate::{Caller, Service, ServiceError, unit::broken};
+use crate::{
+    Caller, Service, ServiceError,
+    payments::telling::{PaymentChange, Standing},
+};
 
 /// As positions name it.
 pub(crate) const CONSUMER: &str = "reports";
 /// Events of one stream counted by one commit.
-const PAGE: i64 = 64;
+const PAGE: i64 = 200;
 /// Events passed over by one look.
 const SPAN: i64 = 20_000;
 /// Events that concerned no payment and may be looked at again after a restart.
@@ -57,9 +58,10 @@ pub struct LookedAt(Heads);
 /// The sums that change, by tenant and line.
 pub(crate) type Changes = BTreeMap<(TenantId, ReportPlace), ReportSums>;
 
+/// What is told of a refund or a dispute, as far as it changes a payment.
 #[derive(Deserialize)]
 struct AboutPayment {
-    payment_id: Option<PaymentId>,
+    payment: Option<PaymentChange>,
 }
 
 impl Service {
@@ -71,7 +73,7 @@ impl Service {
         (after, limit): (Option<ReportPlace>, usize),
     ) -> Result<(Vec<ReportRow>, bool), ServiceError> {
         caller.reach.require_tenant()?;
-        let today = self.calendar(caller.tenant).await?.day_of(self.now());
+        let today = self.business_day(caller.tenant, self.now()).await?;
         let to = filter.to.unwrap_or(today);
         let from = filter.from.unwrap_or(BusinessDay(to.0 - 30));
         if from > to || to.0 - from.0 >= DAYS_MOST {
@@ -91,14 +93,6 @@ impl Service {
         let has_more = rows.len() > limit;
         rows.truncate(limit);
         Ok((rows, has_more))
-    }
-
-    /// How the tenant counts its days.
-    pub(crate) async fn calendar(&self, id: TenantId) -> Result<BusinessCalendar, ServiceError> {
-        let tenant = tenants::find(self.store(), id).await?;
-        let tenant = tenant.ok_or(ServiceError::NotFound("tenant"))?;
-        let TenantConfig { business_day_cut_off, .. } = tenant.config;
-        Ok(BusinessCalendar::new(&tenant.timezone, business_day_cut_off))
     }
 
     /// One look at all streams; whether there may be more at once.
@@ -124,8 +118,9 @@ impl Service {
             (Advance { stream: part.stream, from, to: page.reached }, !page.events.is_empty())
         };
         let reached: Vec<_> = parts.iter().zip(&pages).map(reached).collect();
-        let payments = pages.iter().flat_map(|page| &page.events).filter_map(payment_of);
-        if self.count_all(payments.collect(), &reached).await? {
+        let mut changes = Changes::new();
+        pages.iter().flat_map(|page| &page.events).for_each(|event| count(&mut changes, event));
+        if self.add_all(changes, &reached).await? {
             for (step, _) in &reached {
                 looked.0[usize::from(step.stream)] = step.to;
             }
@@ -133,46 +128,24 @@ impl Service {
         Ok((0..usize::from(STREAMS)).any(|place| looked.0[place] < heads[place]))
     }
 
-    /// Counts these payments and remembers how far the streams are done, where there was anything
-    /// on them or it is time. False: another worker was there first.
-    async fn count_all(
+    /// Adds to the sums and remembers how far the streams are done, where there was anything on
+    /// them or it is time. False: another worker was there first.
+    async fn add_all(
         &self,
-        payments: BTreeSet<PaymentId>,
+        changes: Changes,
         reached: &[(Advance, bool)],
     ) -> Result<bool, ServiceError> {
         let is_due =
             |(step, has_any): &&(Advance, bool)| *has_any || step.to - step.from >= UNWRITTEN;
-        let due: Vec<_> = reached.iter().filter(is_due).map(|(step, _)| step).collect();
-        if due.is_empty() {
+        let due = reached.iter().filter(is_due).map(|(step, _)| step);
+        let mut steps: Vec<Step> = due.map(|step| events::advance(CONSUMER, step)).collect();
+        if steps.is_empty() {
             return Ok(true);
         }
-        let payments: Vec<PaymentId> = payments.into_iter().collect();
-        let mut counted = reports::counted(self.store(), &payments).await?;
-        self.give_days(&mut counted).await?;
-        let mut steps: Vec<_> = due.iter().map(|step| events::advance(CONSUMER, step)).collect();
-        steps.extend(steps_of(&counted));
+        steps.extend(adds(changes));
         let unit = UnitOfWork { at: self.now(), steps, ..UnitOfWork::default() };
         Ok(self.commit(unit).await?.0 == UnitOutcome::Done)
     }
-
-    /// A payment that was not counted before belongs to the day on which it was made.
-    pub(crate) async fn give_days(&self, counted: &mut [Counted]) -> Result<(), ServiceError> {
-        let mut calendars = HashMap::new();
-        for counted in counted.iter_mut().filter(|counted| counted.before.is_none()) {
-            let tenant = counted.now.tenant;
-            let calendar: &BusinessCalendar = match calendars.entry(tenant) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(unknown) => unknown.insert(self.calendar(tenant).await?),
-            };
-            counted.now.day = calendar.day_of(made_at(counted.payment)).0;
-        }
-        Ok(())
-    }
-}
-
-/// To the millisecond, as its id tells.
-fn made_at(payment: PaymentId) -> Timestamp {
-    Timestamp::from_micros(i64::try_from(payment.0 >> 80).unwrap_or_default() * 1000)
 }
 
 fn about_payments() -> Vec<&'static str> {
@@ -181,33 +154,44 @@ fn about_payments() -> Vec<&'static str> {
     kinds::ALL.iter().filter(is_about).copied().collect()
 }
 
-fn payment_of(event: &StoredEvent) -> Option<PaymentId> {
-    let about: AboutPayment = serde_json::from_str(&event.data).map_err(broken).ok()?;
-    about.payment_id
-}
-
-pub(crate) fn place_of(row: &ReportRow) -> (TenantId, ReportPlace) {
-    (row.tenant, (row.day, row.currency, row.kind.clone(), row.status))
-}
-
-/// What counting these payments writes: the sums that change, and what is kept of each payment.
-fn steps_of(counted: &[Counted]) -> Vec<Step> {
-    let mut changes = Changes::new();
-    let changed = counted.iter().filter(|it| it.before.as_ref() != Some(&it.now));
-    let mut steps = Vec::new();
-    for counted in changed {
-        if let Some(before) = &counted.before {
-            *changes.entry(place_of(before)).or_default() += -before.sums;
+/// What can't be read is of another release: `caudal rebuild` puts right what that leaves out.
+fn count(changes: &mut Changes, event: &StoredEvent) {
+    let change = match event.kind.starts_with("payment.") {
+        true => serde_json::from_str(&event.data).map(Some),
+        false => serde_json::from_str::<AboutPayment>(&event.data).map(|about| about.payment),
+    };
+    match change {
+        Ok(Some(change)) => change_sums(changes, (event.tenant, &change)),
+        Ok(None) => {}
+        Err(error) => {
+            tracing::warn!(event = %event.id, %error, "a payment's event was not counted")
         }
-        *changes.entry(place_of(&counted.now)).or_default() += counted.now.sums;
-        steps.push(reports::count(counted));
     }
-    steps.extend(adds(changes));
-    steps
+}
+
+fn change_sums(changes: &mut Changes, (tenant, change): (TenantId, &PaymentChange)) {
+    let mut put = |standing: &Standing, sign: fn(ReportSums) -> ReportSums| {
+        let sums = ReportSums {
+            count: 1,
+            amount: change.amount,
+            captured: standing.amount_captured,
+            refunded: standing.amount_refunded,
+            disputed: standing.amount_disputed,
+            fees: standing.fee,
+        };
+        let day = change.business_date.0;
+        let place = (day, change.currency, change.kind.clone(), standing.status);
+        *changes.entry((tenant, place)).or_default() += sign(sums);
+    };
+    put(&change.standing, |sums| sums);
+    if let Some(was) = &change.was {
+        put(was, |sums| -sums);
+    }
 }
 
 pub(crate) fn adds(changes: Changes) -> impl Iterator<Item = Step> {
-    changes.into_iter().map(|((tenant, (day, currency, kind, status)), sums)| {
+    let changed = changes.into_iter().filter(|(_, sums)| *sums != ReportSums::default());
+    changed.map(|((tenant, (day, currency, kind, status)), sums)| {
         reports::add(&ReportRow { tenant, day, currency, kind, status, sums })
     })
 }

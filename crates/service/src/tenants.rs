@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use caudal_domain::{
-    CutOff, FraudConfig, LimitsConfig, Mode, NotificationsConfig, Placement, RateLimits,
-    SystemRole, Tenant, TenantConfig, TenantId, Timestamp,
+    BusinessCalendar, BusinessDay, CutOff, FraudConfig, LimitsConfig, Mode, NotificationsConfig,
+    Placement, RateLimits, SystemRole, Tenant, TenantConfig, TenantId, Timestamp,
     access::{ApiKey, Scope},
     event::kinds,
     payment_type::{PaymentTypeSettings, PaymentVia},
@@ -54,7 +54,12 @@ pub struct TenantChange {
 }
 
 /// Configurations by tenant, as far as they are asked for on every payment.
-pub(crate) struct KnownConfigs(Cache<TenantId, Arc<TenantConfig>>);
+pub(crate) struct KnownConfigs(Cache<TenantId, Arc<Known>>);
+
+struct Known {
+    config: Arc<TenantConfig>,
+    calendar: BusinessCalendar,
+}
 
 impl KnownConfigs {
     pub fn new() -> Self {
@@ -249,6 +254,19 @@ impl Service {
         &self,
         tenant: TenantId,
     ) -> Result<Arc<TenantConfig>, ServiceError> {
+        Ok(self.known_config(tenant).await?.config.clone())
+    }
+
+    /// The day in the tenant's books.
+    pub(crate) async fn business_day(
+        &self,
+        tenant: TenantId,
+        at: Timestamp,
+    ) -> Result<BusinessDay, ServiceError> {
+        Ok(self.known_config(tenant).await?.calendar.day_of(at))
+    }
+
+    async fn known_config(&self, tenant: TenantId) -> Result<Arc<Known>, ServiceError> {
         let known = &self.inner.configs.0;
         if let Some(found) = known.get(&tenant).await {
             return Ok(found);
@@ -256,8 +274,10 @@ impl Service {
         let before = self.changes();
         let read = async {
             let found = tenants::find(self.store(), tenant).await?;
-            let config = found.map(|tenant| tenant.config).unwrap_or_default();
-            Ok::<_, ServiceError>(Arc::new(config))
+            let (zone, config) =
+                found.map(|tenant| (tenant.timezone, tenant.config)).unwrap_or_default();
+            let calendar = BusinessCalendar::new(&zone, config.business_day_cut_off);
+            Ok::<_, ServiceError>(Arc::new(Known { config: Arc::new(config), calendar }))
         };
         // Many at once ask the database once.
         let found = known.try_get_with(tenant, read).await;

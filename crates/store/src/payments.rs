@@ -4,7 +4,8 @@
 use std::fmt;
 
 use caudal_domain::{
-    AccountId, Currency, GatewayAccountId, PaymentId, TenantId, Timestamp, TransferId, UserId,
+    AccountId, BusinessDay, Currency, GatewayAccountId, PaymentId, TenantId, Timestamp, TransferId,
+    UserId,
     payment::{DisputeStatus, PaymentAmounts, PaymentStatus, RefundStatus},
     text::Metadata,
 };
@@ -17,8 +18,8 @@ use crate::{
 const COLUMNS: &str = "id, tenant_id, status, type, amount, currency, amount_authorized, \
      amount_captured, amount_refunded, amount_disputed, fee, wallet_id, from_id, user_id, \
      payment_method, manual_capture, gateway_account_id, gateway_reference, transfer_id, failure, \
-     reference, description, metadata, data, available_at, created_at, updated_at, version \
-     from payments";
+     reference, description, metadata, data, available_at, created_at, updated_at, version, \
+     business_day from payments";
 
 /// Where [`insert`] and [`update`] name the transfer: `$20` and `$12`, counted from 0.
 const TRANSFER_PLACE: usize = 19;
@@ -63,6 +64,8 @@ pub struct PaymentRow {
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     pub version: i64,
+    /// On which it was made, as its tenant counted days then; for good.
+    pub business_day: BusinessDay,
 }
 
 /// Neither its method nor words of people.
@@ -89,9 +92,9 @@ pub fn insert(payment: &PaymentRow) -> Step {
          amount_authorized, amount_captured, amount_refunded, amount_disputed, fee, wallet_id,
          from_id, user_id, payment_method, manual_capture, gateway_account_id, gateway_reference,
          transfer_id, failure, reference, description, metadata, data, available_at, created_at,
-         updated_at, version)
+         updated_at, version, business_day)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
-         $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)",
+         $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30)",
         vec![
             payment.id.bucket().into(),
             payment.id.0.into(),
@@ -122,6 +125,7 @@ pub fn insert(payment: &PaymentRow) -> Step {
             payment.created_at.into(),
             payment.updated_at.into(),
             payment.version.into(),
+            payment.business_day.0.into(),
         ],
     )
     .inserting_lists(
@@ -129,12 +133,13 @@ pub fn insert(payment: &PaymentRow) -> Step {
          amount_authorized, amount_captured, amount_refunded, amount_disputed, fee, wallet_id,
          from_id, user_id, payment_method, manual_capture, gateway_account_id, gateway_reference,
          transfer_id, failure, reference, description, metadata, data, available_at, created_at,
-         updated_at, version)
+         updated_at, version, business_day)
          select * from unnest($1::int2[], $2::uuid[], $3::uuid[], $4::text[], $5::text[],
          $6::int8[], $7::text[], $8::int8[], $9::int8[], $10::int8[], $11::int8[], $12::int8[],
          $13::uuid[], $14::uuid[], $15::uuid[], $16::text[], $17::int2[], $18::uuid[],
          $19::text[], $20::uuid[], $21::text[], $22::text[], $23::text[], $24::json[],
-         $25::json[], $26::timestamptz[], $27::timestamptz[], $28::timestamptz[], $29::int8[])",
+         $25::json[], $26::timestamptz[], $27::timestamptz[], $28::timestamptz[], $29::int8[],
+         $30::int8[])",
     )
 }
 
@@ -373,5 +378,6 @@ fn read(row: &Row) -> Result<PaymentRow, StoreError> {
         created_at: row.time(25)?,
         updated_at: row.time(26)?,
         version: row.int(27)?,
+        business_day: BusinessDay(row.int(28)?),
     })
 }

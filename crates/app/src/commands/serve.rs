@@ -1,12 +1,17 @@
 //! `caudal serve`: opens the doors, and closes them without losing anything.
 
-use std::{io::IsTerminal, net::SocketAddr, path::Path, process::ExitCode};
+use std::{
+    io::{self, IsTerminal},
+    net::SocketAddr,
+    path::Path,
+    process::ExitCode,
+};
 
 use anyhow::Context;
 use caudal_http::{Api, Metrics, Serves};
 use caudal_service::OWNER;
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket, lookup_host},
     signal::unix::{SignalKind, signal},
     task::JoinHandle,
 };
@@ -17,6 +22,10 @@ use crate::{
     Instance, Settings,
     settings::{Env, LogFormat, Role},
 };
+
+/// Connections that came at once and are not accepted yet. The kernel drops one more, which its
+/// client finds out after a second; the usual 128 are too few for a crowd.
+const UNACCEPTED_MOST: u32 = 4096;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -69,7 +78,7 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-type Door = JoinHandle<std::io::Result<()>>;
+type Door = JoinHandle<io::Result<()>>;
 
 /// The API, and beside it probes and metrics when they have an address of their own.
 fn open_doors(
@@ -139,17 +148,31 @@ fn bound(settings: &Settings, listener: &TcpListener) -> anyhow::Result<Settings
 }
 
 async fn listen(addr: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(addr).await.with_context(|| {
+    listen_at(addr).await.with_context(|| {
         format!("can't listen on {addr}; is it in use? Set CAUDAL_HTTP_ADDR to another address")
     })
+}
+
+async fn listen_at(addr: &str) -> io::Result<TcpListener> {
+    let mut failed = io::Error::new(io::ErrorKind::NotFound, "no address of this name");
+    for addr in lookup_host(addr).await? {
+        let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // A restart need not wait for connections of before.
+        socket.set_reuseaddr(true)?;
+        match socket.bind(addr).and_then(|()| socket.listen(UNACCEPTED_MOST)) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
 }
 
 fn start_log(settings: &Settings) {
     let filter = settings.log_filter();
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
     match settings.log_format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),
@@ -192,4 +215,34 @@ pub(super) fn stop_on_signal() -> anyhow::Result<CancellationToken> {
         token.cancel();
     });
     Ok(stop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::{net::TcpStream, time::timeout};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_crowd_is_let_in_before_the_first_is_accepted() {
+        let listener = listen("localhost:0").await.expect("a free port");
+        let addr = listener.local_addr().expect("its address");
+        let mut crowd = Vec::new();
+        for number in 0..300 {
+            let connected = timeout(Duration::from_secs(10), TcpStream::connect(addr)).await;
+            crowd.push(connected.unwrap_or_else(|_| panic!("number {number} waits")));
+        }
+        assert!(crowd.into_iter().all(|connected| connected.is_ok()));
+    }
+
+    #[tokio::test]
+    async fn an_address_in_use_is_named() {
+        let taken = listen("127.0.0.1:0").await.expect("a free port");
+        let addr = taken.local_addr().expect("its address").to_string();
+        let error = listen(&addr).await.expect_err("it is taken");
+        assert!(error.to_string().contains(&addr), "{error:#}");
+        assert!(listen("no such host:1").await.is_err());
+    }
 }

@@ -1,7 +1,8 @@
 //! Payments as they are asked for and shown.
 
 use caudal_domain::{
-    AccountId, Amount, Currency, GatewayAccountId, PaymentId, Timestamp, TransferId, UserId,
+    AccountId, Amount, BusinessDay, Currency, GatewayAccountId, PaymentId, Timestamp, TransferId,
+    UserId,
     payment::{PaymentEvent, PaymentStatus},
     payment_type::CaptureMode,
     text::{Metadata, check_text},
@@ -253,8 +254,8 @@ impl PaymentCaptureRequest {
     "transfer_id": "trf_01h455vb4pex5vsknk084sn02v", "next_action": null,
     "needs_decision": false, "failure": null, "decline_code": null, "reference": null,
     "description": null, "metadata": {},
-    "available_at": null, "created_at": "2026-01-31T09:30:00.000000Z",
-    "updated_at": "2026-01-31T09:30:00.100000Z"
+    "available_at": null, "business_date": "2026-01-31",
+    "created_at": "2026-01-31T09:30:00.000000Z", "updated_at": "2026-01-31T09:30:00.100000Z"
 }))]
 pub(crate) struct PaymentShape<'a> {
     #[schema(value_type = String)]
@@ -307,6 +308,9 @@ pub(crate) struct PaymentShape<'a> {
     /// When the wallet may spend it, if not at once.
     #[schema(value_type = Option<String>, format = DateTime)]
     available_at: Option<Timestamp>,
+    /// The day of the tenant's books on which it was made, by which `/reports/daily` counts it.
+    #[schema(value_type = String, format = Date)]
+    business_date: BusinessDay,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
     #[schema(value_type = String, format = DateTime)]
@@ -377,6 +381,7 @@ impl<'a> From<&'a Payment> for PaymentShape<'a> {
             description: row.description.as_deref(),
             metadata: &row.metadata,
             available_at: row.available_at,
+            business_date: row.business_day,
             created_at: row.created_at,
             updated_at: row.updated_at,
             refunds: None,
@@ -432,6 +437,7 @@ impl Shown for PaymentShape<'_> {
         "description",
         "metadata",
         "available_at",
+        "business_date",
         "created_at",
         "updated_at",
     ];

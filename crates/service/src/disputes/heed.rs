@@ -112,7 +112,7 @@ impl Service {
         command.accounts = accounts_of(&transfer);
         command.steps.push(disputes::insert_with_transfer(&dispute));
         command.attachments.push(payments::attachment(&after.to_row()?));
-        command.telling = Some(telling(&dispute, row.wallet)?);
+        command.telling = Some(telling(&dispute, (payment, &after))?);
         self.run_one(row.tenant, command).await?;
         let found = disputes::find(self.store(), row.tenant, dispute.id).await?;
         found.ok_or_else(|| ServiceError::Broken(format!("{} is not there", dispute.id)))

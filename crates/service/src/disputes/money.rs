@@ -96,12 +96,13 @@ impl Service {
         }
     }
 
+    /// With the payment as it is then.
     pub(super) async fn won(
         &self,
         dispute: &DisputeRow,
         payment: &Payment,
         at: Timestamp,
-    ) -> Result<Command, ServiceError> {
+    ) -> Result<(Command, Payment), ServiceError> {
         let chargeback = self.chargeback_of(dispute).await?;
         let data = DisputeData::read(dispute)?;
         let chart = Chart { tenant: dispute.tenant, currency: dispute.currency };
@@ -112,7 +113,7 @@ impl Service {
         let payee = data.payee.unwrap_or(dispute.amount);
         after.row.amounts = after.row.amounts.dispute_won(payee);
         command.attachments.push(payments::attachment(&after.to_row()?));
-        Ok(command)
+        Ok((command, after))
     }
 
     /// The payee has borne it since it was opened, unless the type says otherwise.

@@ -1,7 +1,7 @@
 //! A payment that nobody made, for an author who tries a rule.
 
 use caudal_domain::{
-    AccountId, Amount, Currency, PaymentId, Timestamp, UserId,
+    AccountId, Amount, BusinessDay, Currency, PaymentId, Timestamp, UserId,
     payment::{PaymentAmounts, PaymentStatus},
     text::Metadata,
 };
@@ -69,6 +69,7 @@ impl Service {
             created_at: at,
             updated_at: at,
             version: 1,
+            business_day: BusinessDay(at.days()),
         })
     }
 }

@@ -64,7 +64,7 @@ impl Service {
             sagas::insert(&work.saga),
             payment_attempts::start(&attempt_of(&work)?),
         ];
-        command.telling = Some(telling::of(&work.payment)?);
+        command.telling = Some(telling::of_new(&work.payment)?);
         counting.go_with(&mut command);
         let done = self.submit(tenant, command).await?;
         drop(counting);
@@ -78,22 +78,21 @@ impl Service {
     pub(crate) async fn approve_at_gateway(
         &self,
         asked: Asked<'_>,
-        payment: Payment,
+        (payment, mut approved): (&Payment, Payment),
         did: Did<'_>,
     ) -> Result<Done<Payment>, ServiceError> {
-        let (tenant, at) = (asked.caller.tenant, payment.row.updated_at);
-        if let Err(refusal) = self.check_wallet(&payment).await? {
+        let (tenant, at) = (asked.caller.tenant, approved.row.updated_at);
+        if let Err(refusal) = self.check_wallet(&approved).await? {
             return self.refuse_payment(asked, refusal).await;
         }
-        let route = payment.data.review.as_ref().map(|review| review.route.clone());
-        let amount = payment.row.amount + fee_on_top(&payment, payment.row.amount);
-        let route = self.usable(tenant, &payment, (route.unwrap_or_default(), amount)).await?;
-        let mut payment = payment;
-        payment.data.answered.clear();
-        let work = self.charge_work(payment, (route, amount), at)?;
+        let route = approved.data.review.as_ref().map(|review| review.route.clone());
+        let amount = approved.row.amount + fee_on_top(&approved, approved.row.amount);
+        let route = self.usable(tenant, &approved, (route.unwrap_or_default(), amount)).await?;
+        approved.data.answered.clear();
+        let work = self.charge_work(approved, (route, amount), at)?;
         let mut command = follow_command(asked, &work)?;
         command.steps.push(self.audit(asked.caller, did, at));
-        command.telling = Some(telling::of(&work.payment)?);
+        command.telling = Some(telling::of_change(payment, &work.payment)?);
         match self.follow_up(work, command).await {
             Err(ServiceError::Refused(refusal)) => self.refuse_payment(asked, refusal).await,
             done => done,
@@ -287,7 +286,7 @@ impl Service {
         let asks = (Operation::Capture, principal, until);
         let work = self.follow_work(next, asks, at)?;
         let mut command = follow_command(asked, &work)?;
-        command.telling = Some(telling::of_change(&work.payment)?);
+        command.telling = Some(telling::of_change(payment, &work.payment)?);
         self.follow_up(work, command).await
     }
 
@@ -300,7 +299,7 @@ impl Service {
         let called_off = payment.on(PaymentEvent::CalledOff, at)?;
         let open = self.unfinished(payment.row.tenant, payment.row.id.0).await?;
         if matches!(status, PaymentStatus::Queued | PaymentStatus::InReview) {
-            return self.drop_unsent(asked, called_off, open).await;
+            return self.drop_unsent(asked, (payment, called_off), open).await;
         }
         let is_held =
             matches!(status, PaymentStatus::RequiresCapture | PaymentStatus::RequiresAction);
@@ -343,11 +342,10 @@ impl Service {
     async fn drop_unsent(
         &self,
         asked: Asked<'_>,
-        next: Payment,
+        (payment, mut next): (&Payment, Payment),
         open: Option<SagaRow>,
     ) -> Result<Done<Payment>, ServiceError> {
         let at = self.now();
-        let mut next = next;
         let answer = next.snapshot();
         next.data.answered.insert(Operation::Cancel.name().to_owned(), answer);
         let mut command = Command::writing();
@@ -355,7 +353,7 @@ impl Service {
         command.context = Some(format!("{} cancel", next.row.id));
         command.attachments.push(payments::attachment(&next.to_row()?));
         command.attachments.extend(open.map(|saga| ended(saga, at)));
-        command.telling = Some(telling::of(&next)?);
+        command.telling = Some(telling::of_change(payment, &next)?);
         let done = self.submit(asked.caller.tenant, command).await?;
         match &done.value {
             Given::Kept(kept) => self.said_of(asked.caller.tenant, kept).await,

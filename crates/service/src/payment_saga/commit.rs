@@ -1,7 +1,7 @@
 //! A decision is written: payment, refund, saga, attempts, money and event in one commit. What
 //! another has written meanwhile makes it stale, and then nothing of it is written.
 
-use caudal_domain::{Chart, Refusal, SagaId, Timestamp, event::kinds, payment::PaymentStatus};
+use caudal_domain::{Chart, Refusal, SagaId, Timestamp, payment::PaymentStatus};
 use caudal_engine::{Command, Given, Job};
 use caudal_ledger::{
     Movement,
@@ -24,7 +24,10 @@ use super::{
 };
 use crate::{
     Service, ServiceError,
-    payments::{Payment, counted, telling},
+    payments::{
+        Payment, counted,
+        telling::{self, Standing},
+    },
     refunds::said,
     transfers::accounts_of,
     unit::broken,
@@ -247,13 +250,13 @@ fn told(work: &Work, after: &Work) -> Result<Option<caudal_engine::Telling>, Ser
     if let (Some(before), Some(refund)) = (&work.refund, &after.refund)
         && before.status != refund.status
     {
-        return telling::of_refund(&after.payment, refund).map(Some);
+        return telling::of_refund((&work.payment, &after.payment), refund).map(Some);
     }
     if after.payment.data.needs_decision && !work.payment.data.needs_decision {
-        return telling::telling(&after.payment, kinds::PAYMENT_NEEDS_DECISION).map(Some);
+        return telling::of_need(&work.payment, &after.payment).map(Some);
     }
-    if work.payment.row.status == after.payment.row.status {
+    if Standing::of(&work.payment) == Standing::of(&after.payment) {
         return Ok(None);
     }
-    telling::of_change(&after.payment).map(Some)
+    telling::of_change(&work.payment, &after.payment).map(Some)
 }

@@ -3,7 +3,6 @@
 
 use caudal_domain::{
     GatewayAccountId, PaymentId, RefundId, Refusal, TenantId,
-    event::kinds,
     payment::{PaymentStatus, RefundStatus},
 };
 use caudal_engine::Command;
@@ -97,7 +96,7 @@ impl Service {
         next.data.needs_decision = true;
         let mut command = Command::writing();
         command.attachments.push(payments::attachment(&next.to_row()?));
-        command.telling = Some(telling::telling(&next, kinds::PAYMENT_NEEDS_DECISION)?);
+        command.telling = Some(telling::of_need(&payment, &next)?);
         self.submit(tenant, command).await.map(drop)
     }
 

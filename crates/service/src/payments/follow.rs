@@ -168,7 +168,7 @@ fn capture_of_hold(
     let terms = Terms { force: Force::All, limits, ..terms };
     let mut paid = Command::new(Movement::Post(movement.on(terms)));
     paid.steps.push(payments::moved_by_transfer(next.row.tenant, next.row.id));
-    paid.telling = Some(telling::of(&next)?);
+    paid.telling = Some(telling::of_change(payment, &next)?);
     Ok((next, job(asked, vec![let_go, paid])))
 }
 
@@ -200,7 +200,7 @@ pub(crate) fn called_off(
 pub(crate) fn release_command(payment: &Payment, next: &Payment) -> Result<Command, ServiceError> {
     let mut command = void_of_hold(payment)?;
     command.attachments.push(payments::attachment(&next.to_row()?));
-    command.telling = Some(telling::of(next)?);
+    command.telling = Some(telling::of_change(payment, next)?);
     Ok(command)
 }
 

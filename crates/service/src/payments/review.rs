@@ -6,7 +6,7 @@ use caudal_domain::{
     Timestamp,
     payment::{PaymentEvent, PaymentStatus},
 };
-use caudal_engine::{Command, Otherwise};
+use caudal_engine::{Command, Otherwise, Telling};
 use caudal_ledger::Movement;
 use caudal_rules::{Finding, Verdict};
 use caudal_store::{
@@ -64,7 +64,8 @@ impl Service {
         if status == PaymentStatus::Blocked {
             payment.row.failure = Some(status.name().into());
         }
-        let events = [self.payment_event(&payment, at)?].into_iter().chain(suspicion).collect();
+        let told = self.payment_event(telling::of_new(&payment)?, (&payment, at));
+        let events = std::iter::once(told).chain(suspicion).collect();
         let mut steps = vec![payments::insert(&payment.to_row()?)];
         steps.extend(counting.steps());
         let unit = UnitOfWork { at, steps, events, receipt: None };
@@ -90,16 +91,15 @@ impl Service {
         Ok(None)
     }
 
-    fn payment_event(&self, payment: &Payment, at: Timestamp) -> Result<Event, ServiceError> {
-        let told = telling::of(payment)?;
-        Ok(Event {
+    fn payment_event(&self, told: Telling, (payment, at): (&Payment, Timestamp)) -> Event {
+        Event {
             id: EventId(self.next_id(at, told.bucket)),
             tenant: payment.row.tenant,
             kind: told.kind,
             subject: told.subject,
             data: told.data,
             occurred_at: at,
-        })
+        }
     }
 
     /// Writes what moves no money, or says what was said first to its key.
@@ -157,15 +157,18 @@ impl Service {
             Err(refusal) => return self.refuse_payment(asked, refusal).await,
         };
         match payment.row.from {
-            Some(_) => self.approve_from_wallet(asked, approved).await,
-            None => self.approve_at_gateway(asked, approved, did(REVIEW_APPROVED, id)).await,
+            Some(_) => self.approve_from_wallet(asked, (&payment, approved)).await,
+            None => {
+                let did = did(REVIEW_APPROVED, id);
+                self.approve_at_gateway(asked, (&payment, approved), did).await
+            }
         }
     }
 
     async fn approve_from_wallet(
         &self,
         asked: Asked<'_>,
-        approved: Payment,
+        (payment, approved): (&Payment, Payment),
     ) -> Result<Done<Payment>, ServiceError> {
         let Asked { caller, receipt } = asked;
         let paid = wallet::accepted_at(approved.clone(), approved.row.updated_at)?;
@@ -173,7 +176,7 @@ impl Service {
         command.receipt = Some(receipt);
         command.context = Some(said::kept(&paid)?);
         command.attachments.push(payments::attachment_with_transfer(&paid.to_row()?));
-        command.telling = Some(telling::of(&paid)?);
+        command.telling = Some(telling::of_change(payment, &paid)?);
         let did = did(REVIEW_APPROVED, paid.row.id);
         command.steps.push(self.audit(caller, did, paid.row.updated_at));
         let mut failed = wallet::refused(approved);
@@ -184,7 +187,7 @@ impl Service {
         });
         command.otherwise = Some(Box::new(Otherwise {
             steps: vec![payments::update(&failed.to_row()?)],
-            telling: telling::of(&failed)?,
+            telling: telling::of_change(payment, &failed)?,
         }));
         let done = self.submit_within_tiers(caller.tenant, command).await;
         let paid = match done {
@@ -214,7 +217,8 @@ impl Service {
             payments::update(&blocked.to_row()?),
             self.audit(asked.caller, did(REVIEW_REJECTED, id), at),
         ];
-        let events = vec![self.payment_event(&blocked, at)?];
+        let told = telling::of_change(&payment, &blocked)?;
+        let events = vec![self.payment_event(told, (&blocked, at))];
         let unit = UnitOfWork { at, steps, events, receipt: None };
         self.commit_payment(asked, unit, blocked).await
     }
@@ -228,7 +232,8 @@ impl Service {
         let at = self.now();
         let canceled = payment.on(PaymentEvent::CalledOff, at)?;
         let steps = vec![payments::update(&canceled.to_row()?)];
-        let events = vec![self.payment_event(&canceled, at)?];
+        let told = telling::of_change(payment, &canceled)?;
+        let events = vec![self.payment_event(told, (&canceled, at))];
         let unit = UnitOfWork { at, steps, events, receipt: None };
         self.commit_payment(asked, unit, canceled).await
     }

@@ -2,28 +2,80 @@
 //! moved, the movement's entries go along.
 
 use caudal_domain::{
-    AccountId, Currency, GatewayAccountId, PaymentId, RefundId, UserId,
+    AccountId, BusinessDay, Currency, GatewayAccountId, PaymentId, RefundId, UserId,
     event::kinds,
     payment::{PaymentStatus, RefundStatus},
 };
 use caudal_engine::Telling;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Payment, RefundRow};
 use crate::{ServiceError, unit::broken};
 
+/// What a payment is now and, but for a new one, what it was before the commit: whoever keeps sums
+/// needs nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PaymentChange {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub amount: i64,
+    pub currency: Currency,
+    /// On which it was made.
+    pub business_date: BusinessDay,
+    #[serde(flatten)]
+    pub standing: Standing,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub was: Option<Standing>,
+}
+
+/// Amounts in minor units.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Standing {
+    pub status: PaymentStatus,
+    pub amount_captured: i64,
+    pub amount_refunded: i64,
+    pub amount_disputed: i64,
+    pub fee: i64,
+}
+
+impl Standing {
+    pub fn of(payment: &Payment) -> Self {
+        let row = &payment.row;
+        Self {
+            status: row.status,
+            amount_captured: row.amounts.captured,
+            amount_refunded: row.amounts.refunded,
+            amount_disputed: row.amounts.disputed,
+            fee: row.fee,
+        }
+    }
+}
+
+impl PaymentChange {
+    fn of(before: Option<&Payment>, payment: &Payment) -> Self {
+        let row = &payment.row;
+        Self {
+            kind: row.kind.clone(),
+            amount: row.amount,
+            currency: row.currency,
+            business_date: row.business_day,
+            standing: Standing::of(payment),
+            was: before.map(Standing::of),
+        }
+    }
+
+    /// `None`, if nothing has changed that is told.
+    pub fn between(before: &Payment, after: &Payment) -> Option<Self> {
+        let change = Self::of(Some(before), after);
+        (change.was.as_ref() != Some(&change.standing)).then_some(change)
+    }
+}
+
 #[derive(Serialize)]
 struct PaymentTold<'a> {
     payment_id: PaymentId,
-    #[serde(rename = "type")]
-    kind: &'a str,
-    status: PaymentStatus,
-    amount: i64,
-    currency: Currency,
-    amount_captured: i64,
-    amount_refunded: i64,
-    amount_disputed: i64,
-    fee: i64,
+    #[serde(flatten)]
+    change: PaymentChange,
     wallet_id: AccountId,
     #[serde(skip_serializing_if = "Option::is_none")]
     from_id: Option<AccountId>,
@@ -37,32 +89,35 @@ struct PaymentTold<'a> {
     decline_code: Option<&'a str>,
 }
 
-/// The event of the status that the payment has come to.
-pub(crate) fn of(payment: &Payment) -> Result<Telling, ServiceError> {
-    telling(payment, kind_of(payment.row.status))
+/// The first event of a payment, by the status that it begins with.
+pub(crate) fn of_new(payment: &Payment) -> Result<Telling, ServiceError> {
+    telling(kind_of(payment.row.status), None, payment)
 }
 
 /// The event of a payment that came to its status from another one: what was requested before is
 /// not requested again.
-pub(crate) fn of_change(payment: &Payment) -> Result<Telling, ServiceError> {
-    match payment.row.status {
-        PaymentStatus::Processing => telling(payment, kinds::PAYMENT_PROCESSING),
-        status => telling(payment, kind_of(status)),
-    }
+pub(crate) fn of_change(before: &Payment, after: &Payment) -> Result<Telling, ServiceError> {
+    let kind = match after.row.status {
+        PaymentStatus::Processing => kinds::PAYMENT_PROCESSING,
+        status => kind_of(status),
+    };
+    telling(kind, Some(before), after)
 }
 
-pub(crate) fn telling(payment: &Payment, kind: &'static str) -> Result<Telling, ServiceError> {
+/// A person has to find out what became of it.
+pub(crate) fn of_need(before: &Payment, after: &Payment) -> Result<Telling, ServiceError> {
+    telling(kinds::PAYMENT_NEEDS_DECISION, Some(before), after)
+}
+
+fn telling(
+    kind: &'static str,
+    before: Option<&Payment>,
+    payment: &Payment,
+) -> Result<Telling, ServiceError> {
     let row = &payment.row;
     let data = PaymentTold {
         payment_id: row.id,
-        kind: &row.kind,
-        status: row.status,
-        amount: row.amount,
-        currency: row.currency,
-        amount_captured: row.amounts.captured,
-        amount_refunded: row.amounts.refunded,
-        amount_disputed: row.amounts.disputed,
-        fee: row.fee,
+        change: PaymentChange::of(before, payment),
         wallet_id: row.wallet,
         from_id: row.from,
         user_id: row.user,
@@ -90,19 +145,25 @@ struct RefundTold<'a> {
     user_id: Option<UserId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment: Option<PaymentChange>,
 }
 
-/// The event of the status that a refund of the payment has come to.
-pub(crate) fn of_refund(payment: &Payment, refund: &RefundRow) -> Result<Telling, ServiceError> {
+/// The event of the status that a refund has come to, with what that changed of its payment.
+pub(crate) fn of_refund(
+    (before, after): (&Payment, &Payment),
+    refund: &RefundRow,
+) -> Result<Telling, ServiceError> {
     let data = RefundTold {
         refund_id: refund.id,
         payment_id: refund.payment,
         status: refund.status,
         amount: refund.amount,
         currency: refund.currency,
-        wallet_id: payment.row.wallet,
-        user_id: payment.row.user,
+        wallet_id: after.row.wallet,
+        user_id: after.row.user,
         failure: refund.failure.as_deref(),
+        payment: PaymentChange::between(before, after),
     };
     Ok(Telling {
         kind: match refund.status {

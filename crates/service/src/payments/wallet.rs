@@ -106,11 +106,11 @@ pub(super) fn pay_command(payment: &Payment, receipt: ReceiptOf) -> Result<Comma
     let mut command = Command::new(Movement::Post(movement_of(payment)));
     command.receipt = Some(receipt);
     command.steps.push(payments::insert_with_transfer(&payment.to_row()?));
-    command.telling = Some(telling::of(payment)?);
+    command.telling = Some(telling::of_new(payment)?);
     let refused = refused(payment.clone());
     command.otherwise = Some(Box::new(Otherwise {
         steps: vec![payments::insert(&refused.to_row()?)],
-        telling: telling::of(&refused)?,
+        telling: telling::of_new(&refused)?,
     }));
     command.context = Some(payment.row.id.to_string());
     Ok(command)

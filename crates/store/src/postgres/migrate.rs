@@ -24,6 +24,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
         "0015_events_beside_transfers",
         include_str!("../../migrations/postgres/0015_events_beside_transfers.sql"),
     ),
+    ("0016_business_days", include_str!("../../migrations/postgres/0016_business_days.sql")),
 ];
 
 /// Any number, the same in every instance: "caudal" in ASCII.

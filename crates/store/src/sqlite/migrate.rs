@@ -25,6 +25,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
         "0015_events_beside_transfers",
         include_str!("../../migrations/sqlite/0015_events_beside_transfers.sql"),
     ),
+    ("0016_business_days", include_str!("../../migrations/sqlite/0016_business_days.sql")),
 ];
 
 /// Runs what has not run yet, each in a transaction of its own.

@@ -3,7 +3,8 @@
 use std::slice::from_ref;
 
 use caudal_domain::{
-    AccountId, DisputeId, GatewayAccountId, PaymentId, RefundId, TenantId, TransferId, UserId,
+    AccountId, BusinessDay, DisputeId, GatewayAccountId, PaymentId, RefundId, TenantId, TransferId,
+    UserId,
     id::lowest_at,
     payment::{DisputeStatus, PaymentAmounts, PaymentStatus, RefundStatus},
     text::Metadata,
@@ -53,6 +54,7 @@ pub fn new_payment(stage: &Stage, tenant: TenantId, second: i64) -> PaymentRow {
         created_at: at,
         updated_at: at,
         version: 1,
+        business_day: BusinessDay(20_000),
     }
 }
 

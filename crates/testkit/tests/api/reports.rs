@@ -84,7 +84,8 @@ async fn days_are_the_tenants_own(app: &TestApp) {
         client.patch("/tenants/me", change(zone, cut_off)).await.expect(200);
         app.clock.set(midnight.plus_seconds(hours * 3600));
         let amount = 10 + number as i64;
-        client.post("/payments", payment(&pair, amount)).await.expect(201);
+        let made = client.post("/payments", payment(&pair, amount)).await.expect(201);
+        assert_eq!(made["business_date"], BusinessDay(on).to_string(), "{zone} {cut_off}");
         let is_there = async || {
             let path = format!("/reports/daily?from={0}&to={0}", BusinessDay(on));
             let lines = client.all(&path).await;
