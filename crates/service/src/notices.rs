@@ -10,13 +10,12 @@ use std::collections::BTreeSet;
 use caudal_domain::{
     Currency, DeliveryId, EventId, MailTemplate, PaymentId, TenantId, Timestamp, UserId,
     event::{CloudEvent, StoredEvent, kinds},
-    id::STREAMS,
     webhook_endpoint::wants,
 };
 use caudal_store::{
     Step, UnitOfWork, UnitOutcome, deliveries,
     deliveries::DeliveryRow,
-    events::{self, Advance, Found, Heads, Part},
+    events::{self, Advance, Found, Heads, Look, Part},
     inbox, webhook_endpoints,
     webhook_endpoints::EndpointRow,
 };
@@ -28,10 +27,8 @@ use crate::{Service, ServiceError, mails::Paid, notifications, personal::Person,
 
 /// As positions and the inbox name it.
 const CONSUMER: &str = "notices";
-/// Events made into notices by one commit.
-const PAGE: i64 = 100;
-/// Events passed over by one commit.
-const SPAN: i64 = 20_000;
+/// What is made into notices by one commit of a stream.
+const LOOK: Look = Look { span: 20_000, limit: 100 };
 /// Events that concerned nobody and may be looked at again after a restart.
 const UNWRITTEN: i64 = 5_000;
 /// Streams worked through at the same time.
@@ -60,14 +57,6 @@ struct Notices {
     steps: Vec<Step>,
 }
 
-/// A part of a stream to be worked through: the consumer is at `from`, this worker has looked at
-/// all before `part`.
-struct Stretch {
-    from: i64,
-    head: i64,
-    part: Part,
-}
-
 /// Up to where a worker has looked. What concerned nobody is passed over here, and written down
 /// only now and then: a commit for each look would cost the database more than the looks.
 #[derive(Clone, Copy, Debug, Default)]
@@ -87,40 +76,42 @@ impl Service {
         for (looked, from) in looked.0.iter_mut().zip(position) {
             *looked = from.max(*looked);
         }
-        let stretches = stretches(&position, &heads, looked);
-        let lag: i64 = stretches.iter().map(|it| it.head - it.part.after).sum();
+        let parts = LOOK.parts(&looked.0, &heads);
+        let lag: i64 =
+            heads.iter().zip(&looked.0).map(|(head, looked)| (head - looked).max(0)).sum();
         gauge!("notices_lag_events").set(lag as f64);
         // Read behind the heads: whoever wanted events before the last of them is seen.
         let is_wanted = webhook_endpoints::any_enabled(db).await?;
         let kinds = (!is_wanted).then_some(notifications::KINDS);
-        let parts: Vec<Part> = stretches.iter().map(|it| it.part).collect();
         let pages = events::of_kinds(db, &parts, kinds).await?;
-        let rounds = futures::stream::iter(stretches.into_iter().zip(pages))
-            .map(async |(it, page): (Stretch, Found)| {
-                let end = self.go_along(&it, &page, is_wanted).await?;
-                Ok::<_, ServiceError>((it.part.stream, it.head, end))
+        let rounds = futures::stream::iter(parts.into_iter().zip(pages))
+            .map(async |(part, page): (Part, Found)| {
+                let place = usize::from(part.stream);
+                let end = self.go_along((&part, position[place]), &page, is_wanted).await?;
+                Ok::<_, ServiceError>((place, end))
             })
             .buffer_unordered(AT_ONCE);
-        let ends: Vec<(u8, i64, i64)> = rounds.try_collect().await?;
-        for (stream, _, end) in &ends {
-            looked.0[usize::from(*stream)] = *end;
+        let ends: Vec<(usize, i64)> = rounds.try_collect().await?;
+        for (place, end) in ends {
+            looked.0[place] = end;
         }
-        Ok(ends.iter().any(|(_, head, end)| end < head))
+        Ok(heads.iter().zip(&looked.0).any(|(head, looked)| looked < head))
     }
 
-    /// How far the stream is done.
+    /// How far the stream is done. The consumer is at `from`, this worker has looked at all before
+    /// `part`.
     async fn go_along(
         &self,
-        stretch: &Stretch,
+        (part, from): (&Part, i64),
         page: &Found,
         is_wanted: bool,
     ) -> Result<i64, ServiceError> {
-        let (part, to) = (&stretch.part, page.reached);
+        let to = page.reached;
         let notices = self.notices_of(&page.events, is_wanted).await?;
-        if notices.is_empty() && to - stretch.from < UNWRITTEN {
+        if notices.is_empty() && to - from < UNWRITTEN {
             return Ok(to);
         }
-        let step = Advance { stream: part.stream, from: stretch.from, to };
+        let step = Advance { stream: part.stream, from, to };
         match self.write_notices(&step, &notices).await? {
             UnitOutcome::Done => {
                 counter!("notices_events_total").increment(notices.len() as u64);
@@ -238,16 +229,6 @@ impl Service {
             created_at: at,
         }
     }
-}
-
-fn stretches(position: &Heads, heads: &Heads, looked: &Looked) -> Vec<Stretch> {
-    let all = (0..STREAMS).map(|stream| {
-        let place = usize::from(stream);
-        let (from, head, after) = (position[place], heads[place], looked.0[place]);
-        let part = Part { stream, after, to: head.min(after + SPAN), limit: PAGE };
-        Stretch { from, head, part }
-    });
-    all.filter(|it| it.part.after < it.head).collect()
 }
 
 /// An endpoint is told of what it wants since it is there, and not of itself.

@@ -9,13 +9,12 @@ use std::collections::BTreeMap;
 use caudal_domain::{
     BusinessDay, Currency, TenantId,
     event::{StoredEvent, kinds},
-    id::STREAMS,
     payment::PaymentStatus,
 };
 pub use caudal_store::reports::{ReportRow, ReportSums};
 use caudal_store::{
     Step, UnitOfWork, UnitOutcome,
-    events::{self, Advance, Found, Heads, Part},
+    events::{self, Advance, Found, Heads, Look, Part},
     reports,
 };
 use serde::Deserialize;
@@ -27,10 +26,8 @@ use crate::{
 
 /// As positions name it.
 pub(crate) const CONSUMER: &str = "reports";
-/// Events of one stream counted by one commit.
-const PAGE: i64 = 200;
-/// Events passed over by one look.
-const SPAN: i64 = 20_000;
+/// What is counted by one commit.
+const LOOK: Look = Look { span: 20_000, limit: 200 };
 /// Events that concerned no payment and may be looked at again after a restart.
 const UNWRITTEN: i64 = 5_000;
 /// Days in one list: a year and a day.
@@ -106,12 +103,7 @@ impl Service {
         for (looked, (from, head)) in looked.0.iter_mut().zip(position.iter().zip(&heads)) {
             *looked = (*looked).clamp(*from, *head.max(from));
         }
-        let part = |stream: u8| {
-            let (after, head) = (looked.0[usize::from(stream)], heads[usize::from(stream)]);
-            Part { stream, after, to: head.min(after.saturating_add(SPAN)), limit: PAGE }
-        };
-        let is_left = |part: &Part| part.after < part.to;
-        let parts: Vec<_> = (0..STREAMS).map(part).filter(is_left).collect();
+        let parts = LOOK.parts(&looked.0, &heads);
         let pages = events::of_kinds(db, &parts, Some(&about_payments())).await?;
         let reached = |(part, page): (&Part, &Found)| {
             let from = position[usize::from(part.stream)];
@@ -125,7 +117,7 @@ impl Service {
                 looked.0[usize::from(step.stream)] = step.to;
             }
         }
-        Ok((0..usize::from(STREAMS)).any(|place| looked.0[place] < heads[place]))
+        Ok(heads.iter().zip(&looked.0).any(|(head, looked)| looked < head))
     }
 
     /// Adds to the sums and remembers how far the streams are done, where there was anything on

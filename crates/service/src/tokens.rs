@@ -12,13 +12,13 @@ use std::{
 
 use caudal_domain::{
     ApiKeyId, Event, FraudRuleId, GatewayAccountId, PaymentTypeId, Session, SessionId, TenantId,
-    Timestamp, UserId, event::kinds, id::STREAMS,
+    Timestamp, UserId, event::kinds,
 };
 use caudal_identity::{
     Claims, Expected, TokenError,
     foreign::{MAX_FOREIGN_TOKEN_BYTES, unverified_issuer},
 };
-use caudal_store::events::{self, Part};
+use caudal_store::events::{self, Look};
 use moka::future::Cache;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
@@ -39,8 +39,8 @@ const ACR_SECOND_FACTOR: &str = "mfa";
 const REMEMBERED: u64 = 100_000;
 /// A token that was verified is verified again after so long without use.
 const VERIFIED_FOR: Duration = Duration::from_secs(10 * 60);
-/// Events of a stream looked at in one read.
-const HEEDED_MOST: i64 = 500;
+/// What is heeded in one read: few are of these kinds, so all that is new is looked through.
+const LOOK: Look = Look { span: i64::MAX, limit: 500 };
 
 /// What is remembered of keys, tokens and people.
 pub(crate) struct Remembered {
@@ -220,12 +220,7 @@ impl Service {
             return Ok(());
         };
         loop {
-            let part = |stream: u8| {
-                let place = usize::from(stream);
-                Part { stream, after: reached[place], to: heads[place], limit: HEEDED_MOST }
-            };
-            let is_left = |part: &Part| part.after < part.to;
-            let parts: Vec<_> = (0..STREAMS).map(part).filter(is_left).collect();
+            let parts = LOOK.parts(reached, &heads);
             if parts.is_empty() {
                 return Ok(());
             }

@@ -29,6 +29,27 @@ pub struct Part {
     pub limit: i64,
 }
 
+/// How much one look takes in of each stream, at most.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// Events passed.
+    pub span: i64,
+    /// Events read.
+    pub limit: i64,
+}
+
+impl Look {
+    /// What is next on each stream that has more than was looked at.
+    pub fn parts(self, looked: &Heads, heads: &Heads) -> Vec<Part> {
+        let next = |(stream, (after, head)): (u8, (&i64, &i64))| {
+            let to = *head.min(&after.saturating_add(self.span));
+            Part { stream, after: *after, to, limit: self.limit }
+        };
+        let all = (0..STREAMS).zip(looked.iter().zip(heads)).map(next);
+        all.filter(|part| part.after < part.to).collect()
+    }
+}
+
 /// What the kinds asked for do not begin with, said as the partial index says it that passes over
 /// the others unread.
 const PASSED_OVER: [(&[&str], &str); 2] = [
