@@ -23,7 +23,10 @@ impl Service {
     ) -> Result<(), ServiceError> {
         let row = self.own_row(caller).await?;
         match (password, &row.password) {
-            (Some(password), _) => self.ask_password(caller, &row, password).await?,
+            (Some(password), _) => {
+                self.require_fresh_factor(caller).await?;
+                self.ask_password(caller, &row, password).await?;
+            }
             (None, None) => self.require_step_up(caller)?,
             (None, Some(_)) => return Err(ServiceError::invalid("password", "is needed")),
         }

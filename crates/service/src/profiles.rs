@@ -53,6 +53,7 @@ impl Service {
             };
             let email = read_email(email)?;
             self.check_mailing(&caller.origin)?;
+            self.require_fresh_factor(caller).await?;
             self.ask_password(caller, &row, password).await?;
             unit.steps.push(users::password_given(row.tenant, row.id, at));
             unit.steps.extend(self.steps_to_new_address(&row, &email, at).await?);

@@ -165,11 +165,11 @@ fn change_sums(changes: &mut Changes, (tenant, change): (TenantId, &PaymentChang
     let mut put = |standing: &Standing, sign: fn(ReportSums) -> ReportSums| {
         let sums = ReportSums {
             count: 1,
-            amount: change.amount,
-            captured: standing.amount_captured,
-            refunded: standing.amount_refunded,
-            disputed: standing.amount_disputed,
-            fees: standing.fee,
+            amount: change.amount.into(),
+            captured: standing.amount_captured.into(),
+            refunded: standing.amount_refunded.into(),
+            disputed: standing.amount_disputed.into(),
+            fees: standing.fee.into(),
         };
         let day = change.business_date.0;
         let place = (day, change.currency, change.kind.clone(), standing.status);

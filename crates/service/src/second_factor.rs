@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use caudal_domain::{Event, MailTemplate, TenantId, Timestamp, UserId, event::kinds};
+use caudal_domain::{Actor, Event, MailTemplate, TenantId, Timestamp, UserId, event::kinds};
 use caudal_identity::{Binding, LookupKey, lookup_hash, opaque, totp};
 use caudal_store::{
     Step, UnitOfWork, UnitOutcome,
@@ -75,6 +75,15 @@ impl Service {
             Ok(())
         } else {
             Err(ServiceError::StepUpRequired)
+        }
+    }
+
+    /// The same of whoever has a second factor: a password alone does not stand for it.
+    pub(crate) async fn require_fresh_factor(&self, caller: &Caller) -> Result<(), ServiceError> {
+        let Actor::User(user) = caller.actor else { return Ok(()) };
+        match self.totp_in_force(caller.tenant, user).await? {
+            Some(_) => self.require_step_up(caller),
+            None => Ok(()),
         }
     }
 

@@ -109,6 +109,9 @@ impl Service {
     ) -> Result<Done<Wallet>, ServiceError> {
         let Asked { caller, receipt } = asked;
         check_floor(caller, new.floor)?;
+        if new.floor != 0 {
+            self.require_step_up(caller)?;
+        }
         let new = as_own(caller, new)?;
         if let (Reach::Tenant, Some(user)) = (caller.reach, new.user) {
             let found = users::find(self.store(), caller.tenant, user).await?;
@@ -258,6 +261,7 @@ impl Service {
             caller.require(Scope::WalletsCredit)?;
             caller.reach.require_tenant()?;
             check_floor(caller, floor)?;
+            self.require_step_up(caller)?;
         }
         for _ in 0..ATTEMPTS {
             let before = self.wallet(caller, id).await?;

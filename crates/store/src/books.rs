@@ -82,15 +82,19 @@ pub const CHECKS: &[Check] = &[
               where {tenant} and t.id is null",
         tenant_column: Some("a.tenant_id"),
     },
+    // A chargeback (kind 6) takes more where a bank did: what the tenant gives besides.
     Check {
         name: "never more reversed than moved",
         sql: "select 'a transfer of ' || cast(t.amount as text) || ' was reversed by '
                 || cast(coalesce(r.given_back, 0) as text)
               from transfers t left join (
-                select reverses, sum(amount - amount_reversed) as given_back
+                select reverses, sum(amount - amount_reversed) as given_back,
+                  sum(case when kind = 6 then 1 else 0 end) as chargebacks
                 from transfers where reverses is not null group by reverses) r
                 on r.reverses = t.id
-              where {tenant} and (t.amount_reversed <> coalesce(r.given_back, 0)
+              where {tenant} and (t.amount_reversed > coalesce(r.given_back, 0)
+                or (t.amount_reversed <> coalesce(r.given_back, 0)
+                  and coalesce(r.chargebacks, 0) = 0)
                 or t.amount_reversed > t.amount or t.amount_captured > t.amount)",
         tenant_column: Some("t.tenant_id"),
     },

@@ -3,7 +3,7 @@
 
 use caudal_domain::{Currency, PaymentId, TenantId, payment::PaymentStatus};
 
-use crate::{Backend, Row, Step, StoreError, select::Select};
+use crate::{Backend, Row, Step, StoreError, Value, select::Select};
 
 /// One line: of what, and how much.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,15 +18,29 @@ pub struct ReportRow {
     pub sums: ReportSums,
 }
 
-/// Amounts in minor units. What is added may be negative: a payment leaves one status for another.
+/// Amounts in minor units: sums of many that each may be as large as an `i64` of them gets. What is
+/// added may be negative: a payment leaves one status for another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReportSums {
     pub count: i64,
-    pub amount: i64,
-    pub captured: i64,
-    pub refunded: i64,
-    pub disputed: i64,
-    pub fees: i64,
+    pub amount: i128,
+    pub captured: i128,
+    pub refunded: i128,
+    pub disputed: i128,
+    pub fees: i128,
+}
+
+/// A sum is kept as two, of the bits from here on and of those below: neither overflows before two
+/// thousand million additions, and both databases add them.
+const HIGH: u32 = 32;
+
+fn high(sum: i128) -> i64 {
+    // An amount has 53 bits, and nobody adds 2^42 of them at once.
+    i64::try_from(sum >> HIGH).unwrap_or(if sum < 0 { i64::MIN } else { i64::MAX })
+}
+
+fn low(sum: i128) -> i64 {
+    (sum & ((1 << HIGH) - 1)) as i64
 }
 
 impl std::ops::AddAssign for ReportSums {
@@ -58,30 +72,34 @@ impl std::ops::Neg for ReportSums {
 /// Adds to what is there.
 pub fn add(row: &ReportRow) -> Step {
     let sums = &row.sums;
+    let amounts = [sums.amount, sums.captured, sums.refunded, sums.disputed, sums.fees];
+    let key: [Value; 6] = [
+        row.tenant.0.into(),
+        row.day.into(),
+        row.currency.code().into(),
+        row.kind.as_str().into(),
+        row.status.name().into(),
+        sums.count.into(),
+    ];
+    let (lows, highs) = (amounts.map(low).map(Value::from), amounts.map(high).map(Value::from));
     Step::one(
         "insert into daily_reports (tenant_id, day, currency, type, status, count, amount,
-         captured, refunded, disputed, fees)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+         captured, refunded, disputed, fees, amount_high, captured_high, refunded_high,
+         disputed_high, fees_high)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
          on conflict (tenant_id, day, currency, type, status) do update set
          count = daily_reports.count + excluded.count,
          amount = daily_reports.amount + excluded.amount,
          captured = daily_reports.captured + excluded.captured,
          refunded = daily_reports.refunded + excluded.refunded,
          disputed = daily_reports.disputed + excluded.disputed,
-         fees = daily_reports.fees + excluded.fees",
-        vec![
-            row.tenant.0.into(),
-            row.day.into(),
-            row.currency.code().into(),
-            row.kind.as_str().into(),
-            row.status.name().into(),
-            sums.count.into(),
-            sums.amount.into(),
-            sums.captured.into(),
-            sums.refunded.into(),
-            sums.disputed.into(),
-            sums.fees.into(),
-        ],
+         fees = daily_reports.fees + excluded.fees,
+         amount_high = daily_reports.amount_high + excluded.amount_high,
+         captured_high = daily_reports.captured_high + excluded.captured_high,
+         refunded_high = daily_reports.refunded_high + excluded.refunded_high,
+         disputed_high = daily_reports.disputed_high + excluded.disputed_high,
+         fees_high = daily_reports.fees_high + excluded.fees_high",
+        key.into_iter().chain(lows).chain(highs).collect(),
     )
 }
 
@@ -92,12 +110,15 @@ pub async fn of_payments(
     after: u128,
     limit: i64,
 ) -> Result<Vec<(PaymentId, ReportRow)>, StoreError> {
-    let sql = "select id, tenant_id, business_day, currency, type, status, cast(1 as bigint),
-         amount, amount_captured, amount_refunded, amount_disputed, fee from payments
-         where tenant_id = $1 and id > $2 order by id limit $3";
+    let highs = ["cast(0 as bigint)"; 5].join(", ");
+    let sql = format!(
+        "select tenant_id, business_day, currency, type, status, cast(1 as bigint), amount,
+         amount_captured, amount_refunded, amount_disputed, fee, {highs}, id from payments
+         where tenant_id = $1 and id > $2 order by id limit $3"
+    );
     let params = [tenant.0.into(), after.into(), limit.into()];
-    let rows = db.query_at_length("payments", sql, &params).await?;
-    rows.iter().map(|row| Ok((PaymentId(row.id(0)?), read(row, 1)?))).collect()
+    let rows = db.query_at_length("payments", &sql, &params).await?;
+    rows.iter().map(|row| Ok((PaymentId(row.id(16)?), read(row)?))).collect()
 }
 
 /// Takes all lines of a tenant away, to be made anew in the same unit of work.
@@ -121,7 +142,8 @@ pub struct Filter {
 
 pub async fn list(db: &dyn Backend, filter: &Filter) -> Result<Vec<ReportRow>, StoreError> {
     let mut sql = "select tenant_id, day, currency, type, status, count, amount, captured,
-         refunded, disputed, fees from daily_reports
+         refunded, disputed, fees, amount_high, captured_high, refunded_high, disputed_high,
+         fees_high from daily_reports
          where tenant_id = $1 and day >= $2 and day < $3 and count <> 0"
         .to_owned();
     let (from, to) = filter.days;
@@ -137,24 +159,27 @@ pub async fn list(db: &dyn Backend, filter: &Filter) -> Result<Vec<ReportRow>, S
         .and("status =", filter.status.map(PaymentStatus::name))
         .rows(db, "day, currency, type, status", filter.limit)
         .await?;
-    rows.iter().map(|row| read(row, 0)).collect()
+    rows.iter().map(read).collect()
 }
 
-/// A line whose columns begin at `at`.
-fn read(row: &Row, at: usize) -> Result<ReportRow, StoreError> {
+/// A line, in the order in which [`list`] asks for it.
+fn read(row: &Row) -> Result<ReportRow, StoreError> {
+    let sum = |low: usize| {
+        Ok::<_, StoreError>((i128::from(row.int(low + 5)?) << HIGH) + i128::from(row.int(low)?))
+    };
     Ok(ReportRow {
-        tenant: TenantId(row.id(at)?),
-        day: row.int(at + 1)?,
-        currency: row.decode(at + 2, Currency::from_code(row.text(at + 2)?))?,
-        kind: row.string(at + 3)?,
-        status: row.decode(at + 4, PaymentStatus::from_name(row.text(at + 4)?))?,
+        tenant: TenantId(row.id(0)?),
+        day: row.int(1)?,
+        currency: row.decode(2, Currency::from_code(row.text(2)?))?,
+        kind: row.string(3)?,
+        status: row.decode(4, PaymentStatus::from_name(row.text(4)?))?,
         sums: ReportSums {
-            count: row.int(at + 5)?,
-            amount: row.int(at + 6)?,
-            captured: row.int(at + 7)?,
-            refunded: row.int(at + 8)?,
-            disputed: row.int(at + 9)?,
-            fees: row.int(at + 10)?,
+            count: row.int(5)?,
+            amount: sum(6)?,
+            captured: sum(7)?,
+            refunded: sum(8)?,
+            disputed: sum(9)?,
+            fees: sum(10)?,
         },
     })
 }

@@ -143,7 +143,8 @@ cases! {
     uploads: round_trip lines_in_pages_end_once;
     quotes: rates_stay_on_record quotes_are_used_once quotes_by_page goes_with_a_batch;
     settlements: booked_once;
-    reports: deltas_add_up by_page_and_filter payments_as_they_stand_make_lines;
+    reports: deltas_add_up sums_outgrow_what_a_payment_may_be by_page_and_filter
+        payments_as_they_stand_make_lines;
 }
 
 mod only_sqlite {

@@ -26,11 +26,17 @@ pub(crate) struct ReportShape<'a> {
     #[schema(value_type = String)]
     status: PaymentStatus,
     count: i64,
-    amount: i64,
-    captured: i64,
-    refunded: i64,
-    disputed: i64,
-    fees: i64,
+    /// A sum, which may have more than the 53 bits that some readers of JSON take.
+    #[schema(value_type = i64)]
+    amount: i128,
+    #[schema(value_type = i64)]
+    captured: i128,
+    #[schema(value_type = i64)]
+    refunded: i128,
+    #[schema(value_type = i64)]
+    disputed: i128,
+    #[schema(value_type = i64)]
+    fees: i128,
 }
 
 impl<'a> From<&'a ReportRow> for ReportShape<'a> {

@@ -27,6 +27,12 @@ pub enum PaymentFollow {
     Cancel,
 }
 
+enum Begun {
+    Done(Done<Payment>),
+    /// The payment as it will be, and what makes it so.
+    Job(Payment, Job),
+}
+
 impl Service {
     pub async fn follow_payment(
         &self,
@@ -39,40 +45,55 @@ impl Service {
             let Some(payment) = self.find_payment(asked.caller, id).await? else {
                 return self.refuse_payment(asked, Refusal::PaymentNotFound).await;
             };
-            let done = match payment.row.from {
-                Some(_) => self.follow_in_wallets(asked, &payment, follow).await,
-                None => self.follow_at_gateway(asked, &payment, follow).await,
-            };
-            match done {
+            match self.begin_follow(asked, &payment, follow).await {
+                Ok(Begun::Done(done)) => return Ok(done),
+                Ok(Begun::Job(next, job)) => {
+                    match self.follow_in_wallets(asked, next, job).await {
+                        Err(ServiceError::Refused(Refusal::Conflict)) => {}
+                        // The engine has kept its refusal with the key.
+                        done => return done,
+                    }
+                }
                 Err(ServiceError::Refused(Refusal::Conflict)) => {}
                 Err(ServiceError::Refused(refusal)) => {
                     return self.refuse_payment(asked, refusal).await;
                 }
-                done => return done,
+                Err(error) => return Err(error),
             }
         }
         Err(Refusal::Conflict.into())
     }
 
-    async fn follow_in_wallets(
+    async fn begin_follow(
         &self,
         asked: Asked<'_>,
         payment: &Payment,
         follow: PaymentFollow,
-    ) -> Result<Done<Payment>, ServiceError> {
-        let at = self.now();
-        if follow == PaymentFollow::Cancel && payment.row.status == PaymentStatus::InReview {
-            return self.cancel_review(asked, payment).await;
-        }
-        let job = match follow {
+    ) -> Result<Begun, ServiceError> {
+        let (at, row) = (self.now(), &payment.row);
+        let (next, job) = match follow {
+            _ if row.from.is_none() => {
+                return self.follow_at_gateway(asked, payment, follow).await.map(Begun::Done);
+            }
+            PaymentFollow::Cancel if row.status == PaymentStatus::InReview => {
+                return self.cancel_review(asked, payment).await.map(Begun::Done);
+            }
             PaymentFollow::Capture { amount } => {
-                let chart = Chart { tenant: payment.row.tenant, currency: payment.row.currency };
-                let limits = self.limits_of_payees(chart, [payment.row.wallet].into_iter()).await?;
+                let chart = Chart { tenant: row.tenant, currency: row.currency };
+                let limits = self.limits_of_payees(chart, [row.wallet].into_iter()).await?;
                 capture_of_hold(asked, payment, (amount, at), limits)?
             }
             PaymentFollow::Cancel => release_of_hold(asked, payment, at)?,
         };
-        let (next, job) = job;
+        Ok(Begun::Job(next, job))
+    }
+
+    async fn follow_in_wallets(
+        &self,
+        asked: Asked<'_>,
+        next: Payment,
+        job: Job,
+    ) -> Result<Done<Payment>, ServiceError> {
         let tenant = asked.caller.tenant;
         let mut reply = self.run(job).await?;
         if let Some((_, refusal)) = reply.refused_at.take() {

@@ -25,6 +25,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
         include_str!("../../migrations/postgres/0015_events_beside_transfers.sql"),
     ),
     ("0016_business_days", include_str!("../../migrations/postgres/0016_business_days.sql")),
+    ("0017_large_sums", include_str!("../../migrations/postgres/0017_large_sums.sql")),
 ];
 
 /// Any number, the same in every instance: "caudal" in ASCII.

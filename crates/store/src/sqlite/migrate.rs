@@ -26,6 +26,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
         include_str!("../../migrations/sqlite/0015_events_beside_transfers.sql"),
     ),
     ("0016_business_days", include_str!("../../migrations/sqlite/0016_business_days.sql")),
+    ("0017_large_sums", include_str!("../../migrations/sqlite/0017_large_sums.sql")),
 ];
 
 /// Runs what has not run yet, each in a transaction of its own.

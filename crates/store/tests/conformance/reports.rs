@@ -26,11 +26,11 @@ fn row(tenant: TenantId, day: i64, count: i64) -> ReportRow {
         status: PaymentStatus::Succeeded,
         sums: ReportSums {
             count,
-            amount: count * 100,
-            captured: count * 90,
-            refunded: count * 8,
-            disputed: count * 7,
-            fees: count * 3,
+            amount: i128::from(count) * 100,
+            captured: i128::from(count) * 90,
+            refunded: i128::from(count) * 8,
+            disputed: i128::from(count) * 7,
+            fees: i128::from(count) * 3,
         },
     }
 }
@@ -61,6 +61,23 @@ pub async fn deltas_add_up(stage: &Stage) {
         .await;
     assert_eq!(listed(stage, all(acme)).await, [row(acme, 20_000, 7), row(acme, 20_001, 5)]);
     assert_eq!(listed(stage, all(other)).await, []);
+}
+
+pub async fn sums_outgrow_what_a_payment_may_be(stage: &Stage) {
+    let acme = tenant(stage).await;
+    let most: i128 = (1 << 53) - 1;
+    let of = |count: i64| {
+        let sum = most * i128::from(count);
+        let sums =
+            ReportSums { count, amount: sum, captured: -sum, refunded: sum, ..Default::default() };
+        ReportRow { sums, ..row(acme, 20_000, count) }
+    };
+    done(stage, vec![reports::add(&of(1))]).await;
+    for _ in 0..3 {
+        done(stage, vec![reports::add(&of(2000))]).await;
+    }
+    done(stage, vec![reports::add(&of(-1000))]).await;
+    assert_eq!(listed(stage, all(acme)).await, [of(5001)]);
 }
 
 pub async fn by_page_and_filter(stage: &Stage) {

@@ -294,6 +294,7 @@ async fn a_dispute_takes_all_though_a_refund_is_under_way(app: &TestApp) {
     let shown = client.get(format!("/payments/{payment}")).await.expect(200);
     let amounts = (&shown["amount_refunded"], &shown["amount_disputed"]);
     assert_eq!(amounts, (&json!(600), &json!(400)));
+    app.books_agree().await;
 
     // What is unclear is never sent again: a person says that it came to nothing.
     app.until_later("a call for a person", 86_400, async || {
@@ -329,6 +330,7 @@ async fn what_was_refunded_is_the_tenants_loss(app: &TestApp) {
         assert_eq!(client.balance(&wallet).await, (0, 0, 0));
         assert_eq!(total(app, "dispute_loss").await, -refunded);
         gateway_agrees(app, &charge).await;
+        app.books_agree().await;
         // It is there to be answered.
         let evidence = json!({"text": "They have their money already."});
         client.post(format!("/disputes/{id}/evidence"), evidence).await.expect(200);

@@ -156,9 +156,13 @@ async fn power_asks_for_a_fresh_proof(app: &TestApp) {
     let ruled = id_of(&app.client.post("/fraud-rules", rule.clone()).await.expect(201));
     let kind = |name| json!({"name": name, "via": "wallet", "currencies": {"USD": {}}});
     let kinded = id_of(&app.client.post("/payment-types", kind("tips")).await.expect(201));
+    let wallet = app.client.wallet("USD").await;
     let none = json!({});
     let name = json!({"name": "other"});
+    let credit = json!({"currency": "USD", "floor": -100});
     let table = [
+        ("POST", "/wallets".to_owned(), &credit),
+        ("PATCH", format!("/wallets/{wallet}"), &json!({"floor": -100})),
         ("POST", "/api-keys".to_owned(), &made),
         ("POST", format!("/api-keys/{key}/rotate"), &none),
         ("POST", "/roles".into(), &made),

@@ -187,6 +187,11 @@ async fn recovery_codes_work_once(app: &TestApp) {
     stale.refused(403, "step_up_required");
     let asked = stale.header("www-authenticate").unwrap_or_default();
     assert!(asked.contains("insufficient_user_authentication"), "{asked}");
+    // The password alone does not take their account away, nor their address.
+    let erase = Call::new("DELETE", "/users/me").json(&json!({"password": PASSWORD}));
+    fresh.send(erase).await.refused(403, "step_up_required");
+    let moved = json!({"email": "elsewhere@example.org", "password": PASSWORD});
+    fresh.patch("/users/me", moved).await.refused(403, "step_up_required");
 }
 
 async fn removal_asks_for_everything(app: &TestApp) {

@@ -263,6 +263,7 @@ async fn captures_fill_what_they_pay(app: &TestApp) {
     client.post(format!("/payments/{first}/capture"), json!({})).await.expect(200);
     let path = format!("/payments/{second}/capture");
     let refused = client.post_as("over", &path, json!({})).await;
+    assert!(!refused.is_replay(), "it was asked once");
     refused.refused(422, "limit_reached");
     assert!(client.post_as("over", &path, json!({})).await.is_replay());
     assert_eq!(client.balance(&pair.1).await.2, 900);
