@@ -67,8 +67,7 @@ impl Service {
     pub async fn make_notices(&self, looked: &mut Looked) -> Result<bool, ServiceError> {
         let db = self.store();
         let heads = events::heads(db).await?;
-        let is_new = heads.iter().zip(&looked.0).any(|(head, looked)| head > looked);
-        if !is_new {
+        if events::lag(&looked.0, &heads) == 0 {
             gauge!("notices_lag_events").set(0.0);
             return Ok(false);
         }
@@ -77,9 +76,7 @@ impl Service {
             *looked = from.max(*looked);
         }
         let parts = LOOK.parts(&looked.0, &heads);
-        let lag: i64 =
-            heads.iter().zip(&looked.0).map(|(head, looked)| (head - looked).max(0)).sum();
-        gauge!("notices_lag_events").set(lag as f64);
+        gauge!("notices_lag_events").set(events::lag(&looked.0, &heads) as f64);
         // Read behind the heads: whoever wanted events before the last of them is seen.
         let is_wanted = webhook_endpoints::any_enabled(db).await?;
         let kinds = (!is_wanted).then_some(notifications::KINDS);
@@ -95,7 +92,7 @@ impl Service {
         for (place, end) in ends {
             looked.0[place] = end;
         }
-        Ok(heads.iter().zip(&looked.0).any(|(head, looked)| looked < head))
+        Ok(events::lag(&looked.0, &heads) > 0)
     }
 
     /// How far the stream is done. The consumer is at `from`, this worker has looked at all before

@@ -17,6 +17,7 @@ use caudal_store::{
     events::{self, Advance, Found, Heads, Look, Part},
     reports,
 };
+use metrics::gauge;
 use serde::Deserialize;
 
 use crate::{
@@ -96,13 +97,15 @@ impl Service {
     pub async fn keep_reports(&self, looked: &mut LookedAt) -> Result<bool, ServiceError> {
         let db = self.store();
         let heads = events::heads(db).await?;
-        if heads.iter().zip(&looked.0).all(|(head, looked)| head <= looked) {
+        if events::lag(&looked.0, &heads) == 0 {
+            gauge!("reports_lag_events").set(0.0);
             return Ok(false);
         }
         let position = events::position(db, CONSUMER).await?;
         for (looked, (from, head)) in looked.0.iter_mut().zip(position.iter().zip(&heads)) {
             *looked = (*looked).clamp(*from, *head.max(from));
         }
+        gauge!("reports_lag_events").set(events::lag(&looked.0, &heads) as f64);
         let parts = LOOK.parts(&looked.0, &heads);
         let pages = events::of_kinds(db, &parts, Some(&about_payments())).await?;
         let reached = |(part, page): (&Part, &Found)| {
@@ -117,7 +120,7 @@ impl Service {
                 looked.0[usize::from(step.stream)] = step.to;
             }
         }
-        Ok(heads.iter().zip(&looked.0).any(|(head, looked)| looked < head))
+        Ok(events::lag(&looked.0, &heads) > 0)
     }
 
     /// Adds to the sums and remembers how far the streams are done, where there was anything on

@@ -50,6 +50,11 @@ impl Look {
     }
 }
 
+/// How many events were not looked at yet.
+pub fn lag(looked: &Heads, heads: &Heads) -> i64 {
+    looked.iter().zip(heads).map(|(looked, head)| (head - looked).max(0)).sum()
+}
+
 /// What the kinds asked for do not begin with, said as the partial index says it that passes over
 /// the others unread.
 const PASSED_OVER: [(&[&str], &str); 2] = [

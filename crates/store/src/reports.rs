@@ -18,8 +18,8 @@ pub struct ReportRow {
     pub sums: ReportSums,
 }
 
-/// Amounts in minor units: sums of many that each may be as large as an `i64` of them gets. What is
-/// added may be negative: a payment leaves one status for another.
+/// Amounts in minor units; a thousand payments as large as may be outgrow 64 bits. What is added
+/// may be negative: a payment leaves one status for another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReportSums {
     pub count: i64,
