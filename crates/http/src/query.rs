@@ -1,6 +1,6 @@
 //! Query parameters: known ones only, each once; pages, filters and fields of lists.
 
-use std::str::FromStr;
+use std::{collections::BTreeMap, str::FromStr};
 
 use axum::{
     extract::{FromRequestParts, Query},
@@ -9,6 +9,7 @@ use axum::{
 use caudal_domain::{Fingerprint, Timestamp};
 use caudal_service::{Page, Span, Window};
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::{
     answer::{Answer, bytes},
@@ -197,6 +198,8 @@ pub(crate) trait Shown: Serialize {
     const FIELDS: &'static [&'static str];
 }
 
+type Members = BTreeMap<String, Box<RawValue>>;
+
 #[derive(Serialize)]
 struct ListShape<T> {
     data: Vec<T>,
@@ -240,12 +243,12 @@ pub(crate) fn one_body<T: Shown>(item: &T, fields: Option<&[String]>) -> Result<
     body.map_err(|_| internal())
 }
 
-fn pick<T: Serialize>(item: &T, fields: &[String]) -> Result<serde_json::Value, Problem> {
-    let mut value = serde_json::to_value(item).map_err(|_| internal())?;
-    if let Some(members) = value.as_object_mut() {
-        members.retain(|name, _| fields.contains(name));
-    }
-    Ok(value)
+/// Each member as it is written whole: numbers may have more than 64 bits.
+fn pick<T: Serialize>(item: &T, fields: &[String]) -> Result<Members, Problem> {
+    let whole = serde_json::to_string(item).map_err(|_| internal())?;
+    let mut members: Members = serde_json::from_str(&whole).map_err(|_| internal())?;
+    members.retain(|name, _| fields.contains(name));
+    Ok(members)
 }
 
 /// The cursor of the next page.
@@ -272,6 +275,25 @@ mod tests {
             let problem = params(query).expect_err(query);
             assert_eq!(problem.param.as_deref(), Some(param));
         }
+    }
+
+    #[test]
+    fn what_is_picked_is_written_as_it_is_shown_whole() {
+        #[derive(Serialize)]
+        struct Sums {
+            amount: i128,
+            day: &'static str,
+        }
+        impl Shown for Sums {
+            const FIELDS: &'static [&'static str] = &["amount", "day"];
+        }
+        // More than 64 bits.
+        let sums = Sums { amount: 1 << 70, day: "2026-01-31" };
+        let picked = one_body(&sums, Some(&["amount".to_owned()])).expect("a body");
+        assert_eq!(String::from_utf8_lossy(&picked), r#"{"amount":1180591620717411303424}"#);
+        let whole = one_body(&sums, None).expect("a body");
+        let text = r#"{"amount":1180591620717411303424,"day":"2026-01-31"}"#;
+        assert_eq!(String::from_utf8_lossy(&whole), text);
     }
 
     #[test]
