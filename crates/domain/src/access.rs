@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    audit::Actor,
     id::{ApiKeyId, ServiceAccountId, TenantId},
     time::Timestamp,
 };
@@ -129,4 +130,8 @@ pub struct ApiKey {
     /// To within the pace at which uses are written down.
     #[serde(default)]
     pub last_used_at: Option<Timestamp>,
+    /// The user or the key that made it or put it in another's place; `None`: the platform, or
+    /// nobody knows any more.
+    #[serde(default)]
+    pub made_by: Option<Actor>,
 }

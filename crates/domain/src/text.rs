@@ -44,6 +44,26 @@ pub fn check_text(text: &str, max_chars: usize) -> Result<(), String> {
     Ok(())
 }
 
+/// The same of one line that is shown among others: no control characters, and nothing unseen that
+/// makes it look like another or turns around what stands beside it. Joiners and marks that scripts
+/// are written with may stay.
+pub fn check_line(text: &str, max_chars: usize) -> Result<(), String> {
+    check_text(text, max_chars)?;
+    match text.chars().find(|c| c.is_control() || is_unseen(*c)) {
+        Some(c) => Err(format!("holds the unseen character U+{:04X}", u32::from(c))),
+        None => Ok(()),
+    }
+}
+
+/// Separators of lines, spaces and joints without width, and Unicode's bidirectional embeddings,
+/// overrides and isolates.
+fn is_unseen(c: char) -> bool {
+    matches!(
+        c,
+        '\u{200b}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}'
+    )
+}
+
 /// Digits of a card number (ISO/IEC 7812).
 const CARD_DIGITS: std::ops::RangeInclusive<usize> = 13..=19;
 /// Cards are written in groups of so many digits at least; dates and times are not.
@@ -161,5 +181,19 @@ mod tests {
         assert!(check_text("ééé", 3).is_ok());
         assert!(check_text("éééé", 3).is_err());
         assert!(check_text("a\0", 3).is_err());
+    }
+
+    #[test]
+    fn lines_hold_nothing_unseen() {
+        for text in ["Zoë Ærø", "علی‌رضا", "👩‍💻 שלום\u{200f}", "a-b_c 1"] {
+            assert_eq!(check_line(text, 40), Ok(()), "{text}");
+        }
+        let bad =
+            ["a\nb", "a\tb", "\u{1b}[2J", "\u{7f}", "pay\u{202e}lla", "owner\u{200b}", "\u{2066}x"];
+        for text in bad {
+            assert!(check_line(text, 40).is_err(), "{text:?}");
+        }
+        assert_eq!(check_line("a\rb", 40), Err("holds the unseen character U+000D".into()));
+        assert!(check_line("ab", 1).is_err());
     }
 }

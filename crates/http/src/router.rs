@@ -253,7 +253,8 @@ fn tenant_routes(routes: Routes) -> Routes {
         .add(
             get("/api/v1/api-keys", ApiKeysRead)
                 .summary("List API keys, newest first")
-                .lists::<ApiKeyShape<'_>>(),
+                .lists::<ApiKeyShape<'_>>()
+                .query(&["made_by"]),
             api_keys::list,
         )
         .add(
@@ -273,7 +274,8 @@ fn tenant_routes(routes: Routes) -> Routes {
         )
         .add(
             delete("/api/v1/api-keys/{id}", ApiKeysWrite)
-                .summary("Revoke an API key")
+                .summary("Revoke an API key; with `descendants`, also those that it made")
+                .query(&["descendants"])
                 .gives_nothing(StatusCode::NO_CONTENT)
                 .errors(&[404]),
             api_keys::revoke,

@@ -79,6 +79,8 @@ pub struct Known {
     pub owner: u128,
     /// As the audit names them.
     pub actor: Actor,
+    /// The key that was shown; a user has none.
+    pub key: Option<ApiKeyId>,
     /// Of a user; an API key has none.
     pub session: Option<SignedIn>,
     pub expires_at: Option<Timestamp>,
@@ -264,6 +266,7 @@ impl Service {
             placement: tenant.placement,
             owner,
             actor,
+            key: Some(key.id),
             session: None,
             expires_at: key.expires_at,
             limits: self.limits_of(tenant.id).await?,

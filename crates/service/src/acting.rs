@@ -52,6 +52,7 @@ impl Service {
             placement: its.placement,
             owner,
             actor,
+            key: None,
             session: None,
             expires_at: None,
             limits: RateLimits::default(),

@@ -1,11 +1,11 @@
 //! API keys: made with a secret that is shown once, listed, renamed, revoked.
 
 use caudal_domain::{
-    ApiKeyId, Event, Mode, Refusal, ServiceAccount, ServiceAccountId, TenantId, Timestamp,
+    Actor, ApiKeyId, Event, Mode, Refusal, ServiceAccount, ServiceAccountId, TenantId, Timestamp,
     access::{ApiKey, Scope},
     event::kinds,
 };
-use caudal_store::{Step, UnitOfWork, UnitOutcome, api_keys, service_accounts};
+use caudal_store::{Step, UnitOfWork, UnitOutcome, api_keys, service_accounts, tenants};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -102,6 +102,7 @@ impl Service {
             service_account,
             rotated_to: None,
             last_used_at: None,
+            made_by: None,
         }
     }
 
@@ -125,8 +126,9 @@ impl Service {
         caller.reach.require_tenant()?;
         self.require_step_up(caller)?;
         new.scopes.iter().try_for_each(|scope| caller.require_wide(*scope))?;
-        let new = NewApiKey { expires_at: end_of(caller, new.expires_at)?, ..new };
-        let mut steps = Vec::new();
+        let expires_at = end_of(caller, new.expires_at)?;
+        let new = NewApiKey { expires_at, ..new };
+        let mut steps = maker_stays(caller);
         if let Some(account) = new.service_account {
             self.service_account(caller, account).await?;
             self.require_over_account(caller, account).await?;
@@ -134,7 +136,8 @@ impl Service {
         }
         let at = self.now();
         let secret = self.new_secret(caller.mode);
-        let key = self.new_key(caller.tenant, new, at);
+        let mut key = self.new_key(caller.tenant, new, at);
+        key.made_by = Some(maker(caller));
         let did = did(kinds::API_KEY_CREATED, key.id, &["name", "scopes", "expires_at"]);
         steps.push(api_keys::insert(&key, secret.hash()));
         steps.push(self.audit(caller, did, at));
@@ -142,7 +145,8 @@ impl Service {
         let unit = UnitOfWork { at, steps, events, receipt: None };
         let value = CreatedKey { key, secret: Some(secret) };
         let creation = Creation { unit, receipt: Some(receipt), value };
-        self.create_or(creation, |_| ServiceError::NotFound("service_account")).await
+        let missed = |step| maker_gone(caller, step, ServiceError::NotFound("service_account"));
+        self.create_or(creation, missed).await
     }
 
     pub async fn api_key(&self, caller: &Caller, id: ApiKeyId) -> Result<ApiKey, ServiceError> {
@@ -154,11 +158,17 @@ impl Service {
     pub async fn list_api_keys(
         &self,
         caller: &Caller,
+        made_by: Option<u128>,
         window: &Window,
     ) -> Result<Page<ApiKey>, ServiceError> {
         caller.reach.require_tenant()?;
-        let before = ApiKeyId(window.cursor.unwrap_or(u128::MAX));
-        let rows = api_keys::list(self.store(), caller.tenant, before, window.rows()).await?;
+        let filter = api_keys::Filter {
+            tenant: caller.tenant,
+            made_by,
+            before: ApiKeyId(window.cursor.unwrap_or(u128::MAX)),
+            limit: window.rows(),
+        };
+        let rows = api_keys::list(self.store(), &filter).await?;
         Ok(window.page(rows, |key| (key.id.0, key.created_at)))
     }
 
@@ -187,15 +197,35 @@ impl Service {
         id: ApiKeyId,
     ) -> Result<Done<ApiKey>, ServiceError> {
         let mut key = self.api_key(caller, id).await?;
+        check_over(caller, &key)?;
         if key.revoked_at.is_some() {
             return Ok(Done { value: key, replayed: false, position: Vec::new() });
         }
-        check_over(caller, &key)?;
         let at = self.now();
         key.revoked_at = Some(at);
         let step = api_keys::revoke(caller.tenant, id, at);
         let did = did(kinds::API_KEY_REVOKED, id, &["revoked_at"]);
         let steps = vec![step, self.audit(caller, did, at)];
+        self.change_key(kinds::API_KEY_REVOKED, key, steps).await
+    }
+
+    /// The same with the keys that it made, and with those that these made, also where it was
+    /// revoked before: none of them may more than it.
+    pub async fn revoke_with_descendants(
+        &self,
+        caller: &Caller,
+        id: ApiKeyId,
+    ) -> Result<Done<ApiKey>, ServiceError> {
+        let mut key = self.api_key(caller, id).await?;
+        check_over(caller, &key)?;
+        let at = self.now();
+        key.revoked_at.get_or_insert(at);
+        let did = did(kinds::API_KEY_REVOKED, id, &["revoked_at", "descendants"]);
+        let steps = vec![
+            tenants::hold(caller.tenant),
+            api_keys::revoke_with_descendants(caller.tenant, id, at),
+            self.audit(caller, did, at),
+        ];
         self.change_key(kinds::API_KEY_REVOKED, key, steps).await
     }
 
@@ -223,7 +253,8 @@ impl Service {
         let turn = Turn { at, ends_at: at.plus_seconds(overlap_s), secret };
         let creation = self.key_rotation(caller, &old, turn)?;
         let creation = Creation { receipt: Some(receipt), ..creation };
-        match self.create_or(creation, |_| Refusal::KeyState.into()).await {
+        let missed = |step| maker_gone(caller, step, Refusal::KeyState.into());
+        match self.create_or(creation, missed).await {
             // Another rotation was faster.
             Err(ServiceError::Refused(Refusal::KeyState)) => {
                 self.refuse(receipt, Refusal::KeyState).await
@@ -246,11 +277,14 @@ impl Service {
             expires_at: renewed(old, at).into_iter().chain(own_end(caller)).min(),
             service_account: Some(account),
         };
-        let (tenant, new) = (caller.tenant, self.new_key(caller.tenant, new, at));
+        let tenant = caller.tenant;
+        let mut new = self.new_key(tenant, new, at);
+        new.made_by = Some(maker(caller));
         let turn = api_keys::Rotation { tenant, old: old.id, new: new.id, ends_at };
         let fields = &["rotated_to", "expires_at"];
         let given = old.service_account.map(|account| service_accounts::stays(tenant, account));
-        let mut steps: Vec<Step> = given.into_iter().collect();
+        let mut steps = maker_stays(caller);
+        steps.extend(given);
         steps.extend([
             api_keys::rotate(&turn),
             api_keys::insert(&new, secret.hash()),
@@ -290,6 +324,24 @@ impl Service {
 /// Nobody changes or ends a key that may more than they themselves.
 pub(crate) fn check_over(caller: &Caller, key: &ApiKey) -> Result<(), ServiceError> {
     key.scopes.iter().try_for_each(|scope| caller.require_wide(*scope))
+}
+
+/// Who makes a key, whomever they act for.
+fn maker(caller: &Caller) -> Actor {
+    caller.key.map_or(caller.actor, Actor::ApiKey)
+}
+
+/// Nobody revokes the maker's key until what it makes is there: what takes its descendants along
+/// must not pass one by. Misses where it is revoked.
+fn maker_stays(caller: &Caller) -> Vec<Step> {
+    let stays = caller.key.map(|id| api_keys::stays(caller.tenant, id));
+    [tenants::hold(caller.tenant)].into_iter().chain(stays).collect()
+}
+
+/// What it means that a step missed, of those of [`maker_stays`] or of others.
+fn maker_gone(caller: &Caller, step: usize, other: ServiceError) -> ServiceError {
+    let of_maker = maker_stays(caller).len();
+    if step < of_maker { ServiceError::Unauthorized } else { other }
 }
 
 /// What a key makes ends with it at the latest; what a person makes does not end with their token.

@@ -133,6 +133,7 @@ pub(crate) fn known(verified: &Verified, standing: &Standing) -> Known {
         placement: standing.placement,
         owner: user.0,
         actor: Actor::User(user),
+        key: None,
         session: Some(SignedIn { user, session, auth_at, second_factor_at }),
         expires_at: Some(verified.expires_at),
         limits: standing.limits,

@@ -71,6 +71,7 @@ impl Service {
         tier: Option<String>,
     ) -> Result<Done<TierOf>, ServiceError> {
         caller.reach.require_tenant()?;
+        self.require_step_up(caller)?;
         let found = self.wallet(caller, wallet).await?;
         let config = self.tenant_config(caller.tenant).await?;
         let limits = config.limits.as_ref();

@@ -1,21 +1,23 @@
 //! API keys: found by the hash of their secret, never by the secret.
 
 use caudal_domain::{
-    ApiKeyId, ServiceAccountId, TenantId, Timestamp,
+    Actor, ApiKeyId, ServiceAccountId, TenantId, Timestamp,
     access::{ApiKey, Scope},
 };
 
 use crate::{Backend, Row, Step, StoreError};
 
 const COLUMNS: &str = "id, tenant_id, name, scopes, created_at, expires_at, revoked_at, \
-     service_account_id, rotated_to, last_used_at from api_keys";
+     service_account_id, rotated_to, last_used_at, made_by_kind, made_by from api_keys";
 
 /// `secret_hash` is 128 bits of SHA-256 of the secret.
 pub fn insert(key: &ApiKey, secret_hash: u128) -> Step {
     let scopes: Vec<_> = key.scopes.iter().map(|scope| scope.name()).collect();
+    let (made_by_kind, made_by) = key.made_by.map(Actor::parts).unzip();
     Step::one(
         "insert into api_keys (id, tenant_id, secret_hash, name, scopes, created_at, expires_at,
-         service_account_id) values ($1, $2, $3, $4, $5, $6, $7, $8)",
+         service_account_id, made_by_kind, made_by)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         vec![
             key.id.0.into(),
             key.tenant.0.into(),
@@ -25,6 +27,8 @@ pub fn insert(key: &ApiKey, secret_hash: u128) -> Step {
             key.created_at.into(),
             key.expires_at.into(),
             key.service_account.map(|id| id.0).into(),
+            made_by_kind.into(),
+            made_by.flatten().into(),
         ],
     )
 }
@@ -41,6 +45,31 @@ pub fn revoke(tenant: TenantId, id: ApiKeyId, at: Timestamp) -> Step {
         "update api_keys set revoked_at = $3
          where id = $1 and tenant_id = $2 and revoked_at is null",
         vec![id.0.into(), tenant.0.into(), at.into()],
+    )
+}
+
+/// Misses when it is revoked. For whoever makes another key with it, after [`crate::tenants::hold`].
+pub fn stays(tenant: TenantId, id: ApiKeyId) -> Step {
+    Step::one(
+        "update api_keys set revoked_at = null
+         where id = $1 and tenant_id = $2 and revoked_at is null",
+        vec![id.0.into(), tenant.0.into()],
+    )
+}
+
+/// Ends the key and all keys that it made, and those that they made. After
+/// [`crate::tenants::hold`], so that none is being made meanwhile.
+pub fn revoke_with_descendants(tenant: TenantId, id: ApiKeyId, at: Timestamp) -> Step {
+    Step::new(
+        "with recursive ended (id) as (
+             select id from api_keys where tenant_id = $1 and id = $2
+             union
+             select made.id from api_keys made join ended on made.made_by = ended.id
+             where made.tenant_id = $1
+         )
+         update api_keys set revoked_at = $3
+         where tenant_id = $1 and id in (select id from ended) and revoked_at is null",
+        vec![tenant.0.into(), id.0.into(), at.into()],
     )
 }
 
@@ -114,16 +143,26 @@ pub async fn find(
     db.query("api_keys", &sql, &params).await?.first().map(read).transpose()
 }
 
-/// Newest first, below `before`.
-pub async fn list(
-    db: &dyn Backend,
-    tenant: TenantId,
-    before: ApiKeyId,
-    limit: i64,
-) -> Result<Vec<ApiKey>, StoreError> {
+/// Which keys to list.
+#[derive(Clone, Copy, Debug)]
+pub struct Filter {
+    pub tenant: TenantId,
+    /// The id of a user or a key.
+    pub made_by: Option<u128>,
+    pub before: ApiKeyId,
+    pub limit: i64,
+}
+
+/// Newest first.
+pub async fn list(db: &dyn Backend, filter: &Filter) -> Result<Vec<ApiKey>, StoreError> {
+    let Filter { tenant, made_by, before, limit } = *filter;
+    let mut params = vec![tenant.0.into(), before.0.into(), limit.into()];
+    let by = made_by.map_or("", |id| {
+        params.push(id.into());
+        " and made_by = $4"
+    });
     let sql =
-        format!("select {COLUMNS} where tenant_id = $1 and id < $2 order by id desc limit $3");
-    let params = [tenant.0.into(), before.0.into(), limit.into()];
+        format!("select {COLUMNS} where tenant_id = $1 and id < $2{by} order by id desc limit $3");
     db.query("api_keys", &sql, &params).await?.iter().map(read).collect()
 }
 
@@ -154,5 +193,11 @@ fn read(row: &Row) -> Result<ApiKey, StoreError> {
         service_account: row.opt_id(7)?.map(ServiceAccountId),
         rotated_to: row.opt_id(8)?.map(ApiKeyId),
         last_used_at: row.opt_time(9)?,
+        made_by: made_by(row)?,
     })
+}
+
+fn made_by(row: &Row) -> Result<Option<Actor>, StoreError> {
+    let Some(kind) = row.opt_text(10)? else { return Ok(None) };
+    row.decode(10, Actor::from_parts(kind, row.opt_id(11)?)).map(Some)
 }

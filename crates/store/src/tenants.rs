@@ -44,6 +44,11 @@ fn config_text(tenant: &Tenant) -> String {
         .unwrap_or_else(|error| unreachable!("plain data: {error}"))
 }
 
+/// While the unit runs, no other that holds the tenant runs.
+pub fn hold(id: TenantId) -> Step {
+    Step::one("update tenants set version = version where id = $1", vec![id.0.into()])
+}
+
 /// Writes the tenant's configuration, a JSON object. Goes with [`update`], which counts versions.
 pub fn set_config(id: TenantId, config: &str) -> Step {
     Step::one("update tenants set config = $2 where id = $1", vec![id.0.into(), config.into()])

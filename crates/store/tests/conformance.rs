@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a case that can't go on has failed")]
 
 mod conformance {
+    pub mod api_keys;
     pub mod fixtures;
     pub mod stage;
 
@@ -98,7 +99,8 @@ macro_rules! cases {
 cases! {
     schema: migrating_again_does_nothing partitions_are_made_once connections_are_counted
         an_upgrade_keeps_rows;
-    tenants: round_trip change_counts_versions configured keys_round_trip keys_by_page;
+    tenants: round_trip change_counts_versions configured;
+    api_keys: round_trip by_page descendants;
     wallets: round_trip change_counts_versions system_accounts_once payment_accounts_once
         by_page_and_filter;
     transfers: round_trip life_of_a_hold reversed by_page_and_filter of_a_wallet holds_by_time

@@ -56,6 +56,7 @@ impl TestApp {
             service_account: None,
             rotated_to: None,
             last_used_at: None,
+            made_by: None,
         };
         let secret = format!("sk_test_{id}");
         self.commit(vec![api_keys::insert(&key, opaque::hash(&secret))]).await;

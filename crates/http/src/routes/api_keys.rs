@@ -7,7 +7,7 @@ use axum::{
 };
 use caudal_domain::ApiKeyId;
 
-use super::InPath;
+use super::{InPath, audit::actor};
 use crate::{
     answer::{Answer, add_headers, bytes, done, json},
     api::Api,
@@ -34,7 +34,8 @@ pub(crate) async fn create(
 pub(crate) async fn list(State(api): State<Api>, By(caller): By, params: Params) -> Answer {
     let window = params.window(List::ApiKeys)?;
     let fields = params.fields(ApiKeyShape::FIELDS)?;
-    let page = api.service.list_api_keys(&caller, &window).await?;
+    let made_by = params.word("made_by", |text| actor(text)?.parts().1)?;
+    let page = api.service.list_api_keys(&caller, made_by, &window).await?;
     let shapes = page.items.iter().map(ApiKeyShape::from).collect();
     let body = list_body(shapes, next_of(List::ApiKeys, &page), fields.as_deref())?;
     Ok(bytes(StatusCode::OK, body))
@@ -75,8 +76,12 @@ pub(crate) async fn revoke(
     State(api): State<Api>,
     By(caller): By,
     InPath(id, _): InPath<ApiKeyId>,
+    params: Params,
 ) -> Result<Response, Problem> {
-    let revoked = api.service.revoke_api_key(&caller, id).await?;
+    let revoked = match params.flag("descendants")? {
+        true => api.service.revoke_with_descendants(&caller, id).await?,
+        false => api.service.revoke_api_key(&caller, id).await?,
+    };
     let mut response = StatusCode::NO_CONTENT.into_response();
     add_headers(response.headers_mut(), false, &revoked.position);
     Ok(response)

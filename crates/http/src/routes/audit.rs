@@ -27,7 +27,7 @@ pub(crate) async fn list(State(api): State<Api>, By(caller): By, params: Params)
 }
 
 /// An id of somebody, or the word for those who have none.
-fn actor(text: &str) -> Option<Actor> {
+pub(crate) fn actor(text: &str) -> Option<Actor> {
     let user = || text.parse::<UserId>().ok().map(Actor::User);
     let account = || text.parse::<ServiceAccountId>().ok().map(Actor::ServiceAccount);
     let key = || text.parse::<ApiKeyId>().ok().map(Actor::ApiKey);

@@ -8,7 +8,7 @@ use caudal_service::api_keys::{NewApiKey, Secret};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::check_name;
+use super::{audit::ActorShape, check_name};
 use crate::{problem::Problem, query::Shown};
 
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
@@ -84,7 +84,8 @@ impl ApiKeyPatch {
     "id": "key_01h455vb4pex5vsknk084sn02q", "object": "api_key", "name": "shop",
     "scopes": ["transfers:write"], "created_at": "2026-01-31T09:30:00.000000Z",
     "expires_at": null, "revoked_at": null, "service_account_id": null, "rotated_to": null,
-    "last_used_at": "2026-01-31T10:00:00.000000Z"
+    "last_used_at": "2026-01-31T10:00:00.000000Z",
+    "made_by": {"kind": "user", "id": "usr_01h455vb4pex5vsknk084sn02q"}
 }))]
 pub(crate) struct ApiKeyShape<'a> {
     #[schema(value_type = String)]
@@ -110,6 +111,8 @@ pub(crate) struct ApiKeyShape<'a> {
     /// To within a minute or two.
     #[schema(value_type = Option<String>, format = DateTime)]
     last_used_at: Option<Timestamp>,
+    /// The user or the key that made it or rotated another into it; null: the platform.
+    made_by: Option<ActorShape>,
 }
 
 impl<'a> ApiKeyShape<'a> {
@@ -133,6 +136,7 @@ impl<'a> From<&'a ApiKey> for ApiKeyShape<'a> {
             service_account_id: key.service_account,
             rotated_to: key.rotated_to,
             last_used_at: key.last_used_at,
+            made_by: key.made_by.map(ActorShape::from),
         }
     }
 }
@@ -149,6 +153,7 @@ impl Shown for ApiKeyShape<'_> {
         "service_account_id",
         "rotated_to",
         "last_used_at",
+        "made_by",
     ];
 }
 
@@ -172,6 +177,7 @@ mod tests {
             service_account: None,
             rotated_to: None,
             last_used_at: None,
+            made_by: None,
         };
         assert_fields(&ApiKeyShape::from(&key));
     }

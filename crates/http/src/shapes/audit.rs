@@ -33,7 +33,7 @@ pub(crate) struct AuditShape<'a> {
 /// Who did it.
 #[derive(Serialize, ToSchema)]
 #[schema(as = AuditActor)]
-struct ActorShape {
+pub(crate) struct ActorShape {
     /// `user`, `service_account`, `api_key`, `system` or `anyone`.
     kind: &'static str,
     id: Option<String>,

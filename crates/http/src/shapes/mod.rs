@@ -41,7 +41,7 @@ use std::fmt;
 
 use caudal_domain::{
     AccountId,
-    text::{Metadata, check_text, holds_card_number},
+    text::{Metadata, check_line, holds_card_number},
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Visitor};
 use utoipa::ToSchema;
@@ -101,12 +101,12 @@ pub(crate) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     Option::deserialize(deserializer).map(Some)
 }
 
-/// Checks a text that says something: 1 to [`NAME_CHARS`] characters.
+/// Checks a text that says something in one line: 1 to [`NAME_CHARS`] characters.
 pub(crate) fn check_name(param: &str, text: &str) -> Result<(), Problem> {
     if text.is_empty() {
         return Err(Problem::invalid(param, "is empty"));
     }
-    check_text(text, NAME_CHARS).map_err(|why| Problem::invalid(param, why))?;
+    check_line(text, NAME_CHARS).map_err(|why| Problem::invalid(param, why))?;
     refuse_card_number(param, text)
 }
 

@@ -172,6 +172,7 @@ pub async fn keys_are_rotated_with_overlap(stage: &Stage) {
         service_account: Some(account),
         rotated_to: None,
         last_used_at: None,
+        made_by: None,
     };
     let (endless, short, new) = (key(None), key(Some(seconds(5))), key(None));
     let keys = [&endless, &short, &new];

@@ -37,6 +37,7 @@ pub async fn an_upgrade_keeps_rows(stage: &Stage) {
         service_account: None,
         rotated_to: None,
         last_used_at: None,
+        made_by: None,
     };
     let (id, hash) = (stage.literal(key.id.0), stage.literal(77));
     stage

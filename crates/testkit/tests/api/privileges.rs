@@ -10,6 +10,7 @@ both_databases! {
     a_second_role_widens_no_wallet what_is_only_ones_own_is_given_to_nobody
     a_role_being_deleted_is_given_to_nobody power_asks_for_a_fresh_proof
     whoever_may_more_is_left_alone no_key_outlives_the_key_that_made_it
+    a_revoked_key_takes_along_what_it_made no_key_is_made_while_its_maker_is_revoked
     credit_at_creation_is_in_the_audit what_was_refused_is_in_the_audit_once_a_minute
     a_wallet_is_of_a_user_of_the_tenant a_schedule_is_of_known_wallets
 }
@@ -163,6 +164,7 @@ async fn power_asks_for_a_fresh_proof(app: &TestApp) {
     let table = [
         ("POST", "/wallets".to_owned(), &credit),
         ("PATCH", format!("/wallets/{wallet}"), &json!({"floor": -100})),
+        ("PUT", format!("/wallets/{wallet}/tier"), &json!({"tier": null})),
         ("POST", "/api-keys".to_owned(), &made),
         ("POST", format!("/api-keys/{key}/rotate"), &none),
         ("POST", "/roles".into(), &made),
@@ -243,6 +245,76 @@ async fn whoever_may_more_is_left_alone(app: &TestApp) {
     admin.patch(&poor, json!({"name": "x"})).await.expect(200);
     assert!(admin.delete(&poor).await.status < 300);
     assert!(owner.delete(&path).await.status < 300);
+}
+
+async fn a_revoked_key_takes_along_what_it_made(app: &TestApp) {
+    let scopes = ["api_keys:write", "api_keys:read", "wallets:read"];
+    let make = async |with: &Client, name: &str| {
+        let key = json!({"name": name, "scopes": scopes});
+        let made = with.post("/api-keys", key).await.expect(201);
+        (id_of(&made), app.client.with_key(made["key"].as_str().expect("a key")))
+    };
+    let (root, first) = make(&app.client, "root").await;
+    let (child, second) = make(&first, "child").await;
+    let (_, third) = make(&second, "grandchild").await;
+    let (other, beside) = make(&app.client, "beside").await;
+    let turned = second.post(format!("/api-keys/{other}/rotate"), json!({})).await.expect(201);
+    let rotated = app.client.with_key(turned["key"].as_str().expect("a key"));
+    let read = async |id: &str| app.client.get(format!("/api-keys/{id}")).await.expect(200);
+    assert_eq!(read(&child).await["made_by"], json!({"kind": "api_key", "id": root}));
+    assert_eq!(turned["made_by"], json!({"kind": "api_key", "id": child}));
+    let made = app.client.all(&format!("/api-keys?made_by={child}&fields=name")).await;
+    assert_eq!(made, [json!({"name": "beside"}), json!({"name": "grandchild"})]);
+    for bad in ["made_by=system", "made_by=key_1"] {
+        app.client.get(format!("/api-keys?{bad}")).await.refused(400, "invalid_request");
+    }
+    let (_, admin) = app.user(&[SystemRole::Admin]).await;
+    let (hers, _) = make(&admin, "by a person").await;
+    assert_eq!(read(&hers).await["made_by"]["kind"], "user");
+
+    let path = format!("/api-keys/{root}");
+    app.client.delete(&path).await.expect(204);
+    first.get("/wallets").await.refused(401, "unauthorized");
+    second.get("/wallets").await.expect(200);
+    // Nobody ends, in one go, what may more than they.
+    let weak = app.client_with(&["api_keys:write"]).await;
+    let with_all = format!("{path}?descendants=true");
+    weak.delete(&with_all).await.refused(403, "forbidden");
+    app.tenant("test").await.delete(&with_all).await.refused(404, "api_key_not_found");
+    app.client.delete(&with_all).await.expect(204);
+    for ended in [&second, &third, &rotated] {
+        ended.get("/wallets").await.refused(401, "unauthorized");
+    }
+    beside.get("/wallets").await.expect(200);
+    let acts = app.client.all(&format!("/audit?object={root}")).await;
+    assert_eq!(acts[0]["fields"], json!(["revoked_at", "descendants"]));
+}
+
+/// A thief's key goes on making keys while it is revoked: none is left.
+async fn no_key_is_made_while_its_maker_is_revoked(app: &TestApp) {
+    let scopes = ["api_keys:write", "wallets:read"];
+    for round in 0..5 {
+        let key = json!({"name": "stolen", "scopes": scopes});
+        let stolen = app.client.post("/api-keys", key).await.expect(201);
+        let thief = app.client.with_key(stolen["key"].as_str().expect("a key"));
+        let thefts: Vec<_> = (0..8)
+            .map(|_| {
+                let thief = thief.clone();
+                let key = json!({"name": format!("round {round}"), "scopes": scopes});
+                tokio::spawn(async move { thief.post("/api-keys", key).await })
+            })
+            .collect();
+        let path = format!("/api-keys/{}?descendants=true", id_of(&stolen));
+        app.client.delete(path).await.expect(204);
+        for theft in thefts {
+            let answer = theft.await.expect("an answer");
+            assert!([201, 401].contains(&answer.status), "{}", answer.json);
+        }
+    }
+    for key in app.client.all("/api-keys?fields=name,revoked_at").await {
+        let is_stolen = key["name"].as_str().is_some_and(|name| name.starts_with("round"));
+        assert!(!is_stolen || key["revoked_at"].is_string(), "{key}");
+    }
 }
 
 async fn no_key_outlives_the_key_that_made_it(app: &TestApp) {
