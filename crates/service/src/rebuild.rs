@@ -5,15 +5,13 @@ use std::collections::BTreeMap;
 
 use caudal_domain::{AccountId, event::StoredEvent, id::STREAMS};
 use caudal_store::{
-    books,
+    books::{self, Balance},
     events::{self, Heads},
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{Service, ServiceError};
 
-/// A difference is looked at so often: the books may be moving while they are read.
-const LOOKS: usize = 3;
 /// Differences told at most.
 const DIFFERENCES_MOST: usize = 100;
 /// Rows read at once.
@@ -67,20 +65,25 @@ struct Books {
     read: Heads,
     events: u64,
     unreadable: Vec<String>,
+    /// Accounts of which nothing behind this version counts.
+    until: BTreeMap<u128, i64>,
 }
 
 impl Service {
     /// Reads every event there is; memory grows with the number of accounts.
+    ///
+    /// The books may be moving: what was entered between reading the events and an account makes
+    /// them differ. Events up to the account as it was read are all there by then, so those are
+    /// read on, and what still differs is wrong.
     pub async fn rebuild(&self) -> Result<Rebuilt, ServiceError> {
         let mut told = Books::default();
-        let mut rebuilt = Rebuilt::default();
-        for _ in 0..LOOKS {
-            self.read_events(&mut told).await?;
-            rebuilt = self.compare(&told).await?;
-            if rebuilt.differences.is_empty() {
-                break;
-            }
-        }
+        self.read_events(&mut told).await?;
+        let (accounts, differing) = self.compare(&told).await?;
+        told.until = differing.iter().map(|shown| (shown.account, shown.version)).collect();
+        self.read_events(&mut told).await?;
+        let mut differences = told.unreadable.clone();
+        differences.extend(differing.iter().filter_map(|shown| told.difference(shown)));
+        let mut rebuilt = Rebuilt { events: told.events, accounts, payments: 0, differences };
         let (payments, differences) = self.rebuild_reports().await?;
         rebuilt.payments = payments;
         rebuilt.differences.extend(differences);
@@ -102,21 +105,15 @@ impl Service {
         Ok(())
     }
 
-    async fn compare(&self, told: &Books) -> Result<Rebuilt, ServiceError> {
-        let mut rebuilt = Rebuilt { events: told.events, ..Rebuilt::default() };
-        rebuilt.differences.extend_from_slice(&told.unreadable);
-        let mut after = 0;
+    /// How many accounts there are, and those that show something else than was told.
+    async fn compare(&self, told: &Books) -> Result<(u64, Vec<Balance>), ServiceError> {
+        let (mut accounts, mut differing, mut after) = (0, Vec::new(), 0);
         loop {
             let page = books::balances(self.store(), None, after, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(rebuilt) };
+            let Some(last) = page.last() else { return Ok((accounts, differing)) };
             after = last.account;
-            for shown in page {
-                rebuilt.accounts += 1;
-                let difference = told.difference(&shown);
-                if rebuilt.differences.len() < DIFFERENCES_MOST {
-                    rebuilt.differences.extend(difference);
-                }
-            }
+            accounts += page.len() as u64;
+            differing.extend(page.into_iter().filter(|shown| told.difference(shown).is_some()));
         }
     }
 }
@@ -135,6 +132,10 @@ impl Books {
             }
         };
         for entry in data.entries {
+            let until = self.until.get(&entry.wallet_id.0);
+            if until.is_some_and(|until| entry.version > *until) {
+                continue;
+            }
             let told = self.told.entry(entry.wallet_id.0).or_default();
             told.total += i128::from(entry.amount);
             told.entries += 1;
@@ -148,9 +149,9 @@ impl Books {
         }
     }
 
-    fn difference(&self, shown: &books::Balance) -> Option<String> {
+    fn difference(&self, shown: &Balance) -> Option<String> {
         let nothing = Told::default();
-        let books::Balance { account, total, held, pending, version } = *shown;
+        let Balance { account, total, held, pending, version } = *shown;
         let told = self.told.get(&account).unwrap_or(&nothing);
         let is_same = told.total == i128::from(total)
             && told.balance == total

@@ -104,7 +104,7 @@ pub(super) async fn rebuild(settings: &Settings) -> anyhow::Result<ExitCode> {
     let same = rebuilt.differences.is_empty();
     let verdict = match same {
         true => "Events, accounts, payments and daily sums say the same.",
-        false => "They differ: see NO above. Daily sums were put right; accounts never are.",
+        false => "They differ: see NO above. This puts daily sums right, accounts never.",
     };
     say(verdict)?;
     Ok(exit(same))

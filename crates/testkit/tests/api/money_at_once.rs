@@ -1,11 +1,19 @@
 //! Many at once: the same money is spent once, given back once, captured or expired but not both.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use caudal_domain::{AccountId, Clock};
+use caudal_store::{Step, UnitOfWork};
 use caudal_testkit::{Answer, TestApp, at_once, both_databases, until};
 use serde_json::json;
 
 both_databases! {
     as_many_win_as_fit credit_has_a_floor reversals_race captures_race_each_other
     captures_race_expiry freezing_races_spending transfers_back_and_forth
+    balances_are_made_again_while_they_move
 }
 
 fn count(answers: &[Answer], status: u16) -> usize {
@@ -191,4 +199,41 @@ async fn transfers_back_and_forth(app: &TestApp) {
         total += client.balance(wallet).await.2;
     }
     assert_eq!(total, 5000);
+}
+
+/// Shifts what an account shows, behind the books' back.
+async fn falsify(app: &TestApp, wallet: &str, by: i64) {
+    let id: AccountId = wallet.parse().expect("an id");
+    let sql = "update accounts set total = total + $2 where id = $1";
+    let steps = vec![Step::new(sql, vec![id.0.into(), by.into()])];
+    let unit = UnitOfWork { at: app.clock.now(), steps, ..UnitOfWork::default() };
+    app.instance.store.commit(unit).await.expect("a commit");
+}
+
+async fn balances_are_made_again_while_they_move(app: &TestApp) {
+    let pair = app.client.pair(100_000).await;
+    let beside = app.client.funded(7).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let movers: Vec<_> = (0..8)
+        .map(|_| {
+            let (client, pair, stop) = (app.client.clone(), pair.clone(), stop.clone());
+            tokio::spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    client.transfer(&pair.0, &pair.1, 1).await.expect(201);
+                }
+            })
+        })
+        .collect();
+    let rebuild = async || app.instance.service.rebuild().await.expect("a comparison").differences;
+    for _ in 0..10 {
+        assert_eq!(rebuild().await, Vec::<String>::new());
+    }
+    falsify(app, &beside, 1).await;
+    let found = rebuild().await;
+    falsify(app, &beside, -1).await;
+    stop.store(true, Ordering::Relaxed);
+    for mover in movers {
+        mover.await.expect("transfers go well");
+    }
+    assert!(found.len() == 1 && found[0].starts_with(&beside), "{found:?}");
 }
