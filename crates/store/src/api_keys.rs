@@ -48,7 +48,8 @@ pub fn revoke(tenant: TenantId, id: ApiKeyId, at: Timestamp) -> Step {
     )
 }
 
-/// Misses when it is revoked. For whoever makes another key with it, after [`crate::tenants::hold`].
+/// Misses when it is revoked. For whoever makes another key with it, after
+/// [`crate::tenants::hold`].
 pub fn stays(tenant: TenantId, id: ApiKeyId) -> Step {
     Step::one(
         "update api_keys set revoked_at = null
