@@ -182,8 +182,9 @@ pub fn run(workspace: &Workspace, args: &Args) -> Result<bool> {
     say(format!("machine: {machine}"));
     say(format!(
         "fsync on; the middle of {} rounds, {} s a part; {CONNECTIONS} connections and {ACCOUNTS} \
-         wallets unless said otherwise; 1 transfer a request, {BATCH} from {} connections in d; hot: 100 % of \
-         transfers through one wallet; cards: a simulator that takes {GATEWAY_LATENCY_MS} ms",
+         wallets unless said otherwise; 1 transfer a request, {BATCH} from {} connections in d; \
+         hot: 100 % of transfers through one wallet; cards: a simulator that takes \
+         {GATEWAY_LATENCY_MS} ms",
         args.rounds, args.seconds, BATCHES.connections
     ));
     let report = report(&machine, args, &measured, &verdicts);

@@ -45,22 +45,27 @@ pub fn check_text(text: &str, max_chars: usize) -> Result<(), String> {
 }
 
 /// The same of one line that is shown among others: no control characters, and nothing unseen that
-/// makes it look like another or turns around what stands beside it. Joiners and marks that scripts
-/// are written with may stay.
+/// makes it look like another or turns around what stands beside it.
 pub fn check_line(text: &str, max_chars: usize) -> Result<(), String> {
     check_text(text, max_chars)?;
-    match text.chars().find(|c| c.is_control() || is_unseen(*c)) {
+    // Scripts and emoji are written with these.
+    let is_joiner = |c| matches!(c, '\u{200c}' | '\u{200d}' | '\u{fe0e}' | '\u{fe0f}');
+    match text.chars().find(|c| c.is_control() || is_unseen(*c) && !is_joiner(*c)) {
         Some(c) => Err(format!("holds the unseen character U+{:04X}", u32::from(c))),
         None => Ok(()),
     }
 }
 
-/// Separators of lines, spaces and joints without width, and Unicode's bidirectional embeddings,
-/// overrides and isolates.
-fn is_unseen(c: char) -> bool {
+/// Unicode's format characters, fillers and the like, by which two texts could look the same or
+/// read backwards.
+pub fn is_unseen(c: char) -> bool {
     matches!(
         c,
-        '\u{200b}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}'
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
     )
 }
 
@@ -185,11 +190,23 @@ mod tests {
 
     #[test]
     fn lines_hold_nothing_unseen() {
-        for text in ["Zoë Ærø", "علی‌رضا", "👩‍💻 שלום\u{200f}", "a-b_c 1"] {
+        for text in ["Zoë Ærø", "علی\u{200c}رضا", "👩\u{200d}💻 ❤\u{fe0f} שלום", "a-b_c 1"]
+        {
             assert_eq!(check_line(text, 40), Ok(()), "{text}");
         }
-        let bad =
-            ["a\nb", "a\tb", "\u{1b}[2J", "\u{7f}", "pay\u{202e}lla", "owner\u{200b}", "\u{2066}x"];
+        let bad = [
+            "a\nb",
+            "a\tb",
+            "\u{1b}[2J",
+            "\u{7f}",
+            "pay\u{202e}lla",
+            "owner\u{200b}",
+            "\u{2066}x",
+            "own\u{ad}er",
+            "\u{3164}",
+            "a\u{200f}",
+            "\u{e0061}",
+        ];
         for text in bad {
             assert!(check_line(text, 40).is_err(), "{text:?}");
         }

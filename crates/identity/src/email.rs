@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use caudal_domain::text::is_unseen;
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 use unicode_normalization::UnicodeNormalization;
 
@@ -104,19 +105,10 @@ fn ascii_domain(domain: &str) -> Result<String, EmailError> {
     Ok(ascii.into_owned())
 }
 
-/// Controls, blanks of any kind, and format characters (Unicode's Cf and the like), by which two
-/// addresses could look the same or read backwards.
+/// Nothing by which two addresses could look the same or read backwards: U+FFFC and U+FFFD stand for
+/// what could not be shown.
 fn is_invisible(c: char) -> bool {
-    c.is_control()
-        || c.is_whitespace()
-        || matches!(
-            c,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
-                | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
-                | '\u{ffa0}' | '\u{fff0}'..='\u{fffd}' | '\u{1d173}'..='\u{1d17a}'
-                | '\u{e0000}'..='\u{e0fff}'
-        )
+    c.is_control() || c.is_whitespace() || is_unseen(c) || matches!(c, '\u{fffc}' | '\u{fffd}')
 }
 
 #[cfg(test)]

@@ -158,7 +158,7 @@ impl Service {
     pub async fn list_api_keys(
         &self,
         caller: &Caller,
-        made_by: Option<u128>,
+        made_by: Option<Actor>,
         window: &Window,
     ) -> Result<Page<ApiKey>, ServiceError> {
         caller.reach.require_tenant()?;
@@ -216,17 +216,40 @@ impl Service {
         caller: &Caller,
         id: ApiKeyId,
     ) -> Result<Done<ApiKey>, ServiceError> {
-        let mut key = self.api_key(caller, id).await?;
-        check_over(caller, &key)?;
-        let at = self.now();
-        key.revoked_at.get_or_insert(at);
-        let did = did(kinds::API_KEY_REVOKED, id, &["revoked_at", "descendants"]);
-        let steps = vec![
-            tenants::hold(caller.tenant),
-            api_keys::revoke_with_descendants(caller.tenant, id, at),
-            self.audit(caller, did, at),
-        ];
-        self.change_key(kinds::API_KEY_REVOKED, key, steps).await
+        let value = self.api_key(caller, id).await?;
+        check_over(caller, &value)?;
+        let (tenant, at) = (caller.tenant, self.now());
+        let seen = api_keys::with_descendants(self.store(), tenant, id).await?;
+        let live: Vec<_> = seen.iter().filter(|key| key.revoked_at.is_none()).collect();
+        if live.is_empty() {
+            return Ok(Done { value, replayed: false, position: Vec::new() });
+        }
+        let mut unit = self.ended(caller, &live, at)?;
+        let ends = api_keys::revoke_with_descendants(tenant, id, at);
+        unit.steps.splice(0..0, [tenants::hold(tenant), ends]);
+        let position = self.commit(unit).await?.1;
+        // One of them made another between the look and the end.
+        let now = api_keys::with_descendants(self.store(), tenant, id).await?;
+        let is_new = |key: &&ApiKey| seen.iter().all(|it| it.id != key.id);
+        let late: Vec<_> = now.iter().filter(is_new).collect();
+        if !late.is_empty() {
+            self.commit(self.ended(caller, &late, at)?).await?;
+        }
+        Ok(Done { value, replayed: false, position })
+    }
+
+    /// What is told of keys that are revoked.
+    fn ended(
+        &self,
+        caller: &Caller,
+        keys: &[&ApiKey],
+        at: Timestamp,
+    ) -> Result<UnitOfWork, ServiceError> {
+        let kind = kinds::API_KEY_REVOKED;
+        let audit = |key: &&ApiKey| self.audit(caller, did(kind, key.id, &["revoked_at"]), at);
+        let steps = keys.iter().map(audit).collect();
+        let events = keys.iter().map(|key| self.key_event(kind, key, at)).collect::<Result<_, _>>();
+        Ok(UnitOfWork { at, steps, events: events?, receipt: None })
     }
 
     /// A new key in the place of this one, which ends after `overlap_s` seconds. Nobody takes a
@@ -331,17 +354,17 @@ fn maker(caller: &Caller) -> Actor {
     caller.key.map_or(caller.actor, Actor::ApiKey)
 }
 
-/// Nobody revokes the maker's key until what it makes is there: what takes its descendants along
-/// must not pass one by. Misses where it is revoked.
+/// Nobody revokes the maker's key or brings its end forward until what it makes is there: what takes
+/// its descendants along must not pass one by. Misses where that was done.
 fn maker_stays(caller: &Caller) -> Vec<Step> {
-    let stays = caller.key.map(|id| api_keys::stays(caller.tenant, id));
+    let stays = caller.key.map(|id| api_keys::stays(caller.tenant, id, caller.expires_at));
     [tenants::hold(caller.tenant)].into_iter().chain(stays).collect()
 }
 
 /// What it means that a step missed, of those of [`maker_stays`] or of others.
 fn maker_gone(caller: &Caller, step: usize, other: ServiceError) -> ServiceError {
     let of_maker = maker_stays(caller).len();
-    if step < of_maker { ServiceError::Unauthorized } else { other }
+    if step < of_maker { Refusal::Conflict.into() } else { other }
 }
 
 /// What a key makes ends with it at the latest; what a person makes does not end with their token.

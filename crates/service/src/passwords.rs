@@ -1,6 +1,8 @@
 //! Passwords: changed by those who know them, recovered by those who read their mail, and checked
 //! against what leaked elsewhere.
 
+use std::time::{Duration, Instant};
+
 use caudal_domain::{
     Actor, CodePurpose, Mail, MailId, MailTemplate, Refusal, TenantId, Timestamp, UserId,
     UserStatus, event::kinds,
@@ -37,6 +39,10 @@ use crate::{
 /// A code that sets a password: as short as mail allows.
 const RECOVERY_SECONDS: i64 = 30 * 60;
 
+/// Whoever asks for a recovery waits for whole steps of this, in which the little hides that more is
+/// done for an address that is known.
+const ANSWER_STEP: Duration = Duration::from_millis(50);
+
 /// Who asks for a new password, without being known.
 #[derive(Clone, Debug)]
 pub struct Recovery {
@@ -51,6 +57,12 @@ pub struct NewPassword {
     /// A code of a mail, or the password there was.
     pub proof: Secret,
     pub password: Secret,
+}
+
+/// The steps in which something that took so long is answered.
+fn in_steps(took: Duration) -> Duration {
+    let whole = took.as_micros() / ANSWER_STEP.as_micros();
+    ANSWER_STEP * u32::try_from(whole).unwrap_or(u32::MAX - 1).saturating_add(1)
 }
 
 /// The form of a password; never says the password.
@@ -153,6 +165,18 @@ impl Service {
         let tenant = self.tenant_of_stranger(asked.tenant).await?;
         let hash = self.email_hash(tenant, &email).await?;
         self.check_recipient(tenant, hash, CodePurpose::Recover)?;
+        let begun = Instant::now();
+        let sent = self.begin_recovery(tenant, &email, hash).await;
+        tokio::time::sleep_until((begun + in_steps(begun.elapsed())).into()).await;
+        sent
+    }
+
+    async fn begin_recovery(
+        &self,
+        tenant: TenantId,
+        email: &Email,
+        hash: u128,
+    ) -> Result<(), ServiceError> {
         let found = users::find_by_email(self.store(), tenant, hash).await?;
         let at = self.now();
         let steps = match found.filter(may_recover) {
@@ -160,7 +184,7 @@ impl Service {
             None => {
                 let nobody = Person { tenant, user: UserId(0) };
                 let mut steps = only_recovery(nobody, at).map(Step::or_none).to_vec();
-                steps.extend(self.steps_for_nobody(tenant, &email, at)?);
+                steps.extend(self.steps_for_nobody(tenant, email, at)?);
                 steps
             }
         };
@@ -300,4 +324,17 @@ fn recovery_code(person: Person, text: &str, at: Timestamp) -> Code {
 
 fn password_did(action: &str, user: UserId) -> Did<'_> {
     Did { action, object_kind: "user", object_id: user.to_string(), fields: &["password"] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_come_in_whole_steps() {
+        for (took, answered) in [(0, 50), (2_000, 50), (49_999, 50), (50_000, 100), (120_000, 150)]
+        {
+            assert_eq!(in_steps(Duration::from_micros(took)).as_millis(), answered, "{took}");
+        }
+    }
 }

@@ -5,13 +5,14 @@
 
 use caudal_domain::{
     Actor, Event, Refusal, Role, RoleId, RoleRef, SystemRole, Timestamp, User, UserId, UserStatus,
-    access::Scope, event::kinds,
+    access::Scope, event::kinds, text::is_unseen,
 };
 use caudal_store::{
     Step, UnitOfWork, UnitOutcome, roles,
     users::{self, Change, UserRow},
 };
 use serde::Serialize;
+use unicode_normalization::UnicodeNormalization;
 
 use crate::{
     Asked, Caller, Done, Edit, Page, Position, Service, ServiceError,
@@ -369,7 +370,8 @@ fn sorted<T: Ord>(mut items: Vec<T>) -> Vec<T> {
 
 /// A role named as a system role would pass for it.
 fn check_name(name: &str) -> Result<(), ServiceError> {
-    match SystemRole::from_name(&name.trim().to_lowercase()) {
+    let seen: String = name.nfkc().filter(|c| !is_unseen(*c)).collect();
+    match SystemRole::from_name(&seen.trim().to_lowercase()) {
         Some(_) => Err(ServiceError::invalid("name", "is that of a system role")),
         None => Ok(()),
     }
@@ -409,7 +411,7 @@ mod tests {
 
     #[test]
     fn a_role_cannot_pass_for_a_system_role() {
-        for name in ["owner", "Owner", " ADMIN "] {
+        for name in ["owner", "Owner", " ADMIN ", "ｏｗｎｅｒ", "own\u{200d}er", "ſupport"] {
             assert!(check_name(name).is_err(), "{name}");
         }
         assert!(check_name("cashier").is_ok());

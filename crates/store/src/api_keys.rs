@@ -48,14 +48,22 @@ pub fn revoke(tenant: TenantId, id: ApiKeyId, at: Timestamp) -> Step {
     )
 }
 
-/// Misses when it is revoked. For whoever makes another key with it, after
-/// [`crate::tenants::hold`].
-pub fn stays(tenant: TenantId, id: ApiKeyId) -> Step {
-    Step::one(
-        "update api_keys set revoked_at = null
-         where id = $1 and tenant_id = $2 and revoked_at is null",
-        vec![id.0.into(), tenant.0.into()],
-    )
+/// Misses when it is revoked or ends at another time than was known. For whoever makes another key
+/// with it, after [`crate::tenants::hold`].
+pub fn stays(tenant: TenantId, id: ApiKeyId, ends_at: Option<Timestamp>) -> Step {
+    let place = vec![id.0.into(), tenant.0.into()];
+    match ends_at {
+        None => Step::one(
+            "update api_keys set revoked_at = null where id = $1 and tenant_id = $2
+             and revoked_at is null and expires_at is null",
+            place,
+        ),
+        Some(at) => Step::one(
+            "update api_keys set revoked_at = null where id = $1 and tenant_id = $2
+             and revoked_at is null and expires_at = $3",
+            place.into_iter().chain([at.into()]).collect(),
+        ),
+    }
 }
 
 /// Ends the key and all keys that it made, and those that they made. After
@@ -66,7 +74,7 @@ pub fn revoke_with_descendants(tenant: TenantId, id: ApiKeyId, at: Timestamp) ->
              select id from api_keys where tenant_id = $1 and id = $2
              union
              select made.id from api_keys made join ended on made.made_by = ended.id
-             where made.tenant_id = $1
+             where made.tenant_id = $1 and made.made_by_kind = 'api_key'
          )
          update api_keys set revoked_at = $3
          where tenant_id = $1 and id in (select id from ended) and revoked_at is null",
@@ -148,8 +156,7 @@ pub async fn find(
 #[derive(Clone, Copy, Debug)]
 pub struct Filter {
     pub tenant: TenantId,
-    /// The id of a user or a key.
-    pub made_by: Option<u128>,
+    pub made_by: Option<Actor>,
     pub before: ApiKeyId,
     pub limit: i64,
 }
@@ -158,12 +165,32 @@ pub struct Filter {
 pub async fn list(db: &dyn Backend, filter: &Filter) -> Result<Vec<ApiKey>, StoreError> {
     let Filter { tenant, made_by, before, limit } = *filter;
     let mut params = vec![tenant.0.into(), before.0.into(), limit.into()];
-    let by = made_by.map_or("", |id| {
-        params.push(id.into());
-        " and made_by = $4"
+    let by = made_by.map_or("", |actor| {
+        let (kind, id) = actor.parts();
+        params.extend([kind.into(), id.into()]);
+        " and made_by_kind = $4 and made_by = $5"
     });
     let sql =
         format!("select {COLUMNS} where tenant_id = $1 and id < $2{by} order by id desc limit $3");
+    db.query("api_keys", &sql, &params).await?.iter().map(read).collect()
+}
+
+/// The key, all keys that it made, and those that they made.
+pub async fn with_descendants(
+    db: &dyn Backend,
+    tenant: TenantId,
+    id: ApiKeyId,
+) -> Result<Vec<ApiKey>, StoreError> {
+    let sql = format!(
+        "with recursive made (id) as (
+             select id from api_keys where tenant_id = $1 and id = $2
+             union
+             select next.id from api_keys next join made on next.made_by = made.id
+             where next.tenant_id = $1 and next.made_by_kind = 'api_key'
+         )
+         select {COLUMNS} where tenant_id = $1 and id in (select id from made) order by id"
+    );
+    let params = [tenant.0.into(), id.0.into()];
     db.query("api_keys", &sql, &params).await?.iter().map(read).collect()
 }
 

@@ -34,7 +34,7 @@ pub(crate) async fn create(
 pub(crate) async fn list(State(api): State<Api>, By(caller): By, params: Params) -> Answer {
     let window = params.window(List::ApiKeys)?;
     let fields = params.fields(ApiKeyShape::FIELDS)?;
-    let made_by = params.word("made_by", |text| actor(text)?.parts().1)?;
+    let made_by = params.word("made_by", actor)?;
     let page = api.service.list_api_keys(&caller, made_by, &window).await?;
     let shapes = page.items.iter().map(ApiKeyShape::from).collect();
     let body = list_body(shapes, next_of(List::ApiKeys, &page), fields.as_deref())?;

@@ -103,7 +103,7 @@ pub(crate) fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 
 /// Checks a text that says something in one line: 1 to [`NAME_CHARS`] characters.
 pub(crate) fn check_name(param: &str, text: &str) -> Result<(), Problem> {
-    if text.is_empty() {
+    if text.trim().is_empty() {
         return Err(Problem::invalid(param, "is empty"));
     }
     check_line(text, NAME_CHARS).map_err(|why| Problem::invalid(param, why))?;

@@ -79,19 +79,27 @@ pub async fn descendants(stage: &Stage) {
         assert_eq!(api_keys::find(db, tenant, key.id).await.unwrap(), Some(key.clone()));
         keys.push(key);
     }
-    let made = async |by: u128| {
+    let made = async |by: Actor| {
         let filter = api_keys::Filter { made_by: Some(by), ..everything(tenant) };
         let found = api_keys::list(db, &filter).await.unwrap();
         found.iter().map(|key| key.id).collect::<Vec<_>>()
     };
-    assert_eq!(made(keys[0].id.0).await, [keys[3].id, keys[1].id]);
-    assert_eq!(made(user.parts().1.unwrap()).await, [keys[4].id, keys[0].id]);
+    assert_eq!(made(Actor::ApiKey(keys[0].id)).await, [keys[3].id, keys[1].id]);
+    assert_eq!(made(user).await, [keys[4].id, keys[0].id]);
+    assert_eq!(made(Actor::User(UserId(keys[0].id.0))).await, []);
+    let all = api_keys::with_descendants(db, tenant, keys[0].id).await.unwrap();
+    assert_eq!(all, keys[..4]);
 
-    done(stage, vec![api_keys::stays(tenant, keys[1].id)]).await;
+    done(stage, vec![api_keys::stays(tenant, keys[1].id, None)]).await;
     done(stage, vec![api_keys::revoke(tenant, keys[1].id, seconds(1))]).await;
-    let gone = vec![tenants::hold(tenant), api_keys::stays(tenant, keys[1].id)];
-    let unit = UnitOfWork { steps: gone, ..UnitOfWork::default() };
-    assert_eq!(stage.store.commit(unit).await.unwrap().0, UnitOutcome::Missed(1));
+    let turn = api_keys::Rotation { tenant, old: keys[5].id, new: keys[4].id, ends_at: seconds(9) };
+    done(stage, vec![api_keys::rotate(&turn)]).await;
+    done(stage, vec![api_keys::stays(tenant, keys[5].id, Some(seconds(9)))]).await;
+    for (id, ends_at) in [(keys[1].id, None), (keys[5].id, None), (keys[5].id, Some(seconds(8)))] {
+        let gone = vec![tenants::hold(tenant), api_keys::stays(tenant, id, ends_at)];
+        let unit = UnitOfWork { steps: gone, ..UnitOfWork::default() };
+        assert_eq!(stage.store.commit(unit).await.unwrap().0, UnitOutcome::Missed(1));
+    }
     let stranger = new_tenant(stage, "stranger").id;
     done(stage, vec![api_keys::revoke_with_descendants(stranger, keys[0].id, seconds(2))]).await;
     done(stage, vec![api_keys::revoke_with_descendants(tenant, keys[0].id, seconds(3))]).await;

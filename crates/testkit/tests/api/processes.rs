@@ -49,3 +49,25 @@ async fn a_change_is_heeded(app: &TestApp) {
         .await;
     other.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_makes_none_after_its_end_was_brought_forward() {
+    TestApp::run_on_postgres(async |app| no_key_after_the_end(app).await).await;
+}
+
+async fn no_key_after_the_end(app: &TestApp) {
+    let other = app.beside().await;
+    let scopes = ["api_keys:write", "wallets:read"];
+    let new = json!({"name": "new", "scopes": scopes});
+    for _ in 0..5 {
+        let old = app.client.post("/api-keys", new.clone()).await.expect(201);
+        let there = other.client.with_key(old["key"].as_str().expect("a key"));
+        there.get("/wallets").await.expect(200);
+        let path = format!("/api-keys/{}/rotate", old["id"].as_str().expect("an id"));
+        app.client.post(path, json!({"overlap_s": 0})).await.expect(201);
+        // Known there until the event comes, and without an end.
+        let answer = there.post("/api-keys", new.clone()).await;
+        assert!([401, 409].contains(&answer.status), "{}", answer.json);
+    }
+    other.close().await;
+}
