@@ -39,6 +39,7 @@ if ! has cc || [ ! -e /usr/include/stdio.h ]; then need gcc libc6-dev; fi
 if [ "$purpose" != run ] && ! has git; then need git; fi
 # The walks of the documentation are typed with it.
 if [ "$purpose" = test ] && ! has curl; then need curl ca-certificates; fi
+if [ "$purpose" = test ] && ! has openssl; then need openssl; fi
 # What asks Stripe is tested against Stripe's own stand-in, a Go program.
 stripe_mock=${CAUDAL_TEST_STRIPE_MOCK:-}
 lacks_stripe_mock() { [ -n "$stripe_mock" ] && [ ! -x "$stripe_mock" ]; }

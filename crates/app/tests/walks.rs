@@ -134,6 +134,11 @@ fn five_minutes_of_the_readme() {
 }
 
 #[test]
+fn ten_minutes_of_people() {
+    walk("docs/people-walk.md", "## The walk");
+}
+
+#[test]
 fn ten_minutes_of_payments() {
     walk("docs/payments-walk.md", "## The walk");
 }

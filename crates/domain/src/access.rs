@@ -1,8 +1,8 @@
 //! Who may do what: scopes, and API keys that carry them.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use crate::{
     audit::Actor,
@@ -13,7 +13,7 @@ use crate::{
 macro_rules! scopes {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
         /// One permission. To add one more: a line here, and the route that asks for it.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
         pub enum Scope {
             $($(#[$doc])* #[serde(rename = $name)] $variant,)*
         }
@@ -101,6 +101,14 @@ impl Scope {
     /// Whether it reaches past one tenant, so that no tenant can have or give it.
     pub fn is_above_tenants(self) -> bool {
         matches!(self, Self::Platform | Self::SigningKeysWrite | Self::RatesWrite)
+    }
+}
+
+impl<'de> Deserialize<'de> for Scope {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let name = Cow::<str>::deserialize(from)?;
+        let unknown = || D::Error::custom(format_args!("{name:?} is no scope"));
+        Self::from_name(&name).ok_or_else(unknown)
     }
 }
 

@@ -77,8 +77,9 @@ fn operation(endpoint: &Endpoint, found: &mut Found) -> Operation {
     }
     if let Some(takes) = endpoint.takes {
         let content = ContentBuilder::new().schema(Some(takes(found))).build();
+        let required = if endpoint.may_lack_body { Required::False } else { Required::True };
         let body = RequestBodyBuilder::new()
-            .required(Some(Required::True))
+            .required(Some(required))
             .content("application/json", content)
             .build();
         operation = operation.request_body(Some(body));

@@ -79,6 +79,8 @@ pub(crate) struct Endpoint {
     pub summary: &'static str,
     pub query: Vec<&'static str>,
     pub takes: Option<SchemaOf>,
+    /// Whether it does without what it takes.
+    pub may_lack_body: bool,
     /// Media types of a body that is not JSON.
     pub takes_text: &'static [&'static str],
     pub gives: (StatusCode, Gives),
@@ -97,6 +99,7 @@ impl Endpoint {
             summary: "",
             query: Vec::new(),
             takes: None,
+            may_lack_body: false,
             takes_text: &[],
             gives: (StatusCode::OK, Gives::Nothing),
             errors: &[],
@@ -118,6 +121,11 @@ impl Endpoint {
     pub fn takes<T: ToSchema>(mut self) -> Self {
         self.takes = Some(schema_of::<T>);
         self
+    }
+
+    /// The same, but nothing will do.
+    pub fn may_take<T: ToSchema>(self) -> Self {
+        Self { may_lack_body: true, ..self.takes::<T>() }
     }
 
     pub fn takes_text(mut self, media_types: &'static [&'static str]) -> Self {

@@ -129,7 +129,7 @@ fn token_routes(routes: Routes) -> Routes {
         .add(
             post("/api/v1/signing-keys/rotate", SigningKeysWrite)
                 .summary("Sign access tokens with a new key from now on")
-                .takes::<RotationRequest>()
+                .may_take::<RotationRequest>()
                 .gives::<RotatedKeyShape<'_>>(OK)
                 .errors(&[409, 422])
                 .once(),
@@ -158,7 +158,7 @@ fn session_routes(routes: Routes) -> Routes {
         .add(
             post("/api/v1/auth/logout", Access::Open)
                 .summary("End the session of a refresh token, or of the access token")
-                .takes::<LogoutRequest>()
+                .may_take::<LogoutRequest>()
                 .gives_nothing(StatusCode::NO_CONTENT)
                 .errors(&[401, 403]),
             sessions::logout,
@@ -409,7 +409,7 @@ fn transfer_routes(routes: Routes) -> Routes {
         .add(
             write("/api/v1/transfers/{id}/capture")
                 .summary("Take what is held, wholly or in part")
-                .takes::<CaptureRequest>()
+                .may_take::<CaptureRequest>()
                 .gives::<TransferShape<'_>>(OK),
             transfers::capture,
         )
@@ -423,7 +423,7 @@ fn transfer_routes(routes: Routes) -> Routes {
         .add(
             write("/api/v1/transfers/{id}/reverse")
                 .summary("Give back what was moved, wholly or in part")
-                .takes::<ReverseRequest>()
+                .may_take::<ReverseRequest>()
                 .gives::<TransferShape<'_>>(CREATED),
             transfers::reverse,
         )

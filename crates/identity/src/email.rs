@@ -105,8 +105,8 @@ fn ascii_domain(domain: &str) -> Result<String, EmailError> {
     Ok(ascii.into_owned())
 }
 
-/// Nothing by which two addresses could look the same or read backwards: U+FFFC and U+FFFD stand for
-/// what could not be shown.
+/// By which two addresses could look the same or read backwards. U+FFFC and U+FFFD stand for what
+/// could not be shown.
 fn is_invisible(c: char) -> bool {
     c.is_control() || c.is_whitespace() || is_unseen(c) || matches!(c, '\u{fffc}' | '\u{fffd}')
 }

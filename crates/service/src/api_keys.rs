@@ -354,8 +354,8 @@ fn maker(caller: &Caller) -> Actor {
     caller.key.map_or(caller.actor, Actor::ApiKey)
 }
 
-/// Nobody revokes the maker's key or brings its end forward until what it makes is there: what takes
-/// its descendants along must not pass one by. Misses where that was done.
+/// Nobody revokes the maker's key or brings its end forward until what it makes is there: what
+/// takes its descendants along must not pass one by. Misses where that was done.
 fn maker_stays(caller: &Caller) -> Vec<Step> {
     let stays = caller.key.map(|id| api_keys::stays(caller.tenant, id, caller.expires_at));
     [tenants::hold(caller.tenant)].into_iter().chain(stays).collect()

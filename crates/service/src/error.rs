@@ -44,7 +44,7 @@ pub enum ServiceError {
     #[error("{0}")]
     BadSignature(String),
     /// A login that failed, whatever the reason.
-    #[error("the e-mail address or the password is not right")]
+    #[error("the e-mail address, password or code is not right")]
     BadCredentials,
     /// An API key asked for what only a user has: a profile, sessions.
     #[error("this is for users, and an API key is none")]

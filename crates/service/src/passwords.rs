@@ -39,8 +39,8 @@ use crate::{
 /// A code that sets a password: as short as mail allows.
 const RECOVERY_SECONDS: i64 = 30 * 60;
 
-/// Whoever asks for a recovery waits for whole steps of this, in which the little hides that more is
-/// done for an address that is known.
+/// Whoever asks for a recovery waits for whole steps of this, in which the little hides that more
+/// is done for an address that is known.
 const ANSWER_STEP: Duration = Duration::from_millis(50);
 
 /// Who asks for a new password, without being known.

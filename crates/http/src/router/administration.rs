@@ -121,7 +121,7 @@ fn service_account_routes(routes: Routes) -> Routes {
         .add(
             post("/api/v1/api-keys/{id}/rotate", ApiKeysWrite)
                 .summary("Put a new key in the place of this one, which works on for a while")
-                .takes::<ApiKeyRotation>()
+                .may_take::<ApiKeyRotation>()
                 .gives::<ApiKeyShape<'_>>(CREATED)
                 .errors(&[404, 409, 422])
                 .once(),

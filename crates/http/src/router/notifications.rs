@@ -65,7 +65,7 @@ fn endpoint_routes(routes: Routes) -> Routes {
         .add(
             post("/api/v1/webhook-endpoints/{id}/rotate", WebhooksWrite)
                 .summary("Sign with a new secret, and for a while with the old one too")
-                .takes::<WebhookRotation>()
+                .may_take::<WebhookRotation>()
                 .gives::<WebhookEndpointShape<'_>>(OK)
                 .errors(&[404, 409, 422])
                 .once(),

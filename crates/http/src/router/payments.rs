@@ -56,7 +56,7 @@ pub(super) fn payment_routes(routes: Routes) -> Routes {
         .add(
             write("/api/v1/payments/{id}/capture")
                 .summary("Take what was authorized, wholly or in part; the rest is let go")
-                .takes::<PaymentCaptureRequest>()
+                .may_take::<PaymentCaptureRequest>()
                 .gives::<PaymentShape<'_>>(OK),
             payments::capture,
         )
@@ -70,7 +70,7 @@ pub(super) fn payment_routes(routes: Routes) -> Routes {
         .add(
             write("/api/v1/payments/{id}/refunds")
                 .summary("Give a payment back, wholly or in part")
-                .takes::<RefundRequest>()
+                .may_take::<RefundRequest>()
                 .gives::<RefundShape<'_>>(CREATED),
             refunds::create,
         );

@@ -104,7 +104,7 @@ fn own_routes(routes: Routes) -> Routes {
         .add(
             delete("/api/v1/users/me", Access::SignedIn)
                 .summary("Erase oneself, with the password")
-                .takes::<EraseRequest>()
+                .may_take::<EraseRequest>()
                 .gives_nothing(NO_CONTENT)
                 .errors(&[404, 409, 429]),
             users::erase_me,
