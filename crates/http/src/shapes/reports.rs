@@ -3,7 +3,10 @@
 use caudal_domain::{BusinessDay, Currency, payment::PaymentStatus};
 use caudal_service::reports::ReportRow;
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{
+    ToSchema,
+    openapi::{Object, ObjectBuilder, Type},
+};
 
 use crate::query::Shown;
 
@@ -26,17 +29,21 @@ pub(crate) struct ReportShape<'a> {
     #[schema(value_type = String)]
     status: PaymentStatus,
     count: i64,
-    /// A sum, which may have more than the 53 bits that some readers of JSON take.
-    #[schema(value_type = i64)]
+    #[schema(schema_with = sum)]
     amount: i128,
-    #[schema(value_type = i64)]
+    #[schema(schema_with = sum)]
     captured: i128,
-    #[schema(value_type = i64)]
+    #[schema(schema_with = sum)]
     refunded: i128,
-    #[schema(value_type = i64)]
+    #[schema(schema_with = sum)]
     disputed: i128,
-    #[schema(value_type = i64)]
+    #[schema(schema_with = sum)]
     fees: i128,
+}
+
+fn sum() -> Object {
+    let size = "A sum, which may have more than the 53 bits that some readers of JSON take.";
+    ObjectBuilder::new().schema_type(Type::Integer).description(Some(size)).build()
 }
 
 impl<'a> From<&'a ReportRow> for ReportShape<'a> {
