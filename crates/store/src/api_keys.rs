@@ -66,18 +66,27 @@ pub fn stays(tenant: TenantId, id: ApiKeyId, ends_at: Option<Timestamp>) -> Step
     }
 }
 
+/// `line`: the key `$2` of the tenant `$1`, all keys that it made, and those that they made.
+macro_rules! of_line {
+    ($statement:literal) => {
+        concat!(
+            "with recursive line (id) as (
+                 select id from api_keys where tenant_id = $1 and id = $2
+                 union
+                 select made.id from api_keys made join line on made.made_by = line.id
+                 where made.tenant_id = $1 and made.made_by_kind = 'api_key'
+             ) ",
+            $statement,
+            " where tenant_id = $1 and id in (select id from line)"
+        )
+    };
+}
+
 /// Ends the key and all keys that it made, and those that they made. After
 /// [`crate::tenants::hold`], so that none is being made meanwhile.
 pub fn revoke_with_descendants(tenant: TenantId, id: ApiKeyId, at: Timestamp) -> Step {
     Step::new(
-        "with recursive ended (id) as (
-             select id from api_keys where tenant_id = $1 and id = $2
-             union
-             select made.id from api_keys made join ended on made.made_by = ended.id
-             where made.tenant_id = $1 and made.made_by_kind = 'api_key'
-         )
-         update api_keys set revoked_at = $3
-         where tenant_id = $1 and id in (select id from ended) and revoked_at is null",
+        concat!(of_line!("update api_keys set revoked_at = $3"), " and revoked_at is null"),
         vec![tenant.0.into(), id.0.into(), at.into()],
     )
 }
@@ -181,15 +190,7 @@ pub async fn with_descendants(
     tenant: TenantId,
     id: ApiKeyId,
 ) -> Result<Vec<ApiKey>, StoreError> {
-    let sql = format!(
-        "with recursive made (id) as (
-             select id from api_keys where tenant_id = $1 and id = $2
-             union
-             select next.id from api_keys next join made on next.made_by = made.id
-             where next.tenant_id = $1 and next.made_by_kind = 'api_key'
-         )
-         select {COLUMNS} where tenant_id = $1 and id in (select id from made) order by id"
-    );
+    let sql = format!(concat!(of_line!("select {}"), " order by id"), COLUMNS);
     let params = [tenant.0.into(), id.0.into()];
     db.query("api_keys", &sql, &params).await?.iter().map(read).collect()
 }

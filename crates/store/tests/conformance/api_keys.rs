@@ -4,28 +4,12 @@ use caudal_domain::{
     Actor, ApiKeyId, TenantId, UserId,
     access::{ApiKey, Scope},
 };
-use caudal_store::{UnitOfWork, UnitOutcome, api_keys, tenants};
+use caudal_store::{UnitOutcome, api_keys, tenants};
 
 use super::{
-    fixtures::{done, new_tenant, seconds, tenant},
+    fixtures::{done, missed, new_key, new_tenant, outcome, seconds, tenant},
     stage::{START, Stage},
 };
-
-fn new_key(stage: &Stage, tenant: TenantId) -> ApiKey {
-    ApiKey {
-        id: ApiKeyId(stage.id(START, 3)),
-        tenant,
-        name: "shop".into(),
-        scopes: vec![],
-        created_at: START,
-        expires_at: None,
-        revoked_at: None,
-        service_account: None,
-        rotated_to: None,
-        last_used_at: None,
-        made_by: None,
-    }
-}
 
 fn everything(tenant: TenantId) -> api_keys::Filter {
     api_keys::Filter { tenant, made_by: None, before: ApiKeyId(u128::MAX), limit: 99 }
@@ -52,15 +36,10 @@ pub async fn round_trip(stage: &Stage) {
     key.revoked_at = Some(seconds(5));
     done(stage, vec![api_keys::revoke(tenant, key.id, seconds(5))]).await;
     assert_eq!(api_keys::find(db, tenant, key.id).await.unwrap(), Some(key.clone()));
-    let again = vec![api_keys::revoke(tenant, key.id, seconds(6))];
-    let unit = UnitOfWork { steps: again, ..UnitOfWork::default() };
-    assert_eq!(stage.store.commit(unit).await.unwrap().0, UnitOutcome::Missed(0));
+    missed(stage, vec![api_keys::revoke(tenant, key.id, seconds(6))]).await;
 
     // The same secret for a second key.
-    let twin = ApiKey { id: ApiKeyId(stage.id(START, 3)), ..key };
-    let steps = vec![api_keys::insert(&twin, 77)];
-    let unit = UnitOfWork { steps, ..UnitOfWork::default() };
-    assert_eq!(stage.store.commit(unit).await.unwrap().0, UnitOutcome::Missed(0));
+    missed(stage, vec![api_keys::insert(&new_key(stage, tenant), 77)]).await;
 }
 
 pub async fn descendants(stage: &Stage) {
@@ -97,8 +76,7 @@ pub async fn descendants(stage: &Stage) {
     done(stage, vec![api_keys::stays(tenant, keys[5].id, Some(seconds(9)))]).await;
     for (id, ends_at) in [(keys[1].id, None), (keys[5].id, None), (keys[5].id, Some(seconds(8)))] {
         let gone = vec![tenants::hold(tenant), api_keys::stays(tenant, id, ends_at)];
-        let unit = UnitOfWork { steps: gone, ..UnitOfWork::default() };
-        assert_eq!(stage.store.commit(unit).await.unwrap().0, UnitOutcome::Missed(1));
+        assert_eq!(outcome(&stage.store, gone).await, UnitOutcome::Missed(1));
     }
     let stranger = new_tenant(stage, "stranger").id;
     done(stage, vec![api_keys::revoke_with_descendants(stranger, keys[0].id, seconds(2))]).await;

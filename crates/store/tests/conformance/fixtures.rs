@@ -6,9 +6,10 @@ use std::{
 };
 
 use caudal_domain::{
-    Account, AccountId, AccountKind, AccountStatus, Bucket, Currency, Event, EventId, IdSource,
-    Leg, Mode, Placement, Refusal, Tenant, TenantId, Timestamp, Transfer, TransferId, TransferKind,
-    UserId, UserStatus, Wallet, account::system_account, text::Metadata,
+    Account, AccountId, AccountKind, AccountStatus, ApiKeyId, Bucket, Currency, Event, EventId,
+    IdSource, Leg, Mode, Placement, Refusal, Tenant, TenantId, Timestamp, Transfer, TransferId,
+    TransferKind, UserId, UserStatus, Wallet, access::ApiKey, account::system_account,
+    text::Metadata,
 };
 use caudal_ledger::{Book, Movement, NewTransfer, Outcome, Posting, movements::HoldUntil};
 use caudal_store::{
@@ -101,6 +102,23 @@ pub async fn tenant(stage: &Stage) -> TenantId {
     let tenant = new_tenant(stage, "Acme");
     done(stage, vec![tenants::insert(&tenant)]).await;
     tenant.id
+}
+
+/// One that may nothing, and never ends.
+pub fn new_key(stage: &Stage, tenant: TenantId) -> ApiKey {
+    ApiKey {
+        id: ApiKeyId(stage.id(START, 3)),
+        tenant,
+        name: "till".into(),
+        scopes: vec![],
+        created_at: START,
+        expires_at: None,
+        revoked_at: None,
+        service_account: None,
+        rotated_to: None,
+        last_used_at: None,
+        made_by: None,
+    }
 }
 
 pub fn new_wallet(stage: &Stage, tenant: TenantId, currency: Currency, bucket: u8) -> Wallet {

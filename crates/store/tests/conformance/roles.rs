@@ -3,8 +3,7 @@
 use std::slice::from_ref;
 
 use caudal_domain::{
-    ApiKeyId, Role, RoleId, RoleRef, ServiceAccount, ServiceAccountId, SystemRole, TenantId,
-    UserStatus,
+    Role, RoleId, RoleRef, ServiceAccount, ServiceAccountId, SystemRole, TenantId, UserStatus,
     access::{ApiKey, Scope},
 };
 use caudal_store::{
@@ -15,7 +14,7 @@ use caudal_store::{
 };
 
 use super::{
-    fixtures::{done, missed, outcome, seconds, tenant, user_of},
+    fixtures::{done, missed, new_key, outcome, seconds, tenant, user_of},
     stage::{START, Stage},
 };
 
@@ -161,19 +160,8 @@ pub async fn keys_are_rotated_with_overlap(stage: &Stage) {
     let db = stage.store.as_ref();
     let (acme, other) = (tenant(stage).await, tenant(stage).await);
     let account = ServiceAccountId(stage.id(START, 3));
-    let key = |expires_at| ApiKey {
-        id: ApiKeyId(stage.id(START, 3)),
-        tenant: acme,
-        name: "till".into(),
-        scopes: vec![],
-        created_at: START,
-        expires_at,
-        revoked_at: None,
-        service_account: Some(account),
-        rotated_to: None,
-        last_used_at: None,
-        made_by: None,
-    };
+    let key =
+        |expires_at| ApiKey { expires_at, service_account: Some(account), ..new_key(stage, acme) };
     let (endless, short, new) = (key(None), key(Some(seconds(5))), key(None));
     let keys = [&endless, &short, &new];
     done(stage, keys.iter().zip(1..).map(|(key, hash)| api_keys::insert(key, hash)).collect())

@@ -1,10 +1,10 @@
 //! The schema comes up once and stays.
 
-use caudal_domain::{AccountId, ApiKeyId, TransferId, access::ApiKey};
+use caudal_domain::{AccountId, TransferId};
 use caudal_store::{api_keys, entries, tenants, transfers, wallets};
 
 use super::{
-    fixtures::{done, new_tenant, wallet},
+    fixtures::{done, new_key, new_tenant, wallet},
     stage::{START, Stage},
 };
 
@@ -26,19 +26,7 @@ pub async fn an_upgrade_keeps_rows(stage: &Stage) {
     let wallet = wallet(stage, acme.id, 5).await;
     let paid = TransferId(stage.id(START, 5));
     stage.raw(&old_books(stage, wallet, paid)).await;
-    let key = ApiKey {
-        id: ApiKeyId(stage.id(START, 3)),
-        tenant: acme.id,
-        name: "till".into(),
-        scopes: vec![],
-        created_at: START,
-        expires_at: None,
-        revoked_at: None,
-        service_account: None,
-        rotated_to: None,
-        last_used_at: None,
-        made_by: None,
-    };
+    let key = new_key(stage, acme.id);
     let (id, hash) = (stage.literal(key.id.0), stage.literal(77));
     stage
         .raw(&format!(
