@@ -25,8 +25,9 @@ impl Calls {
         Self { client, guard: Guard::new(name, options, world) }
     }
 
-    pub fn is_open(&self) -> bool {
-        self.guard.is_open()
+    /// See [`crate::Gateway::refuses`].
+    pub async fn refuses(&self) {
+        self.guard.refuses().await;
     }
 
     /// Sends a request that bears an idempotency key, or changes nothing; again if need be, with
@@ -124,6 +125,7 @@ fn unclear(refused: Refused<HttpFault>) -> Unclear {
 fn not_sent(refused: Refused<HttpFault>) -> NotSent {
     match refused {
         Refused::Open(wait) => NotSent::BreakerOpen(wait),
+        Refused::Stalled => NotSent::Stalled,
         Refused::Busy => NotSent::Busy,
         Refused::Failed(HttpFault::NotConnected(why)) => NotSent::NoConnection(why),
         Refused::Failed(HttpFault::Status(_)) => NotSent::Throttled,

@@ -35,8 +35,9 @@ pub trait Gateway: Send + Sync {
         purpose: Purpose,
     ) -> Result<(), AmountQuirk>;
 
-    /// Whether calls are refused at present because too many failed.
-    fn is_open(&self) -> bool;
+    /// Ends as soon as calls are refused, because too many failed or the gateway has stopped
+    /// answering.
+    async fn refuses(&self);
 
     /// Charges a payment method, or authorizes it for a later capture.
     async fn charge(&self, charge: &ChargeRequest) -> Result<Answer, GatewayFault>;
@@ -222,6 +223,8 @@ pub enum GatewayFault {
 pub enum NotSent {
     #[error("the gateway failed too often lately; next try in {0:?}")]
     BreakerOpen(Duration),
+    #[error("the gateway has stopped answering")]
+    Stalled,
     #[error("too many calls to the gateway are under way")]
     Busy,
     #[error("no connection: {0}")]

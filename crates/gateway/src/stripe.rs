@@ -304,8 +304,8 @@ impl Gateway for StripeGateway {
         quirks::STRIPE.to_gateway(amount, currency, purpose).map(|_| ())
     }
 
-    fn is_open(&self) -> bool {
-        self.calls.is_open()
+    async fn refuses(&self) {
+        self.calls.refuses().await;
     }
 
     async fn charge(&self, charge: &ChargeRequest) -> Result<Answer, GatewayFault> {

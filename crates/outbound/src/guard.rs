@@ -1,10 +1,12 @@
-//! What stands before every call that leaves: places, a time limit, a breaker, perhaps a retry.
+//! What stands before every call that leaves: places, a time limit, a breaker, perhaps a retry. Where
+//! many calls are late at once, no more are made until some have ended.
 //!
 //! A guard knows nothing of HTTP: it guards any future. One guard for each callee, so that one
 //! that is ill does not take the others' places. Payment gateways use it too.
 
 use std::{
     future::Future,
+    pin::pin,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -12,9 +14,15 @@ use std::{
 use backon::{BackoffBuilder, ExponentialBuilder};
 use caudal_domain::{Clock, Timestamp, id::Chance};
 use metrics::{counter, gauge};
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::{Instant, timeout, timeout_at},
+};
 
+use self::pace::Pace;
 use crate::breaker::{Breaker, BreakerOptions, Outcome, Pass};
+
+mod pace;
 
 /// Limits of one callee.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +67,8 @@ pub enum Refused<E> {
     Busy,
     #[error("the other side failed too often lately; next try in {0:?}")]
     Open(Duration),
+    #[error("the other side has stopped answering")]
+    Stalled,
     #[error("no answer in time")]
     TimedOut,
     #[error(transparent)]
@@ -70,6 +80,7 @@ impl<E> Refused<E> {
         match self {
             Self::Busy => "busy",
             Self::Open(_) => "open",
+            Self::Stalled => "stalled",
             Self::TimedOut => "timed_out",
             Self::Failed(_) => "failed",
         }
@@ -88,7 +99,13 @@ pub struct Guard {
     options: GuardOptions,
     world: World,
     places: Semaphore,
-    breaker: Mutex<Breaker>,
+    health: Mutex<Health>,
+    refusing: watch::Sender<bool>,
+}
+
+struct Health {
+    breaker: Breaker,
+    pace: Pace,
 }
 
 impl Guard {
@@ -101,7 +118,11 @@ impl Guard {
             options,
             world,
             places: Semaphore::new(options.at_once),
-            breaker: Mutex::new(Breaker::new(options.breaker)),
+            health: Mutex::new(Health {
+                breaker: Breaker::new(options.breaker),
+                pace: Pace::default(),
+            }),
+            refusing: watch::Sender::new(false),
         }
     }
 
@@ -134,9 +155,11 @@ impl Guard {
         .await
     }
 
-    /// Whether calls are refused at present.
-    pub fn is_open(&self) -> bool {
-        self.lock().is_open()
+    /// Ends as soon as calls are refused: the breaker is open, or the other side has stopped
+    /// answering.
+    pub async fn refuses(&self) {
+        // The sender lives as long as the guard.
+        let _ = self.refusing.subscribe().wait_for(|refusing| *refusing).await;
     }
 
     fn deadline(&self) -> Instant {
@@ -163,12 +186,16 @@ impl Guard {
         call: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Refused<E>> {
         let mut admitted = self.admit()?;
-        let result = tokio::time::timeout_at(deadline, call).await;
-        admitted.outcome = match &result {
-            Ok(Err(fault)) if fault.counts() => Outcome::Failure,
-            Ok(_) => Outcome::Success,
-            Err(_) => Outcome::Failure,
-        };
+        let began = Instant::now();
+        let result = timeout_at(deadline, admitted.watch(call)).await;
+        match &result {
+            Ok(Err(fault)) if fault.counts() => admitted.outcome = Outcome::Failure,
+            Ok(_) => {
+                admitted.outcome = Outcome::Success;
+                admitted.took = Some(began.elapsed());
+            }
+            Err(_) => admitted.outcome = Outcome::Failure,
+        }
         result.map_err(|_| Refused::TimedOut)?.map_err(Refused::Failed)
     }
 
@@ -184,28 +211,50 @@ impl Guard {
     }
 
     fn admit<E>(&self) -> Result<Admitted<'_>, Refused<E>> {
-        let pass = self.lock().admit(self.now()).map_err(Refused::Open)?;
-        Ok(Admitted { guard: self, pass, outcome: Outcome::Unknown })
+        let (pass, late_after) = self.change(|health, options| {
+            if health.is_stalled(options) {
+                return Err(Refused::Stalled);
+            }
+            let pass = health.breaker.admit(self.now()).map_err(Refused::Open)?;
+            Ok((pass, health.pace.begin()))
+        })?;
+        let outcome = Outcome::Unknown;
+        Ok(Admitted { guard: self, pass, outcome, late_after, is_late: false, took: None })
     }
 
-    fn settle(&self, pass: Pass, outcome: Outcome) {
-        let mut breaker = self.lock();
-        let before = breaker.is_open();
-        breaker.settle(pass, outcome, self.now());
-        let after = breaker.is_open();
-        let open = gauge!("circuit_breaker_open", "call" => self.name.to_string());
-        open.set(f64::from(u8::from(after)));
+    fn settle(&self, ended: &Admitted<'_>) {
+        self.change(|health, _| {
+            health.pace.end(ended.is_late, ended.took);
+            health.breaker.settle(ended.pass, ended.outcome, self.now());
+        });
+    }
+
+    /// Changes its health, and tells what came of that.
+    fn change<T>(&self, change: impl FnOnce(&mut Health, &BreakerOptions) -> T) -> T {
+        let options = &self.options.breaker;
+        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = (health.breaker.is_open(), health.is_stalled(options));
+        let changed = change(&mut health, options);
+        let after @ (open, stalled) = (health.breaker.is_open(), health.is_stalled(options));
+        self.refusing.send_if_modified(|refusing| {
+            std::mem::replace(refusing, open || stalled) != (open || stalled)
+        });
         if before != after {
-            tracing::warn!(call = &*self.name, open = after, "circuit breaker");
+            let gauge = gauge!("circuit_breaker_open", "call" => self.name.to_string());
+            gauge.set(f64::from(u8::from(open)));
+            tracing::warn!(call = &*self.name, open, stalled, "circuit breaker");
         }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Breaker> {
-        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+        changed
     }
 
     fn now(&self) -> Timestamp {
         self.world.clock.now()
+    }
+}
+
+impl Health {
+    fn is_stalled(&self, options: &BreakerOptions) -> bool {
+        self.pace.is_stalled(options.least, options.failures_percent)
     }
 }
 
@@ -215,11 +264,29 @@ struct Admitted<'a> {
     guard: &'a Guard,
     pass: Pass,
     outcome: Outcome,
+    late_after: Option<Duration>,
+    is_late: bool,
+    /// If it went well.
+    took: Option<Duration>,
+}
+
+impl Admitted<'_> {
+    /// The call's result; notes on the way when it is late.
+    async fn watch<F: Future>(&mut self, call: F) -> F::Output {
+        let mut call = pin!(call);
+        let Some(late_after) = self.late_after else { return call.await };
+        if let Ok(result) = timeout(late_after, &mut call).await {
+            return result;
+        }
+        self.is_late = true;
+        self.guard.change(|health, _| health.pace.is_late());
+        call.await
+    }
 }
 
 impl Drop for Admitted<'_> {
     fn drop(&mut self) {
-        self.guard.settle(self.pass, self.outcome);
+        self.guard.settle(self);
     }
 }
 

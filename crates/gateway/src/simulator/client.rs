@@ -118,8 +118,8 @@ impl Gateway for SimulatorGateway {
         quirks::SIMULATOR.to_gateway(amount, currency, purpose).map(|_| ())
     }
 
-    fn is_open(&self) -> bool {
-        self.calls.is_open()
+    async fn refuses(&self) {
+        self.calls.refuses().await;
     }
 
     async fn charge(&self, charge: &ChargeRequest) -> Result<Answer, GatewayFault> {

@@ -2,7 +2,10 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use futures::future::pending;
+use futures::{
+    FutureExt,
+    future::{join_all, pending},
+};
 
 use super::*;
 use crate::testing::{TestClock, world};
@@ -32,6 +35,37 @@ fn guard(options: GuardOptions) -> (Guard, TestClock) {
     (Guard::new("test", options, world(&clock)), clock)
 }
 
+fn refuses(guard: &Guard) -> bool {
+    guard.refuses().now_or_never().is_some()
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_late_calls_are_joined_by_no_more() {
+    let (guard, _) = guard(GuardOptions::default());
+    let slow = || {
+        guard.call(async {
+            tokio::time::sleep(Duration::from_millis(1_900)).await;
+            GOOD
+        })
+    };
+    // Nobody knows yet what is usual.
+    assert_eq!(join_all((0..10).map(|_| slow())).await, [const { Ok(()) }; 10]);
+    for _ in 0..100 {
+        assert_eq!(guard.call(async { GOOD }).await, Ok(()));
+    }
+    let mut late = Box::pin(join_all((0..10).map(|_| slow())));
+    let stalled = tokio::select! {
+        () = guard.refuses() => true,
+        _ = &mut late => false,
+    };
+    assert!(stalled);
+    assert_eq!(guard.call(async { GOOD }).await, Err(Refused::Stalled));
+    // They are answered after all, and that is the end of it.
+    assert_eq!(late.await, [const { Ok(()) }; 10]);
+    assert!(!refuses(&guard));
+    assert_eq!(guard.call(async { GOOD }).await, Ok(()));
+}
+
 #[tokio::test]
 async fn a_full_guard_refuses_at_once() {
     let (guard, _) = guard(GuardOptions { at_once: 1, ..Default::default() });
@@ -53,7 +87,7 @@ async fn time_outs_open_the_breaker_and_a_probe_closes_it() {
     assert_eq!(refused, Err(Refused::Open(Duration::from_secs(30))));
     clock.advance(30);
     assert_eq!(guard.call(async { GOOD }).await, Ok(()));
-    assert!(!guard.is_open());
+    assert!(!refuses(&guard));
 }
 
 #[tokio::test]
@@ -62,7 +96,7 @@ async fn what_is_our_fault_does_not_open_it() {
     for _ in 0..30 {
         assert_eq!(guard.call(async { OURS }).await, OURS.map_err(Refused::Failed));
     }
-    assert!(!guard.is_open());
+    assert!(!refuses(&guard));
 }
 
 #[tokio::test]

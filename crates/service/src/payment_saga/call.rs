@@ -14,9 +14,7 @@ use crate::{Service, ServiceError};
 impl Service {
     /// Does what the step is.
     pub(super) async fn act(&self, work: &Work) -> Result<Heard, ServiceError> {
-        let account = work.data.account();
-        let account = account.ok_or_else(|| lost("its saga has no account left"))?;
-        let gateway = self.gateway(work.payment.row.tenant, account).await?;
+        let gateway = self.gateway_of(work).await?;
         if work.step == Step::Ask {
             return Ok(ask(work, &gateway).await);
         }
@@ -33,10 +31,13 @@ impl Service {
         }
         Ok(send(work, &gateway).await)
     }
-}
 
-fn lost(why: &str) -> ServiceError {
-    ServiceError::Broken(why.to_owned())
+    /// The gateway that is the work's turn.
+    pub(super) async fn gateway_of(&self, work: &Work) -> Result<Arc<dyn Gateway>, ServiceError> {
+        let lost = || ServiceError::Broken("its saga has no account left".into());
+        let account = work.data.account().ok_or_else(lost)?;
+        self.gateway(work.payment.row.tenant, account).await
+    }
 }
 
 /// Whether the standing tells what became of the call: a charge that could be captured before is

@@ -1,13 +1,15 @@
 //! Step after step, until the saga rests: at once in the process that accepted it, so that a
 //! payment is answered within its request; in a worker, what was left.
 
+use std::pin::pin;
+
 use caudal_domain::{PaymentId, RefundId, Refusal};
 use caudal_engine::{Command, Job};
 use caudal_store::{
     UnitOfWork, payment_attempts, payments, refunds,
     sagas::{self, Lease, SagaRow},
 };
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, select_biased, stream};
 use tokio::{sync::oneshot, time::timeout};
 
 use super::{
@@ -33,9 +35,7 @@ impl Service {
         work.is_taken_over = false;
         let (service, (sender, receiver)) = (self.clone(), oneshot::channel());
         tokio::spawn(async move {
-            let worker = service.inner.payments_pool.worker().await;
-            let ended = service.run_in_time(work).await;
-            drop(worker);
+            let ended = service.run_in_pool(work).await;
             // Whoever asked may be gone.
             let _ = sender.send(ended);
         });
@@ -47,6 +47,24 @@ impl Service {
             }
             _ => None,
         }
+    }
+
+    /// A gateway that refuses calls keeps no workers busy, nor those who wait for one: payments go on
+    /// at other gateways, and are queued at this one.
+    async fn run_in_pool(&self, work: Work) -> Result<Work, ServiceError> {
+        let gateway = self.gateway_of(&work).await?;
+        let mut refuses = pin!(gateway.refuses().fuse());
+        let worker = select_biased! {
+            worker = self.inner.payments_pool.worker().fuse() => worker,
+            () = refuses => None,
+        };
+        let mut run = pin!(self.run_in_time(work).fuse());
+        select_biased! {
+            ended = run => return ended,
+            () = refuses => drop(worker),
+            complete => {}
+        }
+        run.await
     }
 
     /// Its lease may have ended in the line: then a worker has it, or will.

@@ -8,13 +8,17 @@ use caudal_service::payment_saga::Point;
 use caudal_testkit::{Call, Client, TestApp, both_databases, until};
 use serde_json::{Value, json};
 
-use super::payments::{id, read, with};
+use super::{
+    gateway_accounts::own_accounts,
+    payments::{id, read, with},
+};
 
 both_databases! {
     what_the_gateway_says_is_what_becomes_of_it replays_say_what_was_said_first
     the_payer_confirms_or_refuses nobody_comes_back_from_the_gateway
     promises_are_captured_or_let_go_at_the_gateway what_is_slow_is_asked_after
     what_is_unclear_is_never_sent_again a_closed_breaker_lets_the_queue_through
+    a_gateway_that_stops_answering_holds_up_nobody_else
     what_stays_in_the_queue_fails_in_the_end another_account_is_tried_where_that_helps
     a_crash_between_any_two_steps_ends_well a_call_that_was_left_waits_for_its_gateway
     a_call_that_nobody_knows_of_is_unknown
@@ -262,6 +266,37 @@ async fn a_closed_breaker_lets_the_queue_through(app: &TestApp) {
     }
     assert_eq!(read(client, &queued[0]).await["status"], "canceled");
     assert_eq!(client.balance(&wallet).await, (200, 0, 200));
+}
+
+async fn a_gateway_that_stops_answering_holds_up_nobody_else(app: &TestApp) {
+    let client = &app.client;
+    let wallet = client.wallet("USD").await;
+    own_accounts(app, "ill", &["sim_test_ill"]).await;
+    let ill = |method| with(card(&wallet, 100, method), "type", "ill");
+    // What its calls usually take is known by one that went well.
+    client.post("/payments", ill("pm_card_visa")).await.expect(201);
+    // More than there are workers.
+    let waiting: Vec<_> = (0..130)
+        .map(|_| {
+            let (client, asked) = (client.clone(), ill("pm_timeout"));
+            tokio::spawn(async move { client.post("/payments", asked).await.expect(201) })
+        })
+        .collect();
+    let ended = || waiting.iter().filter(|payment| payment.is_finished()).count();
+    until("some are not sent any more", async || ended() > 0).await;
+    let next = client.post("/payments", ill("pm_card_visa")).await.expect(201);
+    assert_eq!(next["status"], "queued");
+    let elsewhere = client.post("/payments", card(&wallet, 100, "pm_card_visa")).await.expect(201);
+    assert_eq!(elsewhere["status"], "succeeded");
+    assert!(ended() <= 30, "those that were sent are waited for");
+    let mut counts = std::collections::BTreeMap::new();
+    for payment in waiting {
+        let status = payment.await.expect("an answer")["status"].to_string();
+        *counts.entry(status).or_insert(0) += 1;
+    }
+    let unknown = counts.get("\"unknown\"").copied().unwrap_or(0);
+    let queued = counts.get("\"queued\"").copied().unwrap_or(0);
+    assert!(unknown == 100 && queued == 30, "{counts:?}");
 }
 
 async fn what_stays_in_the_queue_fails_in_the_end(app: &TestApp) {
