@@ -1,5 +1,5 @@
-//! What stands before every call that leaves: places, a time limit, a breaker, perhaps a retry. Where
-//! many calls are late at once, no more are made until some have ended.
+//! What stands before every call that leaves: places, a time limit, a breaker, perhaps a retry.
+//! Where many calls are late at once, no more are made until some have ended.
 //!
 //! A guard knows nothing of HTTP: it guards any future. One guard for each callee, so that one
 //! that is ill does not take the others' places. Payment gateways use it too.

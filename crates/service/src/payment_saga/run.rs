@@ -49,8 +49,8 @@ impl Service {
         }
     }
 
-    /// A gateway that refuses calls keeps no workers busy, nor those who wait for one: payments go on
-    /// at other gateways, and are queued at this one.
+    /// A gateway that refuses calls keeps no workers busy, nor those who wait for one: payments go
+    /// on at other gateways, and are queued at this one.
     async fn run_in_pool(&self, work: Work) -> Result<Work, ServiceError> {
         let gateway = self.gateway_of(&work).await?;
         let mut refuses = pin!(gateway.refuses().fuse());
