@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use caudal_domain::{AccountId, Timestamp};
+use caudal_domain::{Account, AccountId, TenantId, Timestamp};
 
 use crate::{
     Decide, Locks, Row, Settings, StoreError, UnitOfWork, UnitOutcome, Value, postgres, sqlite,
@@ -19,6 +19,10 @@ pub trait Backend: Send + Sync {
         sql: &str,
         params: &[Value],
     ) -> Result<Vec<Row>, StoreError>;
+
+    /// The account as it stands; locks nothing.
+    async fn account(&self, tenant: TenantId, id: AccountId)
+    -> Result<Option<Account>, StoreError>;
 
     /// A read over whole tables, for proofs: it takes as long as it takes.
     async fn query_at_length(

@@ -1,7 +1,7 @@
 //! What can go wrong with a database, sorted by what the caller does next.
 
 /// Refusals are not here: they are values of the domain. These are faults.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database can't be reached, is full, or gave up: nothing was written. Try later.
     #[error("the database is unavailable: {0}")]

@@ -11,7 +11,8 @@
 //! [`settlements`])
 //! and every
 //! [`UnitOfWork`]. What each database does in its own way stands in `postgres/` and `sqlite/`, a
-//! file each where both do it: the batch commit ([`Lane`]), connections, migrations, partitions.
+//! file each where both do it: the batch commit ([`Lane`]), connections, migrations, partitions,
+//! look-ups of single accounts ([`Backend::account`]).
 //!
 //! To add a noun: its tables in both `migrations/` folders, a file here with its reads and the
 //! [`Step`]s that write it, its cases in `tests/conformance.rs`.

@@ -101,8 +101,8 @@ cases! {
         an_upgrade_keeps_rows;
     tenants: round_trip change_counts_versions configured;
     api_keys: round_trip by_page descendants;
-    wallets: round_trip change_counts_versions system_accounts_once payment_accounts_once
-        by_page_and_filter;
+    wallets: round_trip accounts_are_looked_up_together change_counts_versions
+        system_accounts_once payment_accounts_once by_page_and_filter;
     transfers: round_trip life_of_a_hold reversed by_page_and_filter of_a_wallet holds_by_time
         pending_until_available every_kind;
     entries: by_page balance_at_any_instant;
@@ -165,6 +165,7 @@ mod only_postgres {
     cases!(@postgres postgres_only a_value_that_can_not_be_sent_changes_nothing);
     cases!(@postgres postgres_only a_unit_given_up_leaves_nothing_open);
     cases!(@postgres postgres_only held_accounts_are_passed_over);
+    cases!(@postgres postgres_only a_look_for_many_is_taken_over);
     cases!(@postgres postgres_only the_engine_can_not_rewrite_history);
     cases!(@postgres known is_not_locked);
     cases!(@postgres known another_process_is_heeded);

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use caudal_domain::Timestamp;
+use caudal_domain::{Account, AccountId, TenantId, Timestamp};
 use caudal_store::{
     Backend, Lane, Position, Row, Store, StoreError, UnitOfWork, UnitOutcome, Value,
 };
@@ -111,6 +111,14 @@ impl Backend for Gate {
         params: &[Value],
     ) -> Result<Vec<Row>, StoreError> {
         self.store.query(table, sql, params).await
+    }
+
+    async fn account(
+        &self,
+        tenant: TenantId,
+        id: AccountId,
+    ) -> Result<Option<Account>, StoreError> {
+        self.store.account(tenant, id).await
     }
 
     async fn query_at_length(

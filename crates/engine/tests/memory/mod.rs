@@ -118,6 +118,15 @@ impl Backend for Memory {
     async fn query(&self, _: &'static str, _: &str, _: &[Value]) -> Result<Vec<Row>, StoreError> {
         Ok(vec![])
     }
+    async fn account(
+        &self,
+        tenant: TenantId,
+        id: AccountId,
+    ) -> Result<Option<Account>, StoreError> {
+        let tables = self.0.lock().expect("no panic under the lock");
+        let found = tables.accounts.get(&id).copied();
+        Ok(found.filter(|account| account.tenant == tenant))
+    }
     async fn query_at_length(
         &self,
         _: &'static str,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use caudal_domain::{
-    AccountStatus, GatewayAccountId, PaymentId, Refusal, SagaId, TenantId, Timestamp,
+    GatewayAccountId, PaymentId, Refusal, SagaId, TenantId, Timestamp,
     fee::FeeBearer,
     payment::{PaymentEvent, PaymentStatus},
 };
@@ -13,7 +13,6 @@ use caudal_gateway::Purpose;
 use caudal_store::{
     payment_attempts, payments,
     sagas::{self, SagaRow},
-    wallets,
 };
 use tokio::time::{Instant, sleep};
 
@@ -49,7 +48,7 @@ impl Service {
     ) -> Result<Done<Payment>, ServiceError> {
         let tenant = asked.caller.tenant;
         let Making { payment, route } = making;
-        if let Err(refusal) = self.check_wallet(&payment).await? {
+        if let Some(refusal) = self.check_wallets(&payment.row).await? {
             return self.refuse_payment(asked, refusal).await;
         }
         let amount = payment.row.amount + fee_on_top(&payment, payment.row.amount);
@@ -82,7 +81,7 @@ impl Service {
         did: Did<'_>,
     ) -> Result<Done<Payment>, ServiceError> {
         let (tenant, at) = (asked.caller.tenant, approved.row.updated_at);
-        if let Err(refusal) = self.check_wallet(&approved).await? {
+        if let Some(refusal) = self.check_wallets(&approved.row).await? {
             return self.refuse_payment(asked, refusal).await;
         }
         let route = approved.data.review.as_ref().map(|review| review.route.clone());
@@ -113,23 +112,6 @@ impl Service {
             _ => self.note_first_answer(id, operation).await?,
         };
         unless_declined(Done { value, replayed: false, position })
-    }
-
-    /// Whether the wallet can be paid: that it exists, in this currency, and is not closed.
-    async fn check_wallet(&self, payment: &Payment) -> Result<Result<(), Refusal>, ServiceError> {
-        let row = &payment.row;
-        let found = wallets::find(self.store(), row.tenant, row.wallet).await?;
-        let account = row.wallet;
-        Ok(match found.map(|wallet| wallet.account) {
-            None => Err(Refusal::WalletNotFound { account }),
-            Some(wallet) if wallet.currency != row.currency => {
-                Err(Refusal::CurrencyMismatch { account })
-            }
-            Some(wallet) if wallet.status == AccountStatus::Closed => {
-                Err(Refusal::WalletClosed { account })
-            }
-            Some(_) => Ok(()),
-        })
     }
 
     /// The accounts of the route that take new payments, and such an amount.

@@ -2,16 +2,14 @@
 //! go on or blocks them. Nothing is held or sent before that.
 
 use caudal_domain::{
-    AccountStatus, Actor, Event, EventId, FraudRuleId, GatewayAccountId, PaymentId, Refusal,
-    Timestamp,
+    AccountKind, AccountStatus, Actor, Event, EventId, FraudRuleId, GatewayAccountId, PaymentId,
+    Refusal, Timestamp,
     payment::{PaymentEvent, PaymentStatus},
 };
 use caudal_engine::{Command, Otherwise, Telling};
 use caudal_ledger::Movement;
 use caudal_rules::{Finding, Verdict};
-use caudal_store::{
-    Answer, Receipt, UnitOfWork, UnitOutcome, payments, payments::PaymentRow, wallets,
-};
+use caudal_store::{Answer, Receipt, UnitOfWork, UnitOutcome, payments, payments::PaymentRow};
 use serde::{Deserialize, Serialize};
 
 use super::{Happened, Making, Payment, PaymentFilter, said, telling, wallet};
@@ -72,11 +70,14 @@ impl Service {
         said::unless_declined(self.commit_payment(asked, unit, payment).await?)
     }
 
-    /// Whether money could go that way at all: else it is refused, and nobody has to look at it.
-    async fn check_wallets(&self, row: &PaymentRow) -> Result<Option<Refusal>, ServiceError> {
+    /// Whether money could go that way at all; else why it is refused before anybody looks at it.
+    pub(crate) async fn check_wallets(
+        &self,
+        row: &PaymentRow,
+    ) -> Result<Option<Refusal>, ServiceError> {
         for account in [Some(row.wallet), row.from].into_iter().flatten() {
-            let found = wallets::find(self.store(), row.tenant, account).await?;
-            let refusal = match found.map(|wallet| wallet.account) {
+            let found = self.store().account(row.tenant, account).await?;
+            let refusal = match found.filter(|found| found.kind == AccountKind::Wallet) {
                 None => Refusal::WalletNotFound { account },
                 Some(wallet) if wallet.currency != row.currency => {
                     Refusal::CurrencyMismatch { account }

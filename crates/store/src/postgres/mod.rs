@@ -1,5 +1,6 @@
 //! PostgreSQL: connections, batches by pipelining, partitions by month and by hash of the bucket.
 
+mod accounts;
 mod attached;
 mod connect;
 mod errors;
@@ -15,13 +16,14 @@ mod writes;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use caudal_domain::Timestamp;
+use caudal_domain::{Account, AccountId, TenantId, Timestamp};
 use deadpool_postgres::{Pool, QueueMode, Runtime};
 
 use crate::{
     Backend, Lane, Position, Row, Settings, StoreError, UnitOfWork, UnitOutcome, Value,
     known::Known,
 };
+use accounts::Accounts;
 use connect::Connector;
 pub use connect::is_exposed;
 
@@ -30,6 +32,7 @@ pub(crate) struct Postgres {
     connector: Arc<Connector>,
     pool: Pool,
     known: Arc<Known>,
+    accounts: Accounts,
 }
 
 impl Postgres {
@@ -46,12 +49,12 @@ impl Postgres {
             .post_create(connect::session_hook())
             .build()
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        Ok(Self { connector, pool, known: Arc::default() })
+        Ok(Self { connector, pool, known: Arc::default(), accounts: Accounts::default() })
     }
+}
 
-    async fn client(&self) -> Result<deadpool_postgres::Object, StoreError> {
-        self.pool.get().await.map_err(|error| StoreError::Unavailable(error.to_string()))
-    }
+async fn client(pool: &Pool) -> Result<deadpool_postgres::Object, StoreError> {
+    pool.get().await.map_err(|error| StoreError::Unavailable(error.to_string()))
 }
 
 #[async_trait]
@@ -62,11 +65,19 @@ impl Backend for Postgres {
         sql: &str,
         params: &[Value],
     ) -> Result<Vec<Row>, StoreError> {
-        let client = self.client().await?;
+        let client = client(&self.pool).await?;
         let statement = client.prepare_cached(sql).await.map_err(errors::classify)?;
         let params = values::params(params);
         let rows = client.query(&statement, &params).await.map_err(errors::classify)?;
         rows.iter().map(|row| values::row(table, row)).collect()
+    }
+
+    async fn account(
+        &self,
+        tenant: TenantId,
+        id: AccountId,
+    ) -> Result<Option<Account>, StoreError> {
+        self.accounts.find(&self.pool, tenant, id).await
     }
 
     async fn query_at_length(
@@ -88,7 +99,7 @@ impl Backend for Postgres {
     }
 
     async fn commit(&self, unit: UnitOfWork) -> Result<(UnitOutcome, Position), StoreError> {
-        unit::commit(self.client().await?, unit).await
+        unit::commit(client(&self.pool).await?, unit).await
     }
 
     fn lane(&self) -> Box<dyn Lane> {

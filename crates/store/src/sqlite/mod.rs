@@ -22,7 +22,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use caudal_domain::Timestamp;
+use caudal_domain::{Account, AccountId, TenantId, Timestamp};
 use rusqlite::{Connection, OpenFlags, params};
 
 use self::{
@@ -32,8 +32,10 @@ use self::{
     writer::Writer,
 };
 use crate::{
-    Backend, Lane, Position, Row, StoreError, UnitOfWork, UnitOutcome, Value, known::Known,
+    Backend, Lane, Position, Row, StoreError, UnitOfWork, UnitOutcome, Value,
+    known::Known,
     receipts::stale_generation,
+    wallets::{ACCOUNT_COLUMNS, read_account},
 };
 
 pub struct Sqlite {
@@ -137,6 +139,18 @@ impl Backend for Sqlite {
         let rows = self.readers.query(table, sql, params).await?;
         self.writer.seen_is_on_disk().await?;
         Ok(rows)
+    }
+
+    async fn account(
+        &self,
+        tenant: TenantId,
+        id: AccountId,
+    ) -> Result<Option<Account>, StoreError> {
+        let sql = format!(
+            "select {ACCOUNT_COLUMNS} from accounts a where a.id = $1 and a.tenant_id = $2"
+        );
+        let found = self.query("accounts", &sql, &[id.0.into(), tenant.0.into()]).await?;
+        found.first().map(read_account).transpose()
     }
 
     /// Reads have no time limit here.

@@ -9,13 +9,15 @@ use caudal_store::{
     payments, sagas, second_factors, tenants,
     users::{self, Entering, UserRow},
     velocity_turns::{self, VelocityTurn},
+    wallets,
 };
+use futures::poll;
 
 use super::{
     batches::look_through,
     fixtures::{
-        Batch, commit, done, funded, new_tenant, new_user, outcome, pay, post, seconds, tenant,
-        wallet,
+        Batch, commit, done, funded, new_tenant, new_user, new_wallet, outcome, pay, post, seconds,
+        tenant, usd, wallet,
     },
     payments::new_payment,
     sagas::saga,
@@ -90,6 +92,26 @@ pub async fn lists_find_rows_by_key(stage: &Stage) {
         client.batch_execute("deallocate asked").await.unwrap();
     }
     client.batch_execute("reset all").await.unwrap();
+}
+
+/// Whoever looks for others as well may go away.
+pub async fn a_look_for_many_is_taken_over(stage: &Stage) {
+    let (db, acme) = (stage.store.as_ref(), tenant(stage).await);
+    let mut accounts = Vec::new();
+    for bucket in 0..3 {
+        let wallet = new_wallet(stage, acme, usd(), bucket);
+        done(stage, wallets::insert(&wallet, true)).await;
+        accounts.push(wallet.account);
+    }
+    let [mut first, mut second, mut third] =
+        [0, 1, 2].map(|place: usize| Box::pin(db.account(acme, accounts[place].id)));
+    assert!(poll!(&mut first).is_pending());
+    assert!(poll!(&mut second).is_pending());
+    assert!(poll!(&mut third).is_pending());
+    assert_eq!(first.await.unwrap(), Some(accounts[0]));
+    assert!(poll!(&mut second).is_pending(), "it looks for itself and the third");
+    drop(second);
+    assert_eq!(third.await.unwrap(), Some(accounts[2]));
 }
 
 /// Until somebody waits for a lock of this database.

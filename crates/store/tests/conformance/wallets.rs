@@ -6,6 +6,7 @@ use caudal_domain::{
 };
 use caudal_ledger::Movement;
 use caudal_store::{UnitOfWork, UnitOutcome, books, wallets};
+use futures::future::join_all;
 
 use super::{
     fixtures::{Batch, commit, done, eur, metadata, new_tenant, new_wallet, tenant, usd, user},
@@ -34,6 +35,30 @@ pub async fn round_trip(stage: &Stage) {
     assert_eq!(wallets::find(db, stranger, full.account.id).await.unwrap(), None);
     let treasury = super::fixtures::treasury(tenant);
     assert_eq!(wallets::find(db, tenant, treasury).await.unwrap(), None);
+}
+
+/// Many look up accounts at once, each its own.
+pub async fn accounts_are_looked_up_together(stage: &Stage) {
+    let db = stage.store.as_ref();
+    let tenant = tenant(stage).await;
+    let stranger = new_tenant(stage, "stranger").id;
+    let mut accounts = Vec::new();
+    for bucket in 0..20 {
+        let wallet = new_wallet(stage, tenant, usd(), bucket * 12);
+        done(stage, wallets::insert(&wallet, true)).await;
+        accounts.push(wallet.account);
+    }
+    let look_ups = (0..600).map(|number| {
+        let is_own = number % 7 != 0;
+        let account = accounts[number % 20];
+        let asks = if is_own { tenant } else { stranger };
+        async move { (db.account(asks, account.id).await.unwrap(), is_own.then_some(account)) }
+    });
+    for (found, expected) in join_all(look_ups).await {
+        assert_eq!(found, expected);
+    }
+    let nobody = AccountId(stage.id(START, 3));
+    assert_eq!(db.account(tenant, nobody).await.unwrap(), None);
 }
 
 pub async fn change_counts_versions(stage: &Stage) {
