@@ -93,9 +93,10 @@ impl Run<'_> {
         let postgres = self.postgres();
         let mut command = cargo();
         command.args(["test", "--workspace", "--no-fail-fast"]);
-        // Tests wait for databases and clients more than they compute.
+        // Tests wait for databases and clients more than they compute; more at once would want more
+        // connections than a testbed has.
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        command.env("RUST_TEST_THREADS", (2 * cores).to_string());
+        command.env("RUST_TEST_THREADS", (4 * cores).min(16).to_string());
         command.current_dir(&self.workspace.root);
         if let Some((postgres, _)) = &postgres {
             command.env("CAUDAL_TEST_POSTGRES_URL", postgres.url());
