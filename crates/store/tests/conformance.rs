@@ -166,6 +166,7 @@ mod only_postgres {
     cases!(@postgres postgres_only a_unit_given_up_leaves_nothing_open);
     cases!(@postgres postgres_only held_accounts_are_passed_over);
     cases!(@postgres postgres_only a_look_for_many_is_taken_over);
+    cases!(@postgres postgres_only a_frozen_look_is_given_up);
     cases!(@postgres postgres_only the_engine_can_not_rewrite_history);
     cases!(@postgres known is_not_locked);
     cases!(@postgres known another_process_is_heeded);

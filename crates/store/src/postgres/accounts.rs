@@ -5,14 +5,15 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use caudal_domain::{Account, AccountId, TenantId};
 use deadpool_postgres::Pool;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::timeout};
 
 use super::{
-    client, errors,
+    Open, client, errors,
     values::{self, Id},
 };
 use crate::{
@@ -22,6 +23,9 @@ use crate::{
 
 /// Accounts of one look.
 const MOST: usize = 256;
+/// All wait for one look: a backend that froze must not hold them up for longer. The server's own
+/// time limit is kept by that backend.
+const WITHIN: Duration = Duration::from_secs(3);
 
 type Found = Result<Option<Account>, StoreError>;
 
@@ -66,7 +70,8 @@ impl Accounts {
             let count = asked.len().min(MOST);
             asked.drain(..count).collect()
         };
-        let found = read(pool, &asked).await;
+        let late = |_| Err(StoreError::Unavailable("accounts were not read in time".into()));
+        let found = timeout(WITHIN, read(pool, &asked)).await.unwrap_or_else(late);
         for Asked { tenant, id, answer } in asked {
             let its = found.clone().map(|found| found.get(&(tenant, id)).copied());
             // Whoever asked may be gone.
@@ -91,9 +96,10 @@ async fn read(
     let buckets: Vec<i16> = asked.iter().map(|it| it.id.bucket().0.into()).collect();
     let ids: Vec<Id> = asked.iter().map(|it| Id(it.id.0)).collect();
     let tenants: Vec<Id> = asked.iter().map(|it| Id(it.tenant.0)).collect();
-    let client = client(pool).await?;
-    let statement = client.prepare_cached(&sql).await.map_err(errors::classify)?;
-    let rows = client.query(&statement, &[&buckets, &ids, &tenants]).await;
+    let open = Open::new(client(pool).await?);
+    let statement = open.client()?.prepare_cached(&sql).await.map_err(errors::classify)?;
+    let rows = open.client()?.query(&statement, &[&buckets, &ids, &tenants]).await;
+    open.end();
     let accounts = rows.map_err(errors::classify)?;
     let account = |row| read_account(&values::row("accounts", row)?);
     let keyed = |account: Account| ((account.tenant, account.id), account);

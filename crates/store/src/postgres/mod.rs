@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use caudal_domain::{Account, AccountId, TenantId, Timestamp};
-use deadpool_postgres::{Pool, QueueMode, Runtime};
+use deadpool_postgres::{Object, Pool, QueueMode, Runtime};
 
 use crate::{
     Backend, Lane, Position, Row, Settings, StoreError, UnitOfWork, UnitOutcome, Value,
@@ -53,8 +53,35 @@ impl Postgres {
     }
 }
 
-async fn client(pool: &Pool) -> Result<deadpool_postgres::Object, StoreError> {
+async fn client(pool: &Pool) -> Result<Object, StoreError> {
     pool.get().await.map_err(|error| StoreError::Unavailable(error.to_string()))
+}
+
+/// A connection on which something is under way. Given up half-way it is closed, and with it
+/// whatever was not committed; whoever got it next would wait behind that.
+struct Open(Option<Object>);
+
+impl Open {
+    fn new(client: Object) -> Self {
+        Self(Some(client))
+    }
+
+    fn client(&self) -> Result<&Object, StoreError> {
+        self.0.as_ref().ok_or_else(|| StoreError::Unavailable("the connection is gone".into()))
+    }
+
+    /// It is over: back to the pool.
+    fn end(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if let Some(object) = self.0.take() {
+            drop(Object::take(object));
+        }
+    }
 }
 
 #[async_trait]

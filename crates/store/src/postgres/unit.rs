@@ -8,6 +8,7 @@ use tokio_postgres::{Error, Statement, error::SqlState, types::ToSql};
 use crate::{
     Answer, Expect, Position, Receipt, Step, StoreError, UnitOfWork, UnitOutcome,
     postgres::{
+        Open,
         attached::{self, StepRun},
         errors::{self, Fault},
         events::{self, EventStatements, INSERT_EVENTS, LOCK_HEADS},
@@ -27,29 +28,6 @@ const INSERT_RECEIPT: &str = "insert into receipts (generation, bucket, key, fin
      transfer_id, answer) values ($1, $2, $3, $4, $5, $6)";
 const UNIQUE_VIOLATION: &str = "23505";
 
-/// A connection in whose transaction something may be. Given up half-way it is closed, and with it
-/// whatever was not committed.
-struct Open(Option<Object>);
-
-impl Open {
-    fn client(&self) -> Result<&Object, StoreError> {
-        self.0.as_ref().ok_or_else(|| StoreError::Unavailable("the connection is gone".into()))
-    }
-
-    /// The transaction is over: back to the pool.
-    fn end(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        if let Some(object) = self.0.take() {
-            drop(Object::take(object));
-        }
-    }
-}
-
 /// The unit's statements, ready to be sent without another round trip.
 struct Ready<'u> {
     runs: Vec<StepRun<'u>>,
@@ -65,7 +43,7 @@ pub(super) async fn commit(
     client: Object,
     unit: UnitOfWork,
 ) -> Result<(UnitOutcome, Position), StoreError> {
-    let open = Open(Some(client));
+    let open = Open::new(client);
     let client = open.client()?;
     let ready = Ready::of(client, &unit).await.map_err(errors::classify)?;
     let mut begin = "begin";

@@ -1,6 +1,6 @@
 //! What only a server has: partitions and roles.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, process::Command};
 
 use caudal_domain::{Fingerprint, ReceiptKey, TenantId};
 use caudal_store::{
@@ -11,7 +11,7 @@ use caudal_store::{
     velocity_turns::{self, VelocityTurn},
     wallets,
 };
-use futures::poll;
+use futures::{future::join_all, poll};
 
 use super::{
     batches::look_through,
@@ -112,6 +112,40 @@ pub async fn a_look_for_many_is_taken_over(stage: &Stage) {
     assert!(poll!(&mut second).is_pending(), "it looks for itself and the third");
     drop(second);
     assert_eq!(third.await.unwrap(), Some(accounts[2]));
+}
+
+/// Goes on when the test ends, however it ends.
+struct Frozen(String);
+
+impl Frozen {
+    fn signal(&self, signal: &str) {
+        let status = Command::new("kill").args([signal, &self.0]).status();
+        assert!(status.unwrap().success());
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        self.signal("-CONT");
+    }
+}
+
+/// Many wait for one look: a backend that freezes holds them up for seconds, and nobody after.
+pub async fn a_frozen_look_is_given_up(stage: &Stage) {
+    let (db, acme) = (stage.store.as_ref(), tenant(stage).await);
+    let wallet = new_wallet(stage, acme, usd(), 9);
+    done(stage, wallets::insert(&wallet, true)).await;
+    let account = wallet.account;
+    assert_eq!(db.account(acme, account.id).await.unwrap(), Some(account));
+    let sql = "select pid::text from pg_stat_activity
+         where datname = current_database() and query like '% k (bucket, id, tenant)%'
+         and pid <> pg_backend_pid()";
+    let found = stage.client().query_one(sql, &[]).await.unwrap();
+    let frozen = Frozen(found.get(0));
+    frozen.signal("-STOP");
+    let looked = join_all((0..10).map(|_| db.account(acme, account.id))).await;
+    assert!(looked.iter().any(|found| matches!(found, Err(StoreError::Unavailable(_)))));
+    assert_eq!(db.account(acme, account.id).await.unwrap(), Some(account));
 }
 
 /// Until somebody waits for a lock of this database.
