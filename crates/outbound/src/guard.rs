@@ -186,16 +186,12 @@ impl Guard {
         call: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Refused<E>> {
         let mut admitted = self.admit()?;
-        let began = Instant::now();
         let result = timeout_at(deadline, admitted.watch(call)).await;
-        match &result {
-            Ok(Err(fault)) if fault.counts() => admitted.outcome = Outcome::Failure,
-            Ok(_) => {
-                admitted.outcome = Outcome::Success;
-                admitted.took = Some(began.elapsed());
-            }
-            Err(_) => admitted.outcome = Outcome::Failure,
-        }
+        admitted.outcome = match &result {
+            Ok(Err(fault)) if fault.counts() => Outcome::Failure,
+            Ok(_) => Outcome::Success,
+            Err(_) => Outcome::Failure,
+        };
         result.map_err(|_| Refused::TimedOut)?.map_err(Refused::Failed)
     }
 
@@ -218,13 +214,14 @@ impl Guard {
             let pass = health.breaker.admit(self.now()).map_err(Refused::Open)?;
             Ok((pass, health.pace.begin()))
         })?;
-        let outcome = Outcome::Unknown;
-        Ok(Admitted { guard: self, pass, outcome, late_after, is_late: false, took: None })
+        let (began, outcome) = (Instant::now(), Outcome::Unknown);
+        Ok(Admitted { guard: self, pass, began, outcome, late_after, is_late: false })
     }
 
     fn settle(&self, ended: &Admitted<'_>) {
+        let took = (ended.outcome == Outcome::Success).then(|| ended.began.elapsed());
         self.change(|health, _| {
-            health.pace.end(ended.is_late, ended.took);
+            health.pace.end(ended.is_late, took);
             health.breaker.settle(ended.pass, ended.outcome, self.now());
         });
     }
@@ -263,11 +260,10 @@ impl Health {
 struct Admitted<'a> {
     guard: &'a Guard,
     pass: Pass,
+    began: Instant,
     outcome: Outcome,
     late_after: Option<Duration>,
     is_late: bool,
-    /// If it went well.
-    took: Option<Duration>,
 }
 
 impl Admitted<'_> {

@@ -62,7 +62,6 @@ impl Service {
         select_biased! {
             ended = run => return ended,
             () = refuses => drop(worker),
-            complete => {}
         }
         run.await
     }
