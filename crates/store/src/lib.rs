@@ -35,6 +35,7 @@ pub mod inbox;
 pub mod incoming_webhooks;
 mod known;
 pub mod mails;
+mod measures;
 pub mod notifications;
 pub mod payment_attempts;
 pub mod payment_types;

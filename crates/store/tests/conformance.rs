@@ -127,7 +127,7 @@ cases! {
     instance_keys: signing_keys_take_over_once vault_keys_are_made_once;
     audit: by_page_and_filter nobody_changes_it;
     mails: claimed_by_one ends_once removed_with_their_user;
-    payments: round_trip of_two_versions_one_wins by_page_and_filter waiting_by_status
+    payments: round_trip of_two_versions_one_wins by_page_and_filter promised_by_age
         sums_of_what_came_after goes_with_a_batch;
     refunds: round_trip by_page_and_filter;
     disputes: round_trip told_of_once by_page_and_filter;
@@ -167,6 +167,7 @@ mod only_postgres {
     cases!(@postgres postgres_only held_accounts_are_passed_over);
     cases!(@postgres postgres_only a_look_for_many_is_taken_over);
     cases!(@postgres postgres_only a_frozen_look_is_given_up);
+    cases!(@postgres postgres_only a_frozen_read_is_given_up);
     cases!(@postgres postgres_only the_engine_can_not_rewrite_history);
     cases!(@postgres known is_not_locked);
     cases!(@postgres known another_process_is_heeded);

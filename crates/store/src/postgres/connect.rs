@@ -1,6 +1,6 @@
 //! Connections: TLS, time-outs, and the role with the least privilege.
 
-use std::{fs::File, io::BufReader, net::IpAddr, sync::Arc};
+use std::{fs::File, io::BufReader, net::IpAddr, sync::Arc, time::Duration};
 
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, RecyclingMethod};
 use rustls::{ClientConfig, RootCertStore};
@@ -45,7 +45,9 @@ impl Connector {
             .map_err(|error| StoreError::Unavailable(format!("bad database URL: {error}")))?;
         config.connect_timeout(settings.pool.connect_timeout);
         config.application_name("caudal");
-        config.keepalives_idle(std::time::Duration::from_secs(30));
+        config.keepalives_idle(Duration::from_secs(30));
+        // A server that vanished is known by what it no longer acknowledges.
+        config.tcp_user_timeout(Duration::from_secs(10));
         Ok(Self { config, tls: MakeRustlsConnect::new(tls_config(settings)?) })
     }
 

@@ -13,15 +13,16 @@ mod unit;
 mod values;
 mod writes;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use caudal_domain::{Account, AccountId, TenantId, Timestamp};
 use deadpool_postgres::{Object, Pool, QueueMode, Runtime};
+use tokio::{runtime::Handle, time::timeout};
 
 use crate::{
     Backend, Lane, Position, Row, Settings, StoreError, UnitOfWork, UnitOutcome, Value,
-    known::Known,
+    known::Known, measures::measured,
 };
 use accounts::Accounts;
 use connect::Connector;
@@ -84,6 +85,53 @@ impl Drop for Open {
     }
 }
 
+/// A little more than the server allows a statement. A server that froze or is gone from the
+/// network does not keep its own limit.
+const READ_WITHIN: Duration = Duration::from_secs(11);
+
+/// A connection on which something is read. Given up half-way it goes back to the pool once its
+/// answer has come, and is closed where none comes: whoever got it next would wait behind that.
+struct Reading(Option<Object>);
+
+impl Reading {
+    fn client(&self) -> Result<&Object, StoreError> {
+        self.0.as_ref().ok_or_else(|| StoreError::Unavailable("the connection is gone".into()))
+    }
+
+    async fn rows(
+        mut self,
+        sql: &str,
+        params: &[Value],
+    ) -> Result<Vec<tokio_postgres::Row>, StoreError> {
+        let params = values::params(params);
+        let reading = async {
+            let client = self.client()?;
+            let statement = client.prepare_cached(sql).await.map_err(errors::classify)?;
+            client.query(&statement, &params).await.map_err(errors::classify)
+        };
+        let read = timeout(READ_WITHIN, reading).await;
+        let object = self.0.take();
+        read.unwrap_or_else(|_| {
+            object.map(Object::take);
+            Err(StoreError::Unavailable("the database did not answer in time".into()))
+        })
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        let Some(object) = self.0.take() else { return };
+        let Ok(runtime) = Handle::try_current() else { return drop(Object::take(object)) };
+        runtime.spawn(async move {
+            // Answered when all before it is.
+            let idle = timeout(READ_WITHIN, object.simple_query("")).await;
+            if !matches!(idle, Ok(Ok(_))) {
+                drop(Object::take(object));
+            }
+        });
+    }
+}
+
 #[async_trait]
 impl Backend for Postgres {
     async fn query(
@@ -92,11 +140,8 @@ impl Backend for Postgres {
         sql: &str,
         params: &[Value],
     ) -> Result<Vec<Row>, StoreError> {
-        let client = client(&self.pool).await?;
-        let statement = client.prepare_cached(sql).await.map_err(errors::classify)?;
-        let params = values::params(params);
-        let rows = client.query(&statement, &params).await.map_err(errors::classify)?;
-        rows.iter().map(|row| values::row(table, row)).collect()
+        let read = async { Reading(Some(client(&self.pool).await?)).rows(sql, params).await };
+        measured(read).await?.iter().map(|row| values::row(table, row)).collect()
     }
 
     async fn account(
@@ -126,7 +171,7 @@ impl Backend for Postgres {
     }
 
     async fn commit(&self, unit: UnitOfWork) -> Result<(UnitOutcome, Position), StoreError> {
-        unit::commit(client(&self.pool).await?, unit).await
+        measured(async { unit::commit(client(&self.pool).await?, unit).await }).await
     }
 
     fn lane(&self) -> Box<dyn Lane> {

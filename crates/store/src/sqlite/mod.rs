@@ -34,6 +34,7 @@ use self::{
 use crate::{
     Backend, Lane, Position, Row, StoreError, UnitOfWork, UnitOutcome, Value,
     known::Known,
+    measures::measured,
     receipts::stale_generation,
     wallets::{ACCOUNT_COLUMNS, read_account},
 };
@@ -136,9 +137,12 @@ impl Backend for Sqlite {
         sql: &str,
         params: &[Value],
     ) -> Result<Vec<Row>, StoreError> {
-        let rows = self.readers.query(table, sql, params).await?;
-        self.writer.seen_is_on_disk().await?;
-        Ok(rows)
+        measured(async {
+            let rows = self.readers.query(table, sql, params).await?;
+            self.writer.seen_is_on_disk().await?;
+            Ok(rows)
+        })
+        .await
     }
 
     async fn account(
@@ -169,7 +173,7 @@ impl Backend for Sqlite {
     }
 
     async fn commit(&self, unit: UnitOfWork) -> Result<(UnitOutcome, Position), StoreError> {
-        self.writer.run(move |connection| unit::commit(connection, &unit)).await
+        measured(self.writer.run(move |connection| unit::commit(connection, &unit))).await
     }
 
     fn lane(&self) -> Box<dyn Lane> {

@@ -148,6 +148,21 @@ pub async fn a_frozen_look_is_given_up(stage: &Stage) {
     assert_eq!(db.account(acme, account.id).await.unwrap(), Some(account));
 }
 
+/// Its server's own time limit does not help where the backend itself stands still.
+pub async fn a_frozen_read_is_given_up(stage: &Stage) {
+    let (db, acme) = (stage.store.as_ref(), tenant(stage).await);
+    assert!(tenants::find(db, acme).await.unwrap().is_some());
+    let sql = "select pid::text from pg_stat_activity
+         where datname = current_database() and query like '%from tenants%'
+         and pid <> pg_backend_pid()";
+    let found = stage.client().query_one(sql, &[]).await.unwrap();
+    let frozen = Frozen(found.get(0));
+    frozen.signal("-STOP");
+    let read = tenants::find(db, acme).await;
+    assert!(matches!(read, Err(StoreError::Unavailable(_))), "{read:?}");
+    assert!(tenants::find(db, acme).await.unwrap().is_some());
+}
+
 /// Until somebody waits for a lock of this database.
 async fn somebody_waits(stage: &Stage) {
     let sql = "select 1 from pg_stat_activity
