@@ -80,7 +80,7 @@ async fn settlement(
     let text = std::fs::read_to_string(file).context("the settlement file can't be read")?;
     let lines = read_settlement(&text).map_err(anyhow::Error::msg)?;
     let report = instance.service.check_settlement(tenant, &lines, tolerance).await?;
-    let SettlementReport { lines, matched, settlements, differences } = report;
+    let SettlementReport { lines, matched, settlements, differences, open } = report;
     say(format_args!("{lines} lines, {matched} matched"))?;
     for (Settlement { reference, amount, fee, currency }, is_booked) in settlements {
         let booked = if is_booked { "booked" } else { "not booked" };
@@ -89,8 +89,12 @@ async fn settlement(
             "  settlement {reference}: {amount} {currency}, fees {fee}, paid {paid}: {booked}"
         ))?;
     }
+    open.iter().try_for_each(|line| say(format_args!("  ?   {line}")))?;
     differences.iter().try_for_each(|line| say(format_args!("  NO  {line}")))?;
     let same = differences.is_empty();
+    if !open.is_empty() {
+        say("? was made or booked on another day: join that day's file to this one.")?;
+    }
     say(if same { "File and payments agree." } else { "They do NOT agree: see NO above." })?;
     Ok(exit(same))
 }

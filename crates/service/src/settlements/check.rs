@@ -31,6 +31,8 @@ pub struct SettlementReport {
     /// Amounts paid to the bank, as they are to be booked, and whether they are.
     pub settlements: Vec<(Settlement, bool)>,
     pub differences: Vec<String>,
+    /// Not in the file, and made or booked outside its time: in the file of a neighbouring day.
+    pub open: Vec<String>,
 }
 
 /// What all lines of one kind say of one thing.
@@ -86,8 +88,9 @@ impl Service {
             .keys()
             .flat_map(|(kind, references)| references.iter().map(|it| (*kind, *it)))
             .collect();
-        let missing = self.not_in_file(tenant, lines, (&seen, &used)).await?;
-        report.differences.extend(missing);
+        let left_out = self.not_in_file(tenant, lines, (&seen, &used)).await?;
+        report.differences.extend(left_out.differences);
+        report.open = left_out.open;
         self.check_booked(tenant, sums, (&used, &mut report)).await?;
         Ok(report)
     }

@@ -1,10 +1,11 @@
-//! What is here and not in a settlement file: all that went through the file's accounts within its
-//! time must be in it.
+//! What is here and not in a settlement file: all that was made and booked within the file's time,
+//! through its accounts, must be in it. What was made before its end or booked after its beginning
+//! only may be in the neighbour's: it is open, and a difference once the file holds both days.
 
 use std::collections::BTreeSet;
 
 use caudal_domain::{
-    Currency, GatewayAccountId, TenantId, Timestamp, TransferId,
+    Currency, GatewayAccountId, TenantId, Timestamp,
     id::lowest_at,
     payment::{PayoutStatus, RefundStatus},
 };
@@ -23,6 +24,18 @@ struct Made {
     reference: String,
     amount: i64,
     currency: Currency,
+    /// From when it was made to when it was booked.
+    span: Span,
+}
+
+type Span = (Timestamp, Timestamp);
+
+/// What is not in the file.
+#[derive(Default)]
+pub(super) struct LeftOut {
+    pub differences: Vec<String>,
+    /// May be in the file of the day before or after.
+    pub open: Vec<String>,
 }
 
 impl Service {
@@ -32,31 +45,41 @@ impl Service {
         tenant: TenantId,
         lines: &[SettlementLine],
         (seen, used): (&BTreeSet<(SettlementKind, &str)>, &BTreeSet<GatewayAccountId>),
-    ) -> Result<Vec<String>, ServiceError> {
+    ) -> Result<LeftOut, ServiceError> {
         let times = || lines.iter().map(|line| line.at);
+        let mut left_out = LeftOut::default();
         let (Some(first), Some(last)) = (times().min(), times().max()) else {
-            return Ok(Vec::new());
+            return Ok(left_out);
         };
-        let span = (start_of_day(first), last);
-        let mut made = self.charges_made(tenant, span).await?;
-        made.extend(self.refunds_made(tenant, span).await?);
-        made.extend(self.disputes_made(tenant, span).await?);
-        made.extend(self.payouts_made(tenant, span).await?);
-        let is_left_out = |it: &Made| {
-            used.contains(&it.account) && !seen.contains(&(it.kind, it.reference.as_str()))
-        };
-        let texts = made.into_iter().filter(is_left_out).map(|it| {
+        let first = start_of_day(first);
+        // Ids tell when something was made; what is made is booked a week later at most, unless a
+        // person decides.
+        let ids = (lowest_at(first.plus_seconds(-AUTHORIZED_FOR_S)), end_of(last));
+        let mut made = self.charges_made(tenant, ids).await?;
+        made.extend(self.refunds_made(tenant, ids).await?);
+        made.extend(self.disputes_made(tenant, ids).await?);
+        made.extend(self.payouts_made(tenant, ids).await?);
+        for it in made {
+            let (made_at, booked_at) = it.span;
+            let is_seen = seen.contains(&(it.kind, it.reference.as_str()));
+            if is_seen || !used.contains(&it.account) || booked_at < first {
+                continue;
+            }
             let Made { id, reference, amount, currency, .. } = it;
-            format!("{id} ({reference}) of {amount} {currency} is not in the file")
-        });
-        Ok(texts.collect())
+            let text = format!("{id} ({reference}) of {amount} {currency} is not in the file");
+            match made_at >= first && booked_at <= last {
+                true => left_out.differences.push(text),
+                false => left_out.open.push(text),
+            }
+        }
+        Ok(left_out)
     }
 
-    /// What was promised may have been made a week before it was taken.
+    /// A promise is made before it is taken: only the taking counts.
     async fn charges_made(
         &self,
         tenant: TenantId,
-        (first, last): (Timestamp, Timestamp),
+        (from, before): (u128, u128),
     ) -> Result<Vec<Made>, ServiceError> {
         let mut made = Vec::new();
         let mut filter = payments::Filter {
@@ -67,8 +90,8 @@ impl Service {
             payer: None,
             user: None,
             reference: None,
-            before: lowest_at(last.plus_seconds(1)),
-            from: lowest_at(first.plus_seconds(-AUTHORIZED_FOR_S)),
+            before,
+            from,
             limit: PAGE,
         };
         loop {
@@ -76,12 +99,12 @@ impl Service {
             let Some(oldest) = page.last() else { return Ok(made) };
             filter.before = oldest.id.0;
             for row in page {
-                let is_within = is_booked_within(row.transfer, (first, last))
-                    && (row.manual_capture || row.created_at >= first);
+                let Some(booked_at) = row.transfer.map(|id| time_of(id.0)) else { continue };
+                let made_at = if row.manual_capture { booked_at } else { row.created_at };
                 let amount = row.amounts.captured;
                 let names = (row.gateway_account, row.gateway_reference);
                 let what = (SettlementKind::Charge, row.id.to_string());
-                made.extend(named(what, names, (amount, row.currency)).filter(|_| is_within));
+                made.extend(named(what, names, (amount, row.currency), (made_at, booked_at)));
             }
         }
     }
@@ -89,21 +112,20 @@ impl Service {
     async fn refunds_made(
         &self,
         tenant: TenantId,
-        (first, last): (Timestamp, Timestamp),
+        (from, before): (u128, u128),
     ) -> Result<Vec<Made>, ServiceError> {
         let mut made = Vec::new();
-        let (from, before) = (lowest_at(first), lowest_at(last.plus_seconds(1)));
         let mut filter =
             refunds::Filter { tenant, status: None, payment: None, before, from, limit: PAGE };
         loop {
             let page = refunds::list(self.store(), &filter).await?;
             let Some(oldest) = page.last() else { return Ok(made) };
             filter.before = oldest.id.0;
-            for row in page {
-                let is_due = row.status == RefundStatus::Succeeded && row.updated_at <= last;
+            for row in page.into_iter().filter(|row| row.status == RefundStatus::Succeeded) {
                 let names = (row.gateway_account, row.gateway_reference);
                 let what = (SettlementKind::Refund, row.id.to_string());
-                made.extend(named(what, names, (row.amount, row.currency)).filter(|_| is_due));
+                let span = (row.created_at, row.updated_at);
+                made.extend(named(what, names, (row.amount, row.currency), span));
             }
         }
     }
@@ -111,10 +133,9 @@ impl Service {
     async fn disputes_made(
         &self,
         tenant: TenantId,
-        (first, last): (Timestamp, Timestamp),
+        (from, before): (u128, u128),
     ) -> Result<Vec<Made>, ServiceError> {
         let mut made = Vec::new();
-        let (from, before) = (lowest_at(first), lowest_at(last.plus_seconds(1)));
         let mut filter = disputes::Filter { tenant, status: None, before, from, limit: PAGE };
         loop {
             let page = disputes::list(self.store(), &filter).await?;
@@ -123,8 +144,8 @@ impl Service {
             for row in page {
                 let names = (Some(row.gateway_account), Some(row.gateway_reference));
                 let what = (SettlementKind::Dispute, row.id.to_string());
-                let is_due = row.created_at <= last;
-                made.extend(named(what, names, (row.amount, row.currency)).filter(|_| is_due));
+                let span = (row.created_at, row.created_at);
+                made.extend(named(what, names, (row.amount, row.currency), span));
             }
         }
     }
@@ -132,7 +153,7 @@ impl Service {
     async fn payouts_made(
         &self,
         tenant: TenantId,
-        (first, last): (Timestamp, Timestamp),
+        (from, before): (u128, u128),
     ) -> Result<Vec<Made>, ServiceError> {
         let mut made = Vec::new();
         let mut filter = payouts::Filter {
@@ -140,19 +161,19 @@ impl Service {
             status: None,
             wallet: None,
             user: None,
-            before: lowest_at(last.plus_seconds(1)),
-            from: lowest_at(first),
+            before,
+            from,
             limit: PAGE,
         };
         loop {
             let page = payouts::list(self.store(), &filter).await?;
             let Some(oldest) = page.last() else { return Ok(made) };
             filter.before = oldest.id.0;
-            for row in page {
-                let is_due = row.status == PayoutStatus::Paid && row.updated_at <= last;
+            for row in page.into_iter().filter(|row| row.status == PayoutStatus::Paid) {
                 let names = (row.gateway_account, row.gateway_reference);
                 let what = (SettlementKind::Payout, row.id.to_string());
-                made.extend(named(what, names, (row.amount, row.currency)).filter(|_| is_due));
+                let span = (row.created_at, row.updated_at);
+                made.extend(named(what, names, (row.amount, row.currency), span));
             }
         }
     }
@@ -163,10 +184,14 @@ fn start_of_day(at: Timestamp) -> Timestamp {
     Timestamp::from_micros(at.days() * DAY_MICROS)
 }
 
-/// Whether the money moved then: the transfer's id says when.
-fn is_booked_within(id: Option<TransferId>, (first, last): (Timestamp, Timestamp)) -> bool {
-    let within = lowest_at(first)..lowest_at(last.plus_seconds(1));
-    id.is_some_and(|id| within.contains(&id.0))
+/// When what has this id was made, to the millisecond.
+fn time_of(id: u128) -> Timestamp {
+    Timestamp::from_micros((id >> 80) as i64 * 1000)
+}
+
+/// Ids from then on are of later times.
+fn end_of(at: Timestamp) -> u128 {
+    lowest_at(at.plus_seconds(1))
 }
 
 /// What has moved money through a gateway, by the gateway's name.
@@ -174,7 +199,8 @@ fn named(
     (kind, id): (SettlementKind, String),
     (account, reference): (Option<GatewayAccountId>, Option<String>),
     (amount, currency): (i64, Currency),
+    span: Span,
 ) -> Option<Made> {
     let (account, reference) = account.zip(reference)?;
-    Some(Made { kind, id, account, reference, amount, currency })
+    Some(Made { kind, id, account, reference, amount, currency, span })
 }

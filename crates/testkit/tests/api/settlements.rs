@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 both_databases! {
     the_file_of_a_day_agrees_and_differences_are_named what_is_paid_to_the_bank_is_booked_once
     a_fee_that_its_payer_bears_is_in_the_file settlements_refuse_nonsense
+    what_took_two_days_is_asked_of_both_files
 }
 
 const ACCOUNT: &str = "sim_test_settled";
@@ -170,6 +171,39 @@ async fn the_file_of_a_day_agrees_and_differences_are_named(app: &TestApp) {
     }
     let strange = check(app, TenantId(9), (&good, 0)).await.differences;
     assert_eq!(strange.len(), 6, "another tenant's are unknown: {strange:#?}");
+}
+
+async fn what_took_two_days_is_asked_of_both_files(app: &TestApp) {
+    let (tenant, wallet) = (app.tenant_id().await, app.client.wallet("USD").await);
+    account(app, "payee").await;
+    let one = pay(app, &wallet, 1000, "pm_card_pendingRefund").await;
+    let refunded = refund(app, &one, 100).await;
+    assert_eq!(refunded["status"], "pending");
+    app.clock.advance(DAY_S);
+    // So that the second day has a file.
+    pay(app, &wallet, 2000, "pm_card_visa").await;
+    let path = format!("/refunds/{}", refunded["id"].as_str().expect("an id"));
+    until("the refund", async || {
+        app.clock.advance(60);
+        app.client.get(&path).await.expect(200)["status"] == "succeeded"
+    })
+    .await;
+    app.clock.advance(DAY_S);
+    let files = [file(app, 2).await, file(app, 1).await];
+    let mut open = Vec::new();
+    for file in &files {
+        let report = check(app, tenant, (file, 0)).await;
+        assert_eq!(report.differences, Vec::<String>::new(), "{file}");
+        open.extend(report.open);
+    }
+    assert!(matches!(&open[..], [one] if one.contains("ref_")), "{open:?} {files:#?}");
+    let (_, second) = files[1].split_once("\r\n").expect("a header");
+    let both = format!("{}{second}", files[0]);
+    let report = check(app, tenant, (&both, 0)).await;
+    assert_eq!((report.differences.len(), report.open.len()), (0, 0), "{report:#?}");
+    let without = both.replace(&format!("{}\r\n", line(&both, "refund,")), "");
+    let report = check(app, tenant, (&without, 9999)).await;
+    assert!(matches!(&report.differences[..], [one] if one.contains("ref_")), "{report:#?}");
 }
 
 async fn tell(app: &TestApp, (key, account): (&str, &str), body: &Value) -> Answer {
