@@ -100,7 +100,9 @@ impl Queue {
         }
         let full = lines.commands + size > self.queue_commands && lines.commands > 0;
         let line = lines.by_tenant.get(&tenant).map_or(0, |line| line.commands);
-        let greedy = line >= self.queue_commands / 4 && lines.commands >= self.queue_commands / 2;
+        let greedy = line > 0
+            && line + size > self.queue_commands / 4
+            && lines.commands >= self.queue_commands / 2;
         if full || greedy {
             return Err(EngineError::Overloaded);
         }

@@ -126,6 +126,11 @@ impl Service {
         caller.reach.require_tenant()?;
         self.require_step_up(caller)?;
         new.scopes.iter().try_for_each(|scope| caller.require_wide(*scope))?;
+        if new.expires_at.is_some_and(|at| at <= self.now()) {
+            // It may have lain ahead when it was asked first.
+            let said = self.said_before(receipt).await?;
+            return said.ok_or_else(|| ServiceError::invalid("expires_at", "lies in the past"));
+        }
         let expires_at = end_of(caller, new.expires_at)?;
         let new = NewApiKey { expires_at, ..new };
         let mut steps = maker_stays(caller);

@@ -40,7 +40,14 @@ impl Service {
         let mut ended = 0;
         for (tenant, commands) in by_tenant {
             let job = Job { tenant, commands, atomic: false, dry_run: false, receipt: None };
-            let replies = self.run(job).await?.replies;
+            // One tenant's full line is not the others'.
+            let replies = match self.run(job).await {
+                Ok(reply) => reply.replies,
+                Err(error) => {
+                    tracing::warn!(%tenant, %error, "transfers were not swept; trying again");
+                    continue;
+                }
+            };
             // Refused: captured, voided or swept by another between the look and the batch.
             ended += replies.iter().filter(|r| matches!(r.given, Given::Transfer(_))).count();
         }

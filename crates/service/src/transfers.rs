@@ -7,7 +7,7 @@ use caudal_domain::{
 use caudal_engine::{Command, Given, Job, Reply};
 use caudal_ledger::Movement;
 pub use caudal_ledger::{NewTransfer, movements::HoldUntil};
-use caudal_store::transfers;
+use caudal_store::{Answer, Receipt, UnitOfWork, UnitOutcome, transfers};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::{
@@ -129,14 +129,21 @@ impl Service {
         let mut commands: Vec<Command> =
             items.into_iter().map(|(new, receipt)| post_command(new, receipt)).collect();
         if !atomic && self.is_tiered(caller.tenant, &commands).await? {
-            return self.one_by_one(caller, commands).await;
+            return self.one_by_one(caller, commands, receipt).await;
         }
         let _turns = match atomic {
             true => self.limit_alike(caller.tenant, &mut commands).await?,
             false => Vec::new(),
         };
+        let again = receipt.map(|_| commands.clone());
         let job = Job { tenant: caller.tenant, commands, atomic, dry_run: false, receipt };
         let reply = self.run(job).await?;
+        // Its items were decided alone, when the tenant had limits still.
+        if let (true, [], None, Some(commands)) =
+            (reply.replayed, reply.replies.as_slice(), &reply.refused_at, again)
+        {
+            return self.one_by_one(caller, commands, receipt).await;
+        }
         let value = match reply.refused_at {
             Some((index, refusal)) => BatchOutcome::RefusedAt(index, refusal),
             None => BatchOutcome::Items(self.items_of(caller.tenant, reply.replies).await?),
@@ -145,12 +152,17 @@ impl Service {
     }
 
     /// Items that fall alone and count against a limit are decided one after the other: each must
-    /// know what those before it took.
+    /// know what those before it took. What became of them is kept with their own keys.
     async fn one_by_one(
         &self,
         caller: &Caller,
         commands: Vec<Command>,
+        receipt: Option<ReceiptOf>,
     ) -> Result<Done<BatchOutcome>, ServiceError> {
+        let replayed = match receipt {
+            Some(receipt) => self.is_known_batch(receipt).await?,
+            None => false,
+        };
         let mut items = Vec::with_capacity(commands.len());
         let mut reached = std::collections::BTreeMap::new();
         for command in commands {
@@ -171,7 +183,21 @@ impl Service {
             });
         }
         let position = reached.into_iter().collect();
-        Ok(Done { value: BatchOutcome::Items(items), replayed: false, position })
+        Ok(Done { value: BatchOutcome::Items(items), replayed, position })
+    }
+
+    /// Keeps the batch's key before any of its items is decided; whether it was kept before.
+    /// Another batch under it is refused.
+    async fn is_known_batch(&self, receipt: ReceiptOf) -> Result<bool, ServiceError> {
+        let ReceiptOf { key, fingerprint } = receipt;
+        let kept = Some(Receipt { key, fingerprint, answer: Answer::Group(Vec::new()) });
+        let unit = UnitOfWork { at: self.now(), receipt: kept, ..UnitOfWork::default() };
+        match self.commit(unit).await?.0 {
+            UnitOutcome::Replayed(first) if first.fingerprint != fingerprint => {
+                Err(Refusal::IdempotencyMismatch.into())
+            }
+            outcome => Ok(outcome != UnitOutcome::Done),
+        }
     }
 
     /// Of a user's batch each item counts, and all their amounts together: else a batch would be
@@ -397,25 +423,25 @@ impl Service {
         wallet: AccountId,
         window: &Window,
     ) -> Result<Page<Transfer>, ServiceError> {
-        let cursor = window.cursor.and_then(|cursor| i64::try_from(cursor).ok());
-        let mut before = cursor.unwrap_or(i64::MAX);
+        let versions = self.versions_within(wallet, window).await?;
+        let (from, mut before) = (versions.start, versions.end);
         let mut items: Vec<Transfer> = Vec::new();
         for _ in 0..PARTS {
             let limit = (window.limit - items.len()) as i64;
             let rows = transfers::list_of_wallet(self.store(), wallet, before, limit).await?;
             // Versions have no gaps: what is left lies below the last one read.
-            before = rows.last().map_or(1, |(version, _)| *version);
+            before = rows.last().map_or(from, |(version, _)| *version);
             let met = rows.into_iter().filter_map(|(_, transfer)| transfer).filter(|transfer| {
                 filter.status.is_none_or(|status| transfer.status == status)
                     && (filter.reference.is_none() || transfer.reference == filter.reference)
                     && window.created.holds(transfer.created_at)
             });
             items.extend(met);
-            if before <= 1 || items.len() >= window.limit {
+            if before <= from || items.len() >= window.limit {
                 break;
             }
         }
-        let next = (before > 1).then_some(before.unsigned_abs().into());
+        let next = (before > from).then_some(before.unsigned_abs().into());
         Ok(Page { items, next })
     }
 }

@@ -1,5 +1,7 @@
 //! Wallets: made, read, labelled, frozen and closed; their entries and balances.
 
+use std::ops::Range;
+
 use caudal_domain::{
     Account, AccountId, AccountKind, AccountStatus, Bucket, Currency, Entry, Event, MAX_AMOUNT,
     Mode, Placement, Timestamp, UserId, UserStatus, Wallet, access::Scope, event::kinds,
@@ -116,7 +118,11 @@ impl Service {
         if let (Reach::Tenant, Some(user)) = (caller.reach, new.user) {
             let found = users::find(self.store(), caller.tenant, user).await?;
             let found = found.filter(|user| user.status != UserStatus::Erased);
-            found.ok_or(ServiceError::NotFound("user"))?;
+            if found.is_none() {
+                // They may have been there when it was asked first.
+                let said = self.said_before(receipt).await?;
+                return said.ok_or(ServiceError::NotFound("user"));
+            }
         }
         let at = self.now();
         let account = Account {
@@ -138,7 +144,7 @@ impl Service {
         let lock = user.map(|user| users::lock(caller.tenant, user));
         let mut steps: Vec<Step> = lock.into_iter().collect();
         steps.extend(wallets::insert(&wallet, caller.mode == Mode::Test));
-        if floor < 0 {
+        if floor != 0 {
             let did = (kinds::WALLET_CREATED, &["floor"][..]);
             steps.push(self.audit_wallet(caller, account.id, did));
         }
@@ -220,10 +226,34 @@ impl Service {
         window: &Window,
     ) -> Result<Page<Entry>, ServiceError> {
         self.wallet(caller, id).await?;
-        let cursor = window.cursor.and_then(|cursor| i64::try_from(cursor).ok());
-        let before = cursor.unwrap_or(i64::MAX);
-        let rows = entries::list(self.store(), id, before, window.rows()).await?;
+        let versions = self.versions_within(id, window).await?;
+        let mut rows = entries::list(self.store(), id, versions.end, window.rows()).await?;
+        rows.retain(|entry| entry.version >= versions.start);
         Ok(window.page(rows, |entry| (entry.version.unsigned_abs().into(), entry.created_at)))
+    }
+
+    /// The versions of the account's entries that the window lets through: each instant is found
+    /// by halving, so that no page is read in vain, however long the history.
+    pub(crate) async fn versions_within(
+        &self,
+        id: AccountId,
+        window: &Window,
+    ) -> Result<Range<i64>, ServiceError> {
+        let first_since = async |at: Timestamp| {
+            let just_before = Timestamp::from_micros(at.micros().saturating_sub(1));
+            let last = wallets::balance_at(self.store(), id, just_before).await?;
+            Ok::<_, ServiceError>(last.map_or(1, |entry| entry.version + 1))
+        };
+        let start = match window.created.from {
+            Some(from) => first_since(from).await?,
+            None => 1,
+        };
+        let end = match window.created.before {
+            Some(before) => first_since(before).await?,
+            None => i64::MAX,
+        };
+        let cursor = window.cursor.and_then(|cursor| i64::try_from(cursor).ok());
+        Ok(start..end.min(cursor.unwrap_or(i64::MAX)))
     }
 
     /// The balance now, or as it was at an instant.
@@ -386,7 +416,7 @@ fn check_floor(caller: &Caller, floor: i64) -> Result<(), ServiceError> {
         let detail = format!("a floor lies within ±{MAX_AMOUNT} minor units");
         return Err(ServiceError::invalid("floor", detail));
     }
-    if floor < 0 {
+    if floor != 0 {
         caller.require(Scope::WalletsCredit)?;
         caller.reach.require_tenant()?;
     }

@@ -25,7 +25,7 @@ pub(crate) async fn create(
     Json(request): Json<ApiKeyRequest>,
 ) -> Answer {
     let asked = write.asked(&request)?;
-    let new = request.into_new(api.service.now())?;
+    let new = request.into_new()?;
     let made = api.service.create_api_key(asked, new).await?;
     let shape = ApiKeyShape::with_secret(&made.value.key, &made.value.secret);
     done(StatusCode::CREATED, &made, &shape)

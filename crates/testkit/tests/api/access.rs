@@ -101,7 +101,12 @@ async fn everything(app: &TestApp, pair: &(String, String)) -> Vec<Thing> {
         (format!("/payouts/{payout}"), "paid"),
         (format!("/payments/uploads/{upload}"), "completed"),
     ] {
-        until(status, async || ours.get(&path).await.expect(200)["status"] == status).await;
+        until(status, async || {
+            // What was told too late is asked after.
+            app.clock.advance(5);
+            ours.get(&path).await.expect(200)["status"] == status
+        })
+        .await;
     }
     [
         ("/transfers/{id}/reverse", moved, "transfer_not_found"),

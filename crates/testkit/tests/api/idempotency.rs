@@ -5,12 +5,15 @@ use caudal_domain::Clock as _;
 use caudal_testkit::{Answer, Call, Client, TestApp, at_once, both_databases};
 use serde_json::{Value, json};
 
+use super::users::person;
+
 both_databases! {
     successes_replay_byte_for_byte refusals_replay_after_their_reason_is_gone
     another_request_is_a_mismatch tenants_keep_their_keys_apart duplicates_at_once_happen_once
     duplicates_inside_a_batch batches_replay kept_for_a_day_then_forgotten
     what_was_not_decided_is_not_kept secrets_are_not_replayed
     a_batch_and_its_items_have_keys_of_their_own
+    what_was_made_is_said_again_whatever_came_since
 }
 
 fn body(pair: &(String, String), amount: i64) -> Value {
@@ -199,6 +202,26 @@ async fn duplicates_at_once_happen_once(app: &TestApp) {
     assert_eq!(app.client.balance(&pair.0).await, (970, 0, 970));
     assert_eq!(app.client.balance(&pair.1).await, (30, 0, 30));
     assert_eq!(app.client.all("/transfers").await.len(), 4);
+}
+
+async fn what_was_made_is_said_again_whatever_came_since(app: &TestApp) {
+    let client = &app.client;
+    let until = app.clock.now().plus_seconds(60).to_string();
+    let short = json!({"name": "short", "scopes": ["wallets:read"], "expires_at": until});
+    let key = client.post_as("key", "/api-keys", short.clone()).await.expect(201);
+    let user = client.post("/users", person("ada@example.org")).await.expect(201);
+    let own = json!({"currency": "USD", "user_id": user["id"]});
+    let wallet = client.post_as("wallet", "/wallets", own.clone()).await.expect(201);
+    let close = format!("/wallets/{}/close", wallet["id"].as_str().expect("an id"));
+    client.post(close, json!({})).await.expect(200);
+    client.delete(format!("/users/{}", user["id"].as_str().expect("an id"))).await.expect(204);
+    app.clock.advance(120);
+    let again = client.post_as("key", "/api-keys", short.clone()).await;
+    assert_eq!((again.is_replay(), &again.json["id"]), (true, &key["id"]));
+    client.post("/api-keys", short).await.refused(400, "invalid_request");
+    let again = client.post_as("wallet", "/wallets", own.clone()).await;
+    assert_eq!((again.is_replay(), again.expect(201)), (true, wallet));
+    client.post("/wallets", own).await.refused(404, "user_not_found");
 }
 
 fn item(pair: &(String, String), key: &str, amount: i64) -> Value {

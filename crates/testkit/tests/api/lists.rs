@@ -137,6 +137,19 @@ async fn filters_choose(app: &TestApp) {
     assert_eq!(ids(&format!("/wallets?created[gte]={start}")).await.len(), 3);
     let empty = format!("/wallets/{wallet}/entries?created[lt]={start}");
     assert_eq!(client.all(&empty).await.len(), 0);
+    // No page is empty while others follow, and none follows the last.
+    let entries = format!("/wallets/{wallet}/entries");
+    let all = client.all(&entries).await.len();
+    for (query, limit, count) in [
+        (format!("created[lt]={later}"), 1, 1),
+        (format!("created[gte]={later}"), 100, all - 1),
+        (format!("created[gte]={start}&created[lt]={later}"), 1, 1),
+        (format!("created[gte]={later}&created[lt]={start}"), 1, 0),
+    ] {
+        let page = client.get(format!("{entries}?{query}&limit={limit}")).await.expect(200);
+        let told = (page["data"].as_array().map(Vec::len), &page["has_more"]);
+        assert_eq!(told, (Some(count), &json!(false)), "{query}");
+    }
 }
 
 async fn fields_choose(app: &TestApp) {

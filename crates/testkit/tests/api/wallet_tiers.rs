@@ -148,6 +148,13 @@ async fn batches_count_item_by_item(app: &TestApp) {
     let results = batch["results"].as_array().expect("a list").iter();
     let statuses: Vec<_> = results.map(|it| it["status"].as_i64().expect("a number")).collect();
     assert_eq!(statuses, [201, 422, 201, 422]);
+    let path = "/transfers/batch";
+    let few = json!({"transfers": items(&[1])});
+    client.post_as("outer", path, few.clone()).await.expect(200);
+    let others = json!({"transfers": items(&[2])});
+    client.post_as("outer", path, others).await.refused(422, "idempotency_mismatch");
+    assert!(client.post_as("outer", path, few.clone()).await.is_replay());
+    assert_eq!(used(client, &pair.0).await.0, 100);
     app.clock.advance(86_400);
     let whole = json!({"transfers": items(&[50, 51]), "atomic": true});
     client.post("/transfers/batch", whole).await.refused(422, "limit_reached");
@@ -167,7 +174,14 @@ async fn a_tier_in_use_stays(app: &TestApp) {
     let refused = client.patch("/tenants/me", none.clone()).await;
     let param = &refused.refused(400, "invalid_request").json["param"];
     assert_eq!(param, "config.limits.tiers");
+    let item = json!({"from": pair.0, "to": pair.1, "amount": 1, "currency": "USD",
+        "idempotency_key": "item"});
+    let batch = json!({"transfers": [item]});
+    let first = client.post_as("outer", "/transfers/batch", batch.clone()).await.expect(200);
     set_tier(client, &pair.0, Value::Null).await.expect(200);
+    let again = client.post_as("outer", "/transfers/batch", batch).await;
+    assert!(again.is_replay());
+    assert_eq!(again.expect(200), first);
     let read = client.patch("/tenants/me", none).await.expect(200);
     assert_eq!(read["config"]["limits"], Value::Null);
     client.transfer(&pair.0, &pair.1, 1000).await.expect(201);
