@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use caudal_bus::Bus;
 use caudal_domain::Clock;
 use caudal_engine::Engine;
 use caudal_outbound::Webhooks;
@@ -24,7 +23,6 @@ pub struct Instance {
     pub store: Store,
     pub engine: Engine,
     pub service: Service,
-    pub bus: Bus,
     /// The payment gateway for tests, where it runs in this process.
     pub simulator: Option<caudal_gateway::simulator::Running>,
     workers: JoinSet<()>,
@@ -57,12 +55,15 @@ impl Instance {
         let parts = caudal_workers::Parts {
             store,
             service: instance.service.clone(),
-            bus: instance.bus.clone(),
             clock,
             notifications: settings.notifications(),
         };
         if settings.roles.contains(&Role::Workers) {
-            instance.workers = caudal_workers::start(&parts, &instance.stop);
+            caudal_workers::start(&parts, &instance.stop, &mut instance.workers);
+        }
+        if settings.roles.contains(&Role::Gateway) {
+            let service = &instance.service;
+            caudal_workers::start_gateway(service, &instance.stop, &mut instance.workers);
         }
         let (service, stop) = (instance.service.clone(), instance.stop.clone());
         instance.workers.spawn(caudal_workers::forget_changes(service, stop));
@@ -96,8 +97,8 @@ impl Instance {
             payments_pool: settings.payments_pool(),
         });
         let stop = CancellationToken::new();
-        let (bus, workers) = (Bus::default(), JoinSet::new());
-        Ok(Self { store, engine, service, bus, simulator, workers, stop })
+        let workers = JoinSet::new();
+        Ok(Self { store, engine, service, simulator, workers, stop })
     }
 
     /// For commands that only read: no migrations are run and nothing works in the background.

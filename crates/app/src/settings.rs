@@ -128,13 +128,25 @@ pub enum LogFormat {
     Json,
 }
 
-/// Payments and the gateway join with their use cases.
+/// What a process does: each part of the platform scales by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
+    /// People, their sessions and roles, tenants and API keys.
     Users,
+    /// Wallets, transfers, exchange, the event stream.
     Wallets,
+    /// Payments with all that is set up for them.
+    Payments,
+    /// Goes on with payments and payouts at their gateways, takes the gateways' webhooks.
+    Gateway,
+    /// All other work in the background.
     Workers,
+}
+
+impl Role {
+    pub const ALL: [Self; 5] =
+        [Self::Users, Self::Wallets, Self::Payments, Self::Gateway, Self::Workers];
 }
 
 /// `wallets,workers`: a list is text in a variable.
@@ -161,7 +173,7 @@ impl Default for Settings {
         let payments = caudal_service::payment_saga::PoolSettings::default();
         Self {
             env: Env::Development,
-            roles: vec![Role::Users, Role::Wallets, Role::Workers],
+            roles: Role::ALL.to_vec(),
             http_addr: "127.0.0.1:8080".into(),
             admin_addr: None,
             database_url: "sqlite://caudal.db".into(),
@@ -209,7 +221,7 @@ const WITHOUT_EFFECT: &[&str] =
     &["database_replica_urls", "kafka_brokers", "redis_cluster_urls", "redis_url"];
 
 /// Variables with our prefix that are not settings of the platform.
-const NOT_SETTINGS: &[&str] = &["CAUDAL_TEST", "CAUDAL_CONFIG"];
+const NOT_SETTINGS: &[&str] = &["CAUDAL_TEST", "CAUDAL_CONFIG", "CAUDAL_BENCH_API_KEY"];
 
 const DEFAULT_FILE: &str = "caudal.toml";
 
@@ -243,7 +255,8 @@ impl Settings {
         Ok(settings)
     }
 
-    fn check(&self) -> anyhow::Result<()> {
+    /// Whether the settings go together; to be asked again once flags changed them.
+    pub fn check(&self) -> anyhow::Result<()> {
         let is_right = |lanes| (1..=16).contains(&lanes);
         ensure!(self.engine_lanes.is_none_or(is_right), "engine_lanes must be 1 to 16");
         ensure!((1..=2000).contains(&self.database_pool_max), "database_pool_max: 1 to 2000");

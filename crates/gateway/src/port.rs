@@ -27,6 +27,9 @@ use crate::{
 pub trait Gateway: Send + Sync {
     fn kind(&self) -> GatewayKind;
 
+    /// Whether the payment method is one for tests, which belongs to nobody.
+    fn is_everybodys(&self, payment_method: &str) -> bool;
+
     /// Whether the gateway takes such an amount at all; to be asked before money is held.
     fn check_amount(
         &self,

@@ -33,5 +33,5 @@ mod streams;
 pub use api::{Api, Settings};
 pub use metrics::Metrics;
 pub use proxies::TrustedProxies;
-pub use router::{Serves, openapi, router};
+pub use router::{Part, openapi, router};
 pub use serve::serve;

@@ -32,10 +32,16 @@ use caudal_domain::access::Scope::{
 use tower::Layer;
 
 use self::{
-    administration::administration_routes, exchanges::exchange_routes, fraud::fraud_routes,
-    notifications::notification_routes, payment_setup::payment_setup_routes,
-    reports::report_routes, schedules::schedule_routes, second_factor::second_factor_routes,
-    treasury::treasury_routes, users::user_routes,
+    administration::administration_routes,
+    exchanges::exchange_routes,
+    fraud::fraud_routes,
+    notifications::notification_routes,
+    payment_setup::{incoming_webhook_routes, payment_setup_routes},
+    reports::report_routes,
+    schedules::schedule_routes,
+    second_factor::second_factor_routes,
+    treasury::treasury_routes,
+    users::user_routes,
 };
 use crate::{
     api::Api,
@@ -72,29 +78,55 @@ const CREATED: StatusCode = StatusCode::CREATED;
 /// What may be refused when money moves.
 const MONEY: &[u16] = &[402, 404, 409, 422];
 
-/// What an address serves.
+/// What an address serves: the routes of some roles, or what watches over the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Serves {
-    Api,
-    /// Probes and metrics, on an address of their own.
+pub enum Part {
+    /// People, their sessions and roles, tenants and API keys.
+    Users,
+    /// Wallets, transfers, exchange, the event stream.
+    Wallets,
+    /// Payments with all that is set up for them.
+    Payments,
+    /// What external gateways send.
+    Gateway,
+    /// Whether the process runs, and whether it can serve.
     Probes,
-    ApiAndProbes,
+    Metrics,
+}
+
+impl Part {
+    pub const ALL: [Self; 6] =
+        [Self::Users, Self::Wallets, Self::Payments, Self::Gateway, Self::Probes, Self::Metrics];
+
+    fn add_to(self, routes: Routes) -> Routes {
+        match self {
+            Self::Users => {
+                let routes = second_factor_routes(token_routes(session_routes(routes)));
+                tenant_routes(user_routes(administration_routes(routes)))
+            }
+            Self::Wallets => {
+                let routes = exchange_routes(treasury_routes(event_routes(routes)));
+                transfer_routes(wallet_money_routes(wallet_routes(routes)))
+            }
+            Self::Payments => {
+                let routes = payments::payment_routes(fraud_routes(payment_setup_routes(routes)));
+                let routes = payouts::payout_routes(disputes::dispute_routes(routes));
+                schedule_routes(report_routes(notification_routes(routes)))
+            }
+            Self::Gateway => incoming_webhook_routes(routes),
+            Self::Probes => probe_routes(routes),
+            Self::Metrics => metric_routes(routes),
+        }
+    }
 }
 
 /// All routes of an address. What happens to every request lies around the routes, not in each of
 /// them: a layer of a route costs every request a few copies.
-pub fn router(api: Api, serves: Serves) -> Router {
-    let has_api = serves != Serves::Probes;
-    let mut routes = Routes::new(api.clone());
-    if has_api {
-        routes = public_routes(routes);
-        api.catalogue.get_or_init(|| PermissionShape::all(&routes.endpoints));
-    }
-    if serves != Serves::Api {
-        routes = admin_routes(routes);
-    }
+pub fn router(api: Api, parts: &[Part]) -> Router {
+    let routes = parts.iter().fold(Routes::new(api.clone()), |routes, part| part.add_to(routes));
     let mut router = routes.router;
-    if has_api {
+    if parts.iter().any(|part| !matches!(part, Part::Probes | Part::Metrics)) {
+        api.catalogue.get_or_init(|| PermissionShape::all(&every_route(&api).endpoints));
         router = console::serve(openapi::serve(router, openapi(&api)));
     }
     let router = router.fallback(unknown_route).method_not_allowed_fallback(wrong_method);
@@ -102,20 +134,13 @@ pub fn router(api: Api, serves: Serves) -> Router {
     Router::new().fallback_service(frame.layer(router.with_state(api)))
 }
 
-/// The OpenAPI document of both, as JSON.
+/// The OpenAPI document of the whole platform, as JSON.
 pub fn openapi(api: &Api) -> String {
-    document(&admin_routes(public_routes(Routes::new(api.clone()))).endpoints)
+    document(&every_route(api).endpoints)
 }
 
-fn public_routes(routes: Routes) -> Routes {
-    let wallets = |routes| wallet_money_routes(wallet_routes(routes));
-    let routes = second_factor_routes(token_routes(session_routes(routes)));
-    let routes = user_routes(administration_routes(routes));
-    let routes = fraud_routes(exchange_routes(payment_setup_routes(routes)));
-    let routes = payments::payment_routes(routes);
-    let routes = payouts::payout_routes(disputes::dispute_routes(treasury_routes(routes)));
-    let routes = schedule_routes(report_routes(notification_routes(routes)));
-    transfer_routes(wallets(tenant_routes(event_routes(routes))))
+fn every_route(api: &Api) -> Routes {
+    Part::ALL.into_iter().fold(Routes::new(api.clone()), |routes, part| part.add_to(routes))
 }
 
 fn token_routes(routes: Routes) -> Routes {
@@ -201,19 +226,18 @@ fn event_routes(routes: Routes) -> Routes {
     )
 }
 
-fn admin_routes(routes: Routes) -> Routes {
-    routes
-        .add(get("/healthz", Access::Open).summary("Whether the process runs"), health::live)
-        .add(
-            get("/readyz", Access::Open).summary("Whether requests can be served").errors(&[503]),
-            health::ready,
-        )
-        .add(
-            get("/metrics", Access::Open)
-                .summary("Measures for Prometheus")
-                .gives_text("text/plain"),
-            health::metrics,
-        )
+fn probe_routes(routes: Routes) -> Routes {
+    routes.add(get("/healthz", Access::Open).summary("Whether the process runs"), health::live).add(
+        get("/readyz", Access::Open).summary("Whether requests can be served").errors(&[503]),
+        health::ready,
+    )
+}
+
+fn metric_routes(routes: Routes) -> Routes {
+    routes.add(
+        get("/metrics", Access::Open).summary("Measures for Prometheus").gives_text("text/plain"),
+        health::metrics,
+    )
 }
 
 fn tenant_routes(routes: Routes) -> Routes {

@@ -60,6 +60,9 @@ const TOLD: &[(&str, Audience)] = &[
     (kinds::PAYOUT_RETURNED, Audience::Staff),
     (kinds::PAYOUT_LOST_FROM_SIGHT, Audience::Staff),
     (kinds::PAYMENT_IN_REVIEW, Audience::Staff),
+    (kinds::PAYMENT_NEEDS_DECISION, Audience::Staff),
+    (kinds::DISPUTE_NEEDS_DECISION, Audience::Staff),
+    (kinds::GATEWAY_WEBHOOK_UNCLAIMED, Audience::Staff),
     (kinds::ACTIVITY_SUSPICIOUS, Audience::Staff),
     (kinds::WEBHOOK_ENDPOINT_DISABLED, Audience::Staff),
 ];

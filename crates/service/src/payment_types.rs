@@ -2,7 +2,11 @@
 //! types are known by name for [`KNOWN_FOR`] and forgotten at once by the events that change them,
 //! as what people may is (see `tokens.rs`).
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use caudal_domain::{
     Currency, Event, PaymentType, PaymentTypeId, Refusal, TenantId, Timestamp,
@@ -28,6 +32,8 @@ use crate::{
 const KNOWN_FOR: Duration = Duration::from_secs(10 * 60);
 /// Types remembered at once; as many are read when a process starts.
 const REMEMBERED: u64 = 10_000;
+/// Tenants whose configuration is read then, too: one look each.
+const WARM_TENANTS: usize = 100;
 
 #[derive(Clone, Debug)]
 pub struct NewPaymentType {
@@ -148,8 +154,12 @@ impl Service {
         let limit = i64::try_from(REMEMBERED).unwrap_or(i64::MAX);
         let before = self.changes();
         let known = &self.inner.payment_types.0;
+        let mut tenants = BTreeSet::new();
         for row in payment_types::active(self.store(), limit).await? {
             let kind = Arc::new(from_row(row)?);
+            if tenants.len() < WARM_TENANTS && tenants.insert(kind.tenant) {
+                self.tenant_config(kind.tenant).await?;
+            }
             known.insert((kind.tenant, kind.name.clone()), kind).await;
         }
         if self.changes() != before {

@@ -20,7 +20,7 @@ use caudal_domain::{
     TenantId, Timestamp, UserId,
     fee::{FeeBearer, FeeRate, FeeReturn},
     payment::{PaymentAmounts, PaymentEvent, PaymentStatus},
-    payment_type::{CaptureMode, PaymentTerms, PaymentVia},
+    payment_type::{CaptureMode, LossBearer, PaymentTerms, PaymentVia},
     text::Metadata,
 };
 use caudal_rules::Verdict;
@@ -96,6 +96,9 @@ pub struct PaymentData {
     pub fee_bearer: FeeBearer,
     #[serde(skip_serializing_if = "is_default")]
     pub fee_return: FeeReturn,
+    /// Who bears what is charged back for good.
+    #[serde(skip_serializing_if = "is_default")]
+    pub loss_bearer: LossBearer,
     /// Of what is captured later, whose amount is not known yet.
     #[serde(skip_serializing_if = "is_default")]
     pub fee_rate: FeeRate,
@@ -341,12 +344,34 @@ impl Service {
             (Reach::Tenant, None) => None,
         };
         let route = terms.gateway_accounts.clone();
+        self.check_method(caller, new.payment_method.as_deref(), &route).await?;
         if !route.is_empty() || terms.fee.of(new.amount.minor()) > 0 {
             self.open_accounts(caller, new.currency, &route).await?;
         }
         let parties = (caller.tenant, from, user);
         let payment = self.new_payment((&kind, terms), parties, new).await?;
         Ok(Making { payment, route })
+    }
+
+    /// A token with which another user of the tenant has paid is not the caller's.
+    async fn check_method(
+        &self,
+        caller: &Caller,
+        method: Option<&str>,
+        route: &[GatewayAccountId],
+    ) -> Result<(), ServiceError> {
+        let (Reach::Own(user), Some(method), Some(account)) = (caller.reach, method, route.first())
+        else {
+            return Ok(());
+        };
+        let gateway = self.gateway(caller.tenant, *account).await;
+        if gateway.is_ok_and(|gateway| gateway.is_everybodys(method)) {
+            return Ok(());
+        }
+        match payments::first_payer(self.store(), caller.tenant, method).await? {
+            Some(first) if first != user => Err(ServiceError::NotFound("payment_method")),
+            _ => Ok(()),
+        }
     }
 
     /// The tenant's own accounts of payments in this currency, where they are not there yet.
@@ -431,6 +456,7 @@ impl Service {
         let data = PaymentData {
             fee_bearer: settings.fee_bearer,
             fee_return: settings.fee_return,
+            loss_bearer: settings.loss_bearer,
             fee_rate: if manual { terms.fee } else { FeeRate::default() },
             available_after_s: settings.available_after_s,
             return_url: new.return_url,

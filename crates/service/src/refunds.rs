@@ -125,6 +125,7 @@ impl Service {
             }
             None => {
                 let asked = refund::brings_back(&transfer, refund.amount, fee_return);
+                self.check_part(&payment.row, asked).await?;
                 Some(self.refund_work(&mut next, &refund, asked)?)
             }
         };

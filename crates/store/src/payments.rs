@@ -25,9 +25,6 @@ const COLUMNS: &str = "id, tenant_id, status, type, amount, currency, amount_aut
 const TRANSFER_PLACE: usize = 19;
 const CHANGED_TRANSFER_PLACE: usize = 11;
 
-/// Said as the partial index says it, so that it is used.
-const UNFINISHED: &str = "status not in ('succeeded', 'failed', 'canceled', 'blocked')";
-
 #[derive(Clone, PartialEq, Eq)]
 pub struct PaymentRow {
     /// Its bucket is the wallet's.
@@ -230,6 +227,19 @@ pub async fn find(
 }
 
 /// The payment that a gateway account calls by this name.
+/// The user who paid first with the gateway's token.
+pub async fn first_payer(
+    db: &dyn Backend,
+    tenant: TenantId,
+    payment_method: &str,
+) -> Result<Option<UserId>, StoreError> {
+    let sql = "select user_id from payments
+         where payment_method = $1 and tenant_id is not distinct from $2 and user_id is not null
+         order by id limit 1";
+    let rows = db.query("payments", sql, &[payment_method.into(), tenant.0.into()]).await?;
+    rows.first().map(|row| Ok(UserId(row.id(0)?))).transpose()
+}
+
 pub async fn find_by_gateway(
     db: &dyn Backend,
     tenant: TenantId,
@@ -282,19 +292,18 @@ pub async fn list(db: &dyn Backend, filter: &Filter) -> Result<Vec<PaymentRow>, 
     rows.iter().map(read).collect()
 }
 
-/// Payments of all tenants that stay in an unfinished status since `at` or longer, the longest
-/// first.
-pub async fn waiting(
+/// Payments of all tenants that are promised and not captured, with ids after one and before
+/// another, the oldest first.
+pub async fn promised(
     db: &dyn Backend,
-    status: PaymentStatus,
-    at: Timestamp,
+    (after, before): (u128, u128),
     limit: i64,
 ) -> Result<Vec<PaymentRow>, StoreError> {
     let sql = format!(
-        "select {COLUMNS} where {UNFINISHED} and status = $1 and updated_at <= $2
-         order by updated_at limit $3"
+        "select {COLUMNS} where status = 'requires_capture' and id > $1 and id < $2
+         order by id limit $3"
     );
-    let params = [status.name().into(), at.into(), limit.into()];
+    let params = [after.into(), before.into(), limit.into()];
     db.query("payments", &sql, &params).await?.iter().map(read).collect()
 }
 

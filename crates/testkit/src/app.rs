@@ -7,7 +7,7 @@ use std::{
 };
 
 use caudal::{Instance, Settings};
-use caudal_http::{Api, Metrics, Serves};
+use caudal_http::{Api, Metrics, Part};
 use futures::FutureExt;
 use serde_json::json;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -210,7 +210,7 @@ impl Opened {
         let (instance, gate) = start(&settings, clock).await;
         let http = settings.http().expect("good settings");
         let api = Api::new(instance.service.clone(), http, metrics);
-        let router = caudal_http::router(api, Serves::Api);
+        let router = caudal_http::router(api, &Part::ALL);
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         let door = tokio::spawn(caudal_http::serve(listener, router, stopped));

@@ -12,7 +12,6 @@ mod partitions;
 mod payment_sagas;
 mod payouts;
 mod pool;
-mod relay;
 mod rotate_signing_keys;
 mod rounds;
 mod run_schedules;
@@ -22,7 +21,6 @@ mod work_on_uploads;
 
 use std::sync::Arc;
 
-use caudal_bus::Bus;
 use caudal_domain::Clock;
 use caudal_service::Service;
 use caudal_store::Store;
@@ -36,7 +34,6 @@ use tokio_util::sync::CancellationToken;
 pub struct Parts {
     pub store: Store,
     pub service: Service,
-    pub bus: Bus,
     pub clock: Arc<dyn Clock>,
     /// Sizes of the pool that sends webhooks.
     pub notifications: PoolSettings,
@@ -47,24 +44,25 @@ pub async fn forget_changes(service: Service, stop: CancellationToken) {
     forget_changes::run(service, Rounds::new(&stop)).await;
 }
 
-/// Starts all workers; they end when `stop` is cancelled.
-pub fn start(parts: &Parts, stop: &CancellationToken) -> JoinSet<()> {
-    let mut workers = JoinSet::new();
+/// What goes on with payments and payouts at their gateways, and with what those told.
+pub fn start_gateway(service: &Service, stop: &CancellationToken, workers: &mut JoinSet<()>) {
+    workers.spawn(incoming_webhooks::run(service.clone(), Rounds::new(stop)));
+    workers.spawn(payment_sagas::run(service.clone(), Rounds::new(stop)));
+    workers.spawn(payouts::run(service.clone(), Rounds::new(stop)));
+}
+
+/// All others; they end when `stop` is cancelled.
+pub fn start(parts: &Parts, stop: &CancellationToken, workers: &mut JoinSet<()>) {
     workers.spawn(expire_holds::run(parts.service.clone(), Rounds::new(stop)));
-    workers.spawn(incoming_webhooks::run(parts.service.clone(), Rounds::new(stop)));
     workers.spawn(make_available::run(parts.service.clone(), Rounds::new(stop)));
     workers.spawn(keep_reports::run(parts.service.clone(), Rounds::new(stop)));
     workers.spawn(partitions::run(parts.store.clone(), parts.clock.clone(), Rounds::new(stop)));
-    workers.spawn(payment_sagas::run(parts.service.clone(), Rounds::new(stop)));
     workers.spawn(rotate_signing_keys::run(parts.service.clone(), Rounds::new(stop)));
     workers.spawn(work_on_uploads::run(parts.service.clone(), Rounds::new(stop)));
     workers.spawn(run_schedules::run(parts.service.clone(), Rounds::new(stop)));
-    workers.spawn(payouts::run(parts.service.clone(), Rounds::new(stop)));
-    workers.spawn(relay::run(parts.store.clone(), parts.bus.clone(), Rounds::new(stop)));
     workers.spawn(send_mails::run(parts.service.clone(), Rounds::new(stop)));
     workers.spawn(make_notices::run(parts.service.clone(), Rounds::new(stop)));
     let pool = parts.notifications;
     workers.spawn(send_webhooks::run(parts.service.clone(), pool, Rounds::new(stop)));
     workers.spawn(send_mails::purge(parts.service.clone(), Rounds::new(stop)));
-    workers
 }

@@ -67,7 +67,7 @@ struct ConfigArgs {
 pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(cli.config.as_deref())?;
     match cli.command {
-        Command::Serve(args) => serve::run(&args.over(settings)).await,
+        Command::Serve(args) => serve::run(&args.over(settings)?).await,
         Command::Migrate(args) => schema::run(&settings, &args).await,
         Command::Partitions => partitions::run(&settings).await,
         Command::Bench(args) => bench::run(&settings, *args).await,

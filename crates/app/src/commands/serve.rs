@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Context;
-use caudal_http::{Api, Metrics, Serves};
+use caudal_http::{Api, Metrics, Part};
 use caudal_service::OWNER;
 use tokio::{
     net::{TcpListener, TcpSocket, lookup_host},
@@ -41,8 +41,8 @@ pub(super) struct Args {
 }
 
 impl Args {
-    /// Flags go over everything else.
-    pub fn over(self, mut settings: Settings) -> Settings {
+    /// Flags go over everything else, and are held to the same rules.
+    pub fn over(self, mut settings: Settings) -> anyhow::Result<Settings> {
         if let Some(addr) = self.http_addr {
             settings.http_addr = addr;
         }
@@ -52,7 +52,8 @@ impl Args {
         if !self.roles.is_empty() {
             settings.roles = self.roles;
         }
-        settings
+        settings.check()?;
+        Ok(settings)
     }
 }
 
@@ -80,26 +81,38 @@ pub(super) async fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
 
 type Door = JoinHandle<io::Result<()>>;
 
-/// The API, and beside it probes and metrics when they have an address of their own.
+/// The API of the roles, and probes and metrics beside it when they have an address of their own.
 fn open_doors(
     settings: &Settings,
     api: &Api,
     (listener, admin): (TcpListener, Option<TcpListener>),
     stop: &CancellationToken,
 ) -> Vec<Door> {
-    let serves_api = settings.roles.contains(&Role::Wallets);
-    let public = match (serves_api, &admin) {
-        (true, None) => Serves::ApiAndProbes,
-        (true, Some(_)) => Serves::Api,
-        (false, _) => Serves::Probes,
-    };
-    let open = |listener, serves| {
-        let (stop, router) = (stop.clone(), caudal_http::router(api.clone(), serves));
+    let open = |listener, parts: &[Part]| {
+        let (stop, router) = (stop.clone(), caudal_http::router(api.clone(), parts));
         tokio::spawn(caudal_http::serve(listener, router, async move { stop.cancelled().await }))
     };
-    let mut doors = vec![open(listener, public)];
-    doors.extend(admin.map(|admin| open(admin, Serves::Probes)));
+    let mut doors = vec![open(listener, &parts(settings))];
+    doors.extend(admin.map(|admin| open(admin, &[Part::Probes, Part::Metrics])));
     doors
+}
+
+/// What is served at the public address. Metrics tell a competitor much, so that in production
+/// they have an address of their own or none.
+fn parts(settings: &Settings) -> Vec<Part> {
+    let part_of = |role: &Role| match role {
+        Role::Users => Some(Part::Users),
+        Role::Wallets => Some(Part::Wallets),
+        Role::Payments => Some(Part::Payments),
+        Role::Gateway => Some(Part::Gateway),
+        Role::Workers => None,
+    };
+    let mut parts: Vec<Part> = settings.roles.iter().filter_map(part_of).collect();
+    if settings.admin_addr.is_none() {
+        parts.push(Part::Probes);
+        parts.extend((settings.env == Env::Development).then_some(Part::Metrics));
+    }
+    parts
 }
 
 /// An instance on a new SQLite file and a free port, for `bench --embedded`.

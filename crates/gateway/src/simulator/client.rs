@@ -109,6 +109,10 @@ impl Gateway for SimulatorGateway {
         GatewayKind::Simulator
     }
 
+    fn is_everybodys(&self, payment_method: &str) -> bool {
+        super::tokens::method(payment_method).is_some()
+    }
+
     fn check_amount(
         &self,
         amount: Amount,

@@ -92,11 +92,14 @@ fn gateway_account_routes(routes: Routes) -> Routes {
                 .errors(&[404, 409, 412]),
             gateway_accounts::update,
         )
-        .add(
-            post("/api/v1/gateway-accounts/{id}/webhooks", Access::Open)
-                .summary("For the gateway: tells what has happened, signed")
-                .gives_nothing(OK)
-                .errors(&[401, 404]),
-            incoming_webhooks::take,
-        )
+}
+
+pub(super) fn incoming_webhook_routes(routes: Routes) -> Routes {
+    routes.add(
+        post("/api/v1/gateway-accounts/{id}/webhooks", Access::Open)
+            .summary("For the gateway: tells what has happened, signed")
+            .gives_nothing(OK)
+            .errors(&[401, 404]),
+        incoming_webhooks::take,
+    )
 }

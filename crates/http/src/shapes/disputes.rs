@@ -8,7 +8,7 @@ use caudal_service::disputes::DisputeRow;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{problem::Problem, query::Shown};
+use crate::{problem::Problem, query::Shown, shapes::refuse_card_number};
 
 /// Stripe's own limit on free text.
 const EVIDENCE_CHARS: usize = 20_000;
@@ -27,6 +27,7 @@ impl EvidenceRequest {
             return Err(Problem::invalid("text", "is empty"));
         }
         check_text(&self.text, EVIDENCE_CHARS).map_err(|why| Problem::invalid("text", why))?;
+        refuse_card_number("text", &self.text)?;
         Ok(self.text)
     }
 }

@@ -116,21 +116,19 @@ impl Service {
         Ok((command, after))
     }
 
-    /// The payee has borne it since it was opened, unless the type says otherwise.
+    /// The payee has borne it since it was opened, unless the type said otherwise of the payment.
     pub(super) async fn lost(
         &self,
         next: &mut DisputeRow,
         payment: &Payment,
     ) -> Result<Command, ServiceError> {
-        let kind = self.payment_type(next.tenant, &payment.row.kind).await?;
-        let bearer = kind.map_or(LossBearer::Payee, |kind| kind.settings.loss_bearer);
         let chargeback = self.chargeback_of(next).await?;
         let chart = self.chart(next.tenant, next.currency, None).await?;
         // What came from elsewhere, the tenant has borne from the start.
         let payees = [payment.row.wallet, chart.of(AccountKind::Unapplied)];
         let of_payee = chargeback.legs.iter().filter(|leg| payees.contains(&leg.from));
         let paid: i64 = of_payee.map(|leg| leg.amount).sum();
-        if bearer == LossBearer::Payee || paid == 0 {
+        if payment.data.loss_bearer == LossBearer::Payee || paid == 0 {
             return Ok(Command::writing());
         }
         next.data = DisputeData { borne: true, ..DisputeData::read(next)? }.to_text()?;

@@ -4,14 +4,15 @@
 use std::time::Duration;
 
 use caudal_domain::{
-    GatewayAccountId, PaymentId, Refusal, SagaId, TenantId, Timestamp,
+    Amount, GatewayAccountId, PaymentId, Refusal, SagaId, TenantId, Timestamp,
     fee::FeeBearer,
     payment::{PaymentEvent, PaymentStatus},
 };
 use caudal_engine::{Command, Given, Job};
 use caudal_gateway::Purpose;
 use caudal_store::{
-    payment_attempts, payments,
+    payment_attempts,
+    payments::{self, PaymentRow},
     sagas::{self, SagaRow},
 };
 use tokio::time::{Instant, sleep};
@@ -122,7 +123,7 @@ impl Service {
         (route, amount): (Vec<GatewayAccountId>, i64),
     ) -> Result<Vec<GatewayAccountId>, ServiceError> {
         let out_of_range = || ServiceError::invalid("amount", "is out of range with its fee");
-        let amount = caudal_domain::Amount::new(amount).ok_or_else(out_of_range)?;
+        let amount = Amount::new(amount).ok_or_else(out_of_range)?;
         let (mut usable, mut misfit) = (Vec::new(), None);
         for account in route {
             let Some(gateway) = self.charging_gateway(tenant, account).await? else { continue };
@@ -138,6 +139,20 @@ impl Service {
                 Err(ServiceError::invalid("type", "no gateway takes payments of this type now"))
             }
         }
+    }
+
+    /// Whether the payment's gateway takes a part like this; asked before any money is moved.
+    pub(crate) async fn check_part(
+        &self,
+        payment: &PaymentRow,
+        amount: i64,
+    ) -> Result<(), ServiceError> {
+        let Some((account, amount)) = payment.gateway_account.zip(Amount::new(amount)) else {
+            return Ok(());
+        };
+        let gateway = self.gateway(payment.tenant, account).await?;
+        let fits = gateway.check_amount(amount, payment.currency, Purpose::Part);
+        fits.map_err(|why| ServiceError::invalid("amount", why.to_string()))
     }
 
     fn charge_work(
@@ -263,6 +278,7 @@ impl Service {
     ) -> Result<Done<Payment>, ServiceError> {
         let at = self.now();
         let principal = capturable(payment, (amount, at))?;
+        self.check_part(&payment.row, principal).await?;
         let next = payment.on(PaymentEvent::CaptureAsked, at)?;
         let until = payment.data.capture_until.unwrap_or_else(|| at.plus_seconds(QUEUED_FOR_S));
         let asks = (Operation::Capture, principal, until);

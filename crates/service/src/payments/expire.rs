@@ -1,9 +1,6 @@
 //! Ends promises that nobody captured in time.
 
-use caudal_domain::{
-    Refusal,
-    payment::{PaymentEvent, PaymentStatus},
-};
+use caudal_domain::{Refusal, id::lowest_at, payment::PaymentEvent};
 use caudal_engine::Job;
 use caudal_store::payments;
 
@@ -14,26 +11,37 @@ use super::{
 use crate::{Service, ServiceError, sweep::SWEEP_MOST};
 
 impl Service {
-    /// Ends up to [`SWEEP_MOST`] promises; how many. Call again at once when that many.
+    /// Ends all promises whose time is over; how many.
     pub async fn expire_promises(&self) -> Result<usize, ServiceError> {
         let now = self.now();
-        let status = PaymentStatus::RequiresCapture;
-        let made_before = now.plus_seconds(-AUTHORIZED_FOR_S);
-        let due = payments::waiting(self.store(), status, made_before, SWEEP_MOST).await?;
-        let mut ended = 0;
-        for row in due {
-            let payment = Payment::read(row)?;
-            if payment.data.is_canceling {
-                continue;
-            }
-            match self.expire_promise(&payment).await {
-                Ok(()) => ended += 1,
-                // Captured or called off between the look and the batch.
-                Err(ServiceError::Refused(Refusal::Conflict)) => {}
-                Err(error) => return Err(error),
+        // Promised when it was made or later: among these are few whose time is not over.
+        let before = lowest_at(now.plus_seconds(-AUTHORIZED_FOR_S));
+        let (mut after, mut ended) = (0, 0);
+        loop {
+            let page = payments::promised(self.store(), (after, before), SWEEP_MOST).await?;
+            let Some(last) = page.last() else { return Ok(ended) };
+            after = last.id.0;
+            for row in page {
+                let payment = Payment::read(row)?;
+                let is_over = payment.data.capture_until.is_none_or(|until| until <= now);
+                if is_over && !payment.data.is_canceling {
+                    ended += usize::from(self.is_expired(&payment).await);
+                }
             }
         }
-        Ok(ended)
+    }
+
+    /// False: captured or called off between the look and the batch, or to be tried again.
+    async fn is_expired(&self, payment: &Payment) -> bool {
+        match self.expire_promise(payment).await {
+            Ok(()) => true,
+            Err(ServiceError::Refused(Refusal::Conflict)) => false,
+            Err(error) => {
+                let id = payment.row.id;
+                tracing::warn!(payment = %id, %error, "a promise was not ended; trying again");
+                false
+            }
+        }
     }
 
     async fn expire_promise(&self, payment: &Payment) -> Result<(), ServiceError> {

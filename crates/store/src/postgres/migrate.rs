@@ -27,6 +27,10 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0016_business_days", include_str!("../../migrations/postgres/0016_business_days.sql")),
     ("0017_large_sums", include_str!("../../migrations/postgres/0017_large_sums.sql")),
     ("0018_makers_of_keys", include_str!("../../migrations/postgres/0018_makers_of_keys.sql")),
+    (
+        "0019_promised_payments",
+        include_str!("../../migrations/postgres/0019_promised_payments.sql"),
+    ),
 ];
 
 /// Any number, the same in every instance: "caudal" in ASCII.

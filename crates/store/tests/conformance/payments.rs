@@ -169,23 +169,25 @@ pub async fn by_page_and_filter(stage: &Stage) {
     assert_eq!(listed(Filter { reference, ..all(acme) }).await, [third]);
 }
 
-pub async fn waiting_by_status(stage: &Stage) {
+pub async fn promised_by_age(stage: &Stage) {
     let acme = tenant(stage).await;
-    let status = PaymentStatus::Unknown;
+    let status = PaymentStatus::RequiresCapture;
     let late = PaymentRow { status, ..new_payment(stage, acme, 5) };
-    let early = PaymentRow { status, updated_at: seconds(2), ..new_payment(stage, acme, 6) };
+    let early = PaymentRow { status, updated_at: seconds(9), ..new_payment(stage, acme, 2) };
     let queued = PaymentRow { status: PaymentStatus::Queued, ..new_payment(stage, acme, 1) };
     done(stage, [&late, &early, &queued].map(payments::insert).into()).await;
-    let waiting = async |at, limit| {
-        payments::waiting(stage.store.as_ref(), status, seconds(at), limit).await.unwrap()
+    let promised = async |after: u128, before, limit| {
+        let ids = (after, lowest_at(seconds(before)));
+        payments::promised(stage.store.as_ref(), ids, limit).await.unwrap()
     };
-    assert_eq!(waiting(1, 9).await, []);
-    assert_eq!(waiting(4, 9).await, from_ref(&early));
-    assert_eq!(waiting(5, 9).await, [early.clone(), late.clone()]);
-    assert_eq!(waiting(5, 1).await, [early]);
+    assert_eq!(promised(0, 2, 9).await, []);
+    assert_eq!(promised(0, 5, 9).await, from_ref(&early));
+    assert_eq!(promised(0, 6, 9).await, [early.clone(), late.clone()]);
+    assert_eq!(promised(0, 6, 1).await, from_ref(&early));
+    assert_eq!(promised(early.id.0, 6, 9).await, from_ref(&late));
     let over = PaymentRow { status: PaymentStatus::Failed, version: 2, ..late };
     done(stage, vec![payments::update(&over)]).await;
-    assert_eq!(waiting(9, 9).await.len(), 1);
+    assert_eq!(promised(0, 9, 9).await.len(), 1);
 }
 
 pub async fn sums_of_what_came_after(stage: &Stage) {

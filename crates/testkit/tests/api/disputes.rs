@@ -106,6 +106,9 @@ async fn a_dispute_ends_as_it_is_answered(app: &TestApp) {
     assert_eq!(client.balance(&wallet).await, (0, 0, 0));
     let empty = client.post(format!("/disputes/{second}/evidence"), json!({"text": ""})).await;
     assert_eq!(empty.refused(400, "invalid_request").json["param"], "text");
+    let card = json!({"text": "Paid with 4242 4242 4242 4242."});
+    let path = format!("/disputes/{second}/evidence");
+    client.post(path, card).await.refused(400, "card_number_in_text");
     assert_eq!(client.all("/disputes?status=lost").await.len(), 2);
     let acts = client.all(&format!("/audit?object={second}")).await;
     assert_eq!(acts[0]["action"], "dispute.accepted");
@@ -116,10 +119,13 @@ async fn the_tenant_bears_what_its_type_says(app: &TestApp) {
     let account = client.all("/gateway-accounts").await[0]["id"].clone();
     let kind = json!({"name": "insured", "via": "gateway", "loss_bearer": "tenant",
         "other_currencies": {"gateway_accounts": [account]}});
-    client.post("/payment-types", kind).await.expect(201);
+    let kind = client.post("/payment-types", kind).await.expect(201);
     let wallet = client.wallet("USD").await;
     let id = dispute_of(app, &disputed(app, "insured", &wallet).await).await;
     assert_eq!(client.balance(&wallet).await, (0, 0, 0));
+    // What was promised when it was paid holds, whatever the type says by now.
+    let path = format!("/payment-types/{}", kind["id"].as_str().expect("an id"));
+    client.patch(path, json!({"loss_bearer": "payee"})).await.expect(200);
     client.post(format!("/disputes/{id}/accept"), json!({})).await.expect(200);
     assert_eq!(client.balance(&wallet).await, (500, 0, 500));
 }

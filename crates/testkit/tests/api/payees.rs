@@ -88,4 +88,14 @@ async fn a_card_is_its_payers(app: &TestApp) {
     // Whoever works for the tenant sees all of it.
     let staff = app.client.get(&path).await.expect(200);
     assert_eq!(staff, own);
+    // A token that is not for tests is whose it was first, whatever came of that.
+    let pay = async |client: &Client| {
+        let card = json!({"type": "card", "to": to, "amount": 500, "currency": "USD",
+            "payment_method": "pm_1PayersOwn"});
+        client.post("/payments", card).await
+    };
+    assert_ne!(pay(&payer).await.status, 404);
+    pay(&payee).await.refused(404, "payment_method_not_found");
+    assert_ne!(pay(&payer).await.status, 404);
+    assert_ne!(pay(&app.client).await.status, 404);
 }

@@ -3,8 +3,10 @@
 
 use std::net::SocketAddr;
 
+use caudal_domain::{Clock, SystemRole};
 use caudal_gateway::simulator::Settings;
 use caudal_service::payment_saga::Point;
+use caudal_store::{UnitOfWork, payments};
 use caudal_testkit::{Call, Client, TestApp, both_databases, until};
 use serde_json::{Value, json};
 
@@ -179,7 +181,24 @@ async fn promises_are_captured_or_let_go_at_the_gateway(app: &TestApp) {
     let forgotten = id(&client.post("/payments", asked()).await.expect(201));
     app.clock.advance(7 * 86_400);
     until_status(app, &forgotten, "canceled", 1).await;
+    // So it is with one of which something else was tried in the meantime.
+    let touched = id(&client.post("/payments", asked()).await.expect(201));
+    app.clock.advance(6 * 86_400);
+    touch(app, &touched).await;
+    app.clock.advance(86_400);
+    until_status(app, &touched, "canceled", 1).await;
     assert_eq!(client.balance(&wallet).await, (600, 0, 600));
+}
+
+async fn touch(app: &TestApp, payment: &str) {
+    let (db, tenant) = (app.instance.store.as_ref(), app.tenant_id().await);
+    let found = payments::find(db, tenant, payment.parse().expect("an id")).await;
+    let row = found.expect("an answer").expect("a payment");
+    let at = app.clock.now();
+    let next = payments::PaymentRow { updated_at: at, version: row.version + 1, ..row };
+    let steps = vec![payments::update(&next)];
+    let unit = UnitOfWork { at, steps, ..UnitOfWork::default() };
+    app.instance.store.commit(unit).await.expect("a commit");
 }
 
 async fn what_is_slow_is_asked_after(app: &TestApp) {
@@ -424,7 +443,15 @@ async fn undecided(app: &TestApp, wallet: &str) -> String {
 async fn a_person_decides_what_nobody_knows(app: &TestApp) {
     let client = &app.client;
     let wallet = client.wallet("USD").await;
+    let (owner, _) = app.user(&[SystemRole::Owner]).await;
     let [taken, lost] = [undecided(app, &wallet).await, undecided(app, &wallet).await];
+    until("the owner to be told", async || {
+        let sql = "select count(*) from notifications
+             where user_id = $1 and kind = 'payment.needs_decision'";
+        let rows = app.instance.store.query("notifications", sql, &[owner.0.into()]).await;
+        rows.expect("rows")[0].int(0).expect("a number") == 2
+    })
+    .await;
     let resolve = format!("/payments/{taken}/resolve");
     for (case, body) in [
         ("no outcome", json!({})),
