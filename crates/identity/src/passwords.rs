@@ -181,11 +181,18 @@ impl Hasher {
         salt: [u8; SALT_BYTES],
     ) -> Result<String, HashError> {
         let (password, params) = (password.clone(), self.params.clone());
-        let work = move |scratch: &mut Scratch| {
-            let output = argon2id(scratch, &params, &password, &salt)?;
-            phc(&params, &salt, &*output).map(|hash| hash.to_string())
-        };
+        let work = move |scratch: &mut Scratch| hashed(scratch, (&params, &salt), &password);
         self.pool.run(turn, work).await?.ok_or(HashError::BadHash)
+    }
+
+    /// The same on the calling thread, which it holds up: for the start of a process, where nobody
+    /// waits behind it, and where threads of low priority may wait for ever on a busy machine.
+    pub fn hash_here(
+        &self,
+        password: &Password,
+        salt: [u8; SALT_BYTES],
+    ) -> Result<String, HashError> {
+        hashed(&mut Scratch::new(), (&self.params, &salt), password).ok_or(HashError::BadHash)
     }
 
     /// Whether the password is the one behind the PHC string, with that string's parameters.
@@ -262,6 +269,15 @@ fn phc(params: &Params, salt: &[u8], output: &[u8]) -> Option<PasswordHash> {
         salt: Some(Salt::new(salt).ok()?),
         hash: Some(Output::new(output).ok()?),
     })
+}
+
+fn hashed(
+    scratch: &mut Scratch,
+    (params, salt): (&Params, &[u8; SALT_BYTES]),
+    password: &Password,
+) -> Option<String> {
+    let output = argon2id(scratch, params, password, salt)?;
+    phc(params, salt, &*output).map(|hash| hash.to_string())
 }
 
 fn argon2id(

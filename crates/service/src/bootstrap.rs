@@ -115,7 +115,7 @@ impl Service {
             tenant,
             email: read_email(&Secret::new(OWNER))?,
             name: None,
-            password: self.hash_password(self.place_in_line()?, &password).await?,
+            password: self.hash_password_here(&password)?,
             status: UserStatus::Active,
             email_verified_at: Some(self.now()),
             role: SystemRole::Owner,

@@ -15,6 +15,7 @@ pub use caudal_domain::event::StoredEvent;
 use caudal_domain::{AccountId, TenantId, id::STREAMS};
 pub use caudal_store::events::Heads;
 use caudal_store::{Store, events};
+use metrics::{counter, histogram};
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::{
@@ -126,6 +127,15 @@ pub struct Tail {
 }
 
 impl Service {
+    /// How many events a consumer has gone through, and how long after they happened.
+    pub(crate) fn measure_heard(&self, consumer: &'static str, events: &[StoredEvent]) {
+        let Some(last) = events.last() else { return };
+        counter!("events_processed_total", "consumer" => consumer).increment(events.len() as u64);
+        let late_micros = self.now().micros().saturating_sub(last.occurred_at.micros()).max(0);
+        histogram!("event_processing_seconds", "consumer" => consumer)
+            .record(late_micros as f64 / 1e6);
+    }
+
     /// Follows the caller's events from a position on, or from now.
     pub async fn tail(&self, caller: &Caller, from: Option<Heads>) -> Result<Tail, ServiceError> {
         let hub = self.inner.hub.clone();

@@ -81,6 +81,7 @@ impl Service {
         let is_wanted = webhook_endpoints::any_enabled(db).await?;
         let kinds = (!is_wanted).then_some(notifications::KINDS);
         let pages = events::of_kinds(db, &parts, kinds).await?;
+        pages.iter().for_each(|page| self.measure_heard(CONSUMER, &page.events));
         let rounds = futures::stream::iter(parts.into_iter().zip(pages))
             .map(async |(part, page): (Part, Found)| {
                 let place = usize::from(part.stream);

@@ -83,6 +83,13 @@ impl Service {
         self.people().hasher.hash(turn, password, salt).await.map_err(not_hashed)
     }
 
+    /// The same for the first start, when nobody is served yet.
+    pub(crate) fn hash_password_here(&self, password: &Password) -> Result<String, ServiceError> {
+        let mut salt = [0; SALT_BYTES];
+        self.chance().fill(&mut salt);
+        self.people().hasher.hash_here(password, salt).map_err(not_hashed)
+    }
+
     /// Refuses what is known from leaks: by the list at hand always, by a service where one is set.
     pub(crate) async fn check_leaks(&self, password: &Password) -> Result<(), ServiceError> {
         if is_common(password.as_str()) {

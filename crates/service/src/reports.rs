@@ -108,6 +108,7 @@ impl Service {
         gauge!("reports_lag_events").set(events::lag(&looked.0, &heads) as f64);
         let parts = LOOK.parts(&looked.0, &heads);
         let pages = events::of_kinds(db, &parts, Some(&about_payments())).await?;
+        pages.iter().for_each(|page| self.measure_heard(CONSUMER, &page.events));
         let reached = |(part, page): (&Part, &Found)| {
             let from = position[usize::from(part.stream)];
             (Advance { stream: part.stream, from, to: page.reached }, !page.events.is_empty())

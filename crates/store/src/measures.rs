@@ -12,8 +12,6 @@ pub(crate) async fn measured<T>(
     let began = Instant::now();
     let result = work.await;
     histogram!("database_query_seconds").record(began.elapsed().as_secs_f64());
-    if result.is_err() {
-        counter!("database_errors_total").increment(1);
-    }
+    counter!("database_errors_total").increment(result.is_err().into());
     result
 }

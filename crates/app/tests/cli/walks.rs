@@ -4,69 +4,12 @@
 //! right behind it is what it must print at its end; a block without one must not be told of a
 //! problem. `KEY=…`, `API=…` and `PASSWORD=…` are where the reader puts in what `make run` printed.
 
-#![expect(clippy::unwrap_used, reason = "a walk that can't go on has failed")]
+use std::{path::Path, process::Command};
 
-use std::{
-    fs::File,
-    net::{SocketAddr, TcpListener},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-};
+use crate::server::{KEY, PASSWORD, Server, caudal, said};
 
-const KEY: &str = "sk_test_walks_0123456789abcdef0123456789abcdef";
-const PASSWORD: &str = "a walk through every door 9";
 /// Stands between the outputs of two blocks.
 const BETWEEN: &str = "-- the next block --";
-
-struct Server {
-    child: Child,
-    addr: SocketAddr,
-    folder: PathBuf,
-}
-
-impl Server {
-    fn start(name: &str) -> Self {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir_all(&folder).unwrap();
-        let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let log = File::create(folder.join("serve.log")).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_caudal"));
-        for (variable, _) in std::env::vars().filter(|(name, _)| name.starts_with("CAUDAL_")) {
-            command.env_remove(variable);
-        }
-        let child = command
-            .arg("serve")
-            .current_dir(&folder)
-            .env("CAUDAL_HTTP_ADDR", addr.to_string())
-            .env("CAUDAL_BOOTSTRAP_API_KEY", KEY)
-            .env("CAUDAL_BOOTSTRAP_ADMIN_PASSWORD", PASSWORD)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let server = Self { child, addr, folder };
-        let ready = Command::new("curl")
-            .args(["-sf", "--retry", "60", "--retry-delay", "1", "--retry-connrefused"])
-            .arg(format!("http://{addr}/readyz"))
-            .output();
-        assert!(ready.unwrap().status.success(), "not ready:\n{}", server.log());
-        server
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.join("serve.log")).unwrap_or_default()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-        std::fs::remove_dir_all(&self.folder).ok();
-    }
-}
 
 /// What is typed, and what must come of it.
 #[derive(Default)]
@@ -106,7 +49,7 @@ fn walk(page: &str, heading: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(page);
     let blocks = blocks(&std::fs::read_to_string(path).unwrap(), heading);
     assert!(!blocks.is_empty(), "{page} has nothing to type");
-    let server = Server::start(&format!("walk-{}", page.replace(['/', '.'], "-")));
+    let mut server = Server::start(&format!("walk-{}", page.replace(['/', '.'], "-")), &[]);
     let script: String = blocks
         .iter()
         .map(|block| format!("{}echo '{BETWEEN}'\n", filled(&block.typed, &server)))
@@ -126,6 +69,9 @@ fn walk(page: &str, heading: &str) {
         }
     }
     assert!(!server.log().contains('\u{1b}'), "colours in a file:\n{}", server.log());
+    server.stop();
+    let (is_proven, told) = said(caudal(&server.folder).arg("reconcile"));
+    assert!(is_proven && told.contains("The books are proven."), "{page}: {told}");
 }
 
 #[test]
