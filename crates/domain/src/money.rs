@@ -102,6 +102,28 @@ mod tests {
         }
     }
 
+    /// Balances are kept in minor units: if a currency's exponent ever changed under them, they
+    /// would mean something else. An update of the table that does so must be seen.
+    #[test]
+    fn exponents_stay_what_they_are() {
+        let letters = || (b'A'..=b'Z').map(char::from);
+        let codes = letters().flat_map(|a| {
+            letters()
+                .flat_map(move |b| letters().map(move |c| [a, b, c].iter().collect::<String>()))
+        });
+        let known = codes.filter_map(|code| Currency::from_code(&code));
+        let mut odd = std::collections::BTreeMap::<u16, Vec<String>>::new();
+        for currency in known.filter(|currency| currency.exponent() != 2) {
+            odd.entry(currency.exponent()).or_default().push(currency.code().to_owned());
+        }
+        let none = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XAG XAU XBA XBB \
+             XBC XBD XDR XOF XPD XPF XPT XSU XTS XUA XXX";
+        for (exponent, codes) in [(0, none), (3, "BHD IQD JOD KWD LYD OMR TND"), (4, "CLF UYW")] {
+            assert_eq!(odd.remove(&exponent).unwrap_or_default().join(" "), codes, "{exponent}");
+        }
+        assert!(odd.is_empty(), "{odd:?}");
+    }
+
     #[test]
     fn amounts_are_whole_positive_and_exact_in_json() {
         for good in ["1", "1050", "9007199254740991"] {

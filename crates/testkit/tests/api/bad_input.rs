@@ -2,8 +2,12 @@
 //! never is a 500, and nothing has changed afterwards.
 
 use caudal_domain::id::STREAMS;
-use caudal_testkit::{Call, Client, TestApp, both_databases};
+use caudal_testkit::{Call, Client, Database, TestApp, both_databases};
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 both_databases! {
     bodies_that_are_no_json amounts_that_are_none texts_with_nul fields_that_are_wrong
@@ -550,7 +554,31 @@ async fn api_keys(app: &TestApp) {
     let owner = app.client_with(&["wallets:write", "api_keys:write"]).await;
     let forbidden = vec![
         refused(post("/wallets", json!({"currency": "USD", "floor": -1})), 403, "forbidden"),
+        refused(post("/wallets", json!({"currency": "USD", "floor": 1})), 403, "forbidden"),
         refused(post("/api-keys", json!({"name": "n", "scopes": ["platform"]})), 403, "forbidden"),
     ];
     check_as(app, &owner, forbidden).await;
+}
+
+/// Whoever announces a body and sends no more of it holds nothing up for long.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let app = TestApp::start_with(Database::sqlite(), |_| {}).await;
+    let (wallet, _) = app.client.pair(100).await;
+    let key = json!({"name": "till", "scopes": ["treasury:fund"]});
+    let key = app.client.post("/api-keys", key).await.expect(201);
+    let mut stream = TcpStream::connect(app.addr).await.expect("a connection");
+    let head = format!(
+        "POST /api/v1/wallets/{wallet}/fund HTTP/1.1\r\nHost: localhost\r\n\
+         Authorization: Bearer {}\r\nIdempotency-Key: slow\r\n\
+         Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{\"amount\": ",
+        key["key"].as_str().expect("a key")
+    );
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer, and the end");
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("\"code\":\"request_timeout\""), "{answer}");
+    assert_eq!(app.client.balance(&wallet).await, (100, 0, 100));
+    app.finish().await;
 }
