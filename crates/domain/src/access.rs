@@ -56,6 +56,8 @@ scopes! {
     WalletsWriteOff = "wallets:write_off",
     TransfersRead = "transfers:read",
     TransfersWrite = "transfers:write",
+    /// Reverses below floors and from who is frozen, with a reason.
+    TransfersForce = "transfers:force",
     PaymentsRead = "payments:read",
     PaymentsWrite = "payments:write",
     /// Says what became of a payment that its gateway could not be asked about.

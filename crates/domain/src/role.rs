@@ -59,7 +59,8 @@ fn granted_to(scope: Scope) -> &'static [SystemRole] {
         | S::TreasurySettle
         | S::TreasuryApply
         | S::WalletsWriteOff
-        | S::WalletsCredit => &[Owner],
+        | S::WalletsCredit
+        | S::TransfersForce => &[Owner],
         S::TenantWrite
         | S::ApiKeysWrite
         | S::UsersWrite
@@ -176,7 +177,7 @@ mod tests {
             let is_read = scope.name().ends_with(":read");
             assert_eq!(SystemRole::Support.grants(*scope), is_read, "{scope}");
         }
-        for money in [Scope::TreasuryFund, Scope::WalletsCredit] {
+        for money in [Scope::TreasuryFund, Scope::WalletsCredit, Scope::TransfersForce] {
             assert!(!SystemRole::Admin.grants(money), "{money}");
         }
     }

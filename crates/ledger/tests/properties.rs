@@ -324,7 +324,7 @@ impl<'t> Pair<'t> {
             kind: TransferKind::Chargeback,
             part: Part::PrincipalAndFee(0),
             forced: true,
-            ..plain
+            ..plain.clone()
         };
         match (kind, besides) {
             (Kind::Undo, _) => Return {

@@ -2,17 +2,18 @@
 
 use caudal_domain::{
     AccountId, AccountKind, Chart, Currency, Leg, Refusal, TenantId, Transfer, TransferId,
-    TransferKind, TransferStatus, account::system_account, event::kinds, text::Metadata,
+    TransferKind, TransferStatus, access::Scope, account::system_account, event::kinds,
+    text::Metadata,
 };
 use caudal_engine::{Command, Given, Job, Reply};
-use caudal_ledger::Movement;
+use caudal_ledger::{Movement, movements::Return};
 pub use caudal_ledger::{NewTransfer, movements::HoldUntil};
 use caudal_store::{Answer, Receipt, UnitOfWork, UnitOutcome, transfers};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::{
-    Asked, Caller, Done, Page, Reach, ReceiptOf, Service, ServiceError, asked::Window, id_range,
-    limits::LimitClass,
+    Asked, Caller, Done, Page, Reach, ReceiptOf, Service, ServiceError, asked::Window, audit::Did,
+    id_range, limits::LimitClass,
 };
 
 /// Replays of a batch that are read at once.
@@ -23,6 +24,7 @@ const PARTS: usize = 10;
 /// As the audit names them.
 const WRITTEN_OFF: &str = "wallet.arrears_written_off";
 const APPLIED: &str = "wallet.unapplied_applied";
+const FORCED: &str = "transfer.reversed_by_force";
 
 /// Which transfers to list.
 #[derive(Clone, Debug, Default)]
@@ -60,7 +62,7 @@ pub enum BatchOutcome {
 }
 
 /// What is done to a transfer that is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Follow {
     /// `None` takes all that is left; `last` releases what remains.
     Capture {
@@ -68,9 +70,10 @@ pub enum Follow {
         last: bool,
     },
     Void,
-    /// `None` gives back all that is left.
+    /// `None` gives back all that is left. With a reason it passes floors and freezes.
     Reverse {
         amount: Option<i64>,
+        reason: Option<String>,
     },
 }
 
@@ -81,7 +84,10 @@ impl Follow {
                 Movement::Capture { transfer, amount, last, limits: Vec::new() }
             }
             Self::Void => Movement::Void { transfer },
-            Self::Reverse { amount } => Movement::Reverse { transfer, amount },
+            Self::Reverse { amount, reason: None } => Movement::Reverse { transfer, amount },
+            Self::Reverse { amount, reason: Some(reason) } => {
+                Movement::Return(Box::new(Return::by_force(transfer, amount, reason)))
+            }
         }
     }
 }
@@ -329,8 +335,17 @@ impl Service {
     ) -> Result<Done<Transfer>, ServiceError> {
         let Asked { caller, receipt } = asked;
         caller.reach.require_tenant()?;
+        let is_forced = matches!(follow, Follow::Reverse { reason: Some(_), .. });
         let mut command = Command::new(follow.movement(id));
         command.receipt = Some(receipt);
+        if is_forced {
+            caller.require(Scope::TransfersForce)?;
+            self.require_step_up(caller)?;
+            let object_id = id.to_string();
+            let fields = &["amount_reversed"][..];
+            let did = Did { action: FORCED, object_kind: "transfer", object_id, fields };
+            command.steps.push(self.audit(caller, did, self.now()));
+        }
         if let Some(transfer) = transfers::find(self.store(), caller.tenant, id).await? {
             if !transfer.kind.is_changed_by_itself() {
                 return self.refuse(receipt, Refusal::TransferOfPayment).await;

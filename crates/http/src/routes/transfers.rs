@@ -116,7 +116,7 @@ pub(crate) async fn reverse(
     JsonOrNothing(request): JsonOrNothing<ReverseRequest>,
 ) -> Answer {
     let asked = write.asked(&request)?;
-    let follow = Follow::Reverse { amount: request.amount.map(Amount::minor) };
+    let follow = request.into_follow()?;
     moved(&api, StatusCode::CREATED, &api.service.follow(asked, id, follow).await?)
 }
 

@@ -4,7 +4,7 @@ use caudal_domain::{
     AccountId, Amount, Currency, Leg, Timestamp, Transfer, TransferId, TransferKind,
     TransferStatus, text::Metadata, transfer::MAX_LEGS,
 };
-use caudal_service::transfers::{HoldUntil, NewTransfer};
+use caudal_service::transfers::{Follow, HoldUntil, NewTransfer};
 use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 
@@ -123,6 +123,19 @@ pub(crate) struct ReverseRequest {
     /// All that is left, if not given.
     #[schema(value_type = Option<i64>, minimum = 1)]
     pub amount: Option<Amount>,
+    /// Why it is taken back by force, below the floor and from who is frozen; needs
+    /// `transfers:force`. It stands in the new transfer's metadata.
+    #[schema(min_length = 1, max_length = 200)]
+    pub reason: Option<String>,
+}
+
+impl ReverseRequest {
+    pub fn into_follow(self) -> Result<Follow, Problem> {
+        if let Some(reason) = &self.reason {
+            check_name("reason", reason)?;
+        }
+        Ok(Follow::Reverse { amount: self.amount.map(Amount::minor), reason: self.reason })
+    }
 }
 
 impl BatchItem {

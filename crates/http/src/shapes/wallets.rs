@@ -126,8 +126,9 @@ impl From<&Balance> for BalanceShape {
 #[schema(as = Wallet, example = json!({
     "id": "wal_01h455vb4pex5vsknk084sn02q", "object": "wallet", "user_id": null,
     "name": "Ada's wallet", "currency": "USD", "status": "active", "floor": 0,
-    "balance": {"available": 10000, "held": 0, "pending": 0, "total": 10000}, "version": 1,
-    "metadata": {}, "created_at": "2026-01-31T09:30:00.000000Z"
+    "balance": {"available": 10000, "held": 0, "pending": 0, "total": 10000},
+    "in_arrears": false, "version": 1, "metadata": {},
+    "created_at": "2026-01-31T09:30:00.000000Z"
 }))]
 pub(crate) struct WalletShape<'a> {
     #[schema(value_type = String)]
@@ -143,6 +144,9 @@ pub(crate) struct WalletShape<'a> {
     status: AccountStatus,
     floor: i64,
     balance: BalanceShape,
+    /// A chargeback or a reversal by force took it below its floor: nothing can be taken from it,
+    /// and what comes in repays first.
+    in_arrears: bool,
     /// Number of the last entry.
     version: i64,
     #[schema(value_type = std::collections::BTreeMap<String, String>)]
@@ -164,6 +168,7 @@ impl<'a> From<&'a Wallet> for WalletShape<'a> {
             // Wallets always have one; only a tenant's own accounts may go without.
             floor: account.floor.unwrap_or_default(),
             balance: (&Balance::of(account)).into(),
+            in_arrears: account.arrears() > 0,
             version: account.version,
             metadata: &wallet.metadata,
             created_at: wallet.created_at,
@@ -181,6 +186,7 @@ impl Shown for WalletShape<'_> {
         "status",
         "floor",
         "balance",
+        "in_arrears",
         "version",
         "metadata",
         "created_at",

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Giving back, with its terms.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Return {
     pub transfer: TransferId,
     /// `None` gives back all that is left; of the principal, where that is what is asked for.
@@ -42,6 +42,8 @@ pub struct Return {
     pub besides: i64,
     /// Of unapplied money so much at most; `stand_ins.debits` pays the rest.
     pub unapplied_most: Option<i64>,
+    /// Why a person asked for it; it stands in the new transfer's metadata.
+    pub reason: Option<String>,
 }
 
 /// Of which legs.
@@ -71,7 +73,13 @@ impl Return {
             restores: None,
             besides: 0,
             unapplied_most: None,
+            reason: None,
         }
+    }
+
+    /// A person takes back what must not stay, also below the floor and from who is frozen.
+    pub fn by_force(transfer: TransferId, amount: Option<i64>, reason: String) -> Self {
+        Self { forced: true, reason: Some(reason), ..Self::plain(transfer, amount) }
     }
 }
 
@@ -116,7 +124,8 @@ pub(crate) fn decide(
     let mut draft = book.draft();
     legs.iter().try_for_each(|leg| give_back(&mut draft, id, leg, what.forced))?;
     let accepted = draft.accept();
-    let transfer = transfer_of(book, (id, what.kind), &original, legs);
+    let mut transfer = transfer_of(book, (id, what.kind), &original, legs);
+    transfer.metadata.0.extend(what.reason.iter().map(|why| ("reason".into(), why.clone())));
     accepted.accounts.into_iter().for_each(|account| book.write_account(account));
     let changed = restored.iter().chain([&original, &transfer]);
     changed.for_each(|transfer| book.write_transfer(transfer.clone()));

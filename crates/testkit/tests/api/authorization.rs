@@ -70,8 +70,8 @@ async fn every_operation_declares_its_access(app: &TestApp) {
     let all = routes(&app.client).await;
     let asked: Vec<_> = all.iter().filter_map(Route::scope).collect();
     for scope in Scope::ALL {
-        // This one is asked for inside: of a floor below zero.
-        let is_inside = *scope == Scope::WalletsCredit;
+        // These are asked for inside: of a floor, and of a reversal by force.
+        let is_inside = matches!(scope, Scope::WalletsCredit | Scope::TransfersForce);
         assert_eq!(asked.contains(scope), !is_inside, "{scope} opens no route");
     }
 }

@@ -25,7 +25,8 @@ use super::{
 
 both_databases! {
     a_live_treasury_spends_what_came_from_the_bank what_is_pending_becomes_available_by_itself
-    what_a_wallet_owes_is_written_off what_came_too_late_is_applied privileged_acts_refuse_nonsense
+    what_a_wallet_owes_is_written_off what_must_not_stay_is_taken_back
+    what_came_too_late_is_applied privileged_acts_refuse_nonsense
     what_does_not_fit_a_wallet_is_unapplied
 }
 
@@ -137,6 +138,47 @@ async fn what_a_wallet_owes_is_written_off(app: &TestApp) {
     let acts = client.all(&format!("/audit?object={wallet}")).await;
     let acts: Vec<_> = acts.iter().map(|it| &it["action"]).collect();
     assert_eq!(acts, [&json!("wallet.arrears_written_off"); 2]);
+}
+
+async fn what_must_not_stay_is_taken_back(app: &TestApp) {
+    let client = &app.client;
+    let (from, to) = client.pair(500).await;
+    let elsewhere = client.wallet("USD").await;
+    let moved = client.transfer(&from, &to, 300).await.expect(201);
+    client.transfer(&to, &elsewhere, 200).await.expect(201);
+    client.act(&to, "freeze", json!({})).await.expect(200);
+    let path = format!("/transfers/{}/reverse", moved["id"].as_str().expect("an id"));
+    client.post(&path, json!({"amount": 250})).await.refused(409, "wallet_frozen");
+    let asked = json!({"amount": 250, "reason": "paid to the wrong wallet"});
+    let clerk = app.client_with(&["transfers:write"]).await;
+    clerk.post(&path, asked.clone()).await.refused(403, "forbidden");
+    for reason in ["", " ", "4242424242424242", "a\nb"] {
+        client.post(&path, json!({"reason": reason})).await.refused_as(
+            reason,
+            400,
+            match reason {
+                "4242424242424242" => "card_number_in_text",
+                _ => "invalid_request",
+            },
+        );
+    }
+    let back = client.post_as("back", &path, asked.clone()).await.expect(201);
+    assert_eq!(back["metadata"], json!({"reason": "paid to the wrong wallet"}));
+    assert_eq!(back["reverses"], moved["id"]);
+    let again = client.post_as("back", &path, asked).await;
+    assert!(again.is_replay() && again.json == back, "{again:?}");
+    assert_eq!(client.balance(&to).await, (-150, 0, -150));
+    assert_eq!(client.balance(&from).await, (450, 0, 450));
+    let wallet = client.get(format!("/wallets/{to}")).await.expect(200);
+    assert_eq!(wallet["in_arrears"], true);
+    let more = json!({"amount": 51, "reason": "more than there was"});
+    client.post(&path, more).await.refused(422, "amount_exceeds_reversible");
+    client.transfer(&elsewhere, &to, 150).await.expect(201);
+    let wallet = client.get(format!("/wallets/{to}")).await.expect(200);
+    assert_eq!(wallet["in_arrears"], false);
+    let id = moved["id"].as_str().expect("an id");
+    let acts = client.all(&format!("/audit?object={id}")).await;
+    assert_eq!((acts.len(), &acts[0]["action"]), (1, &json!("transfer.reversed_by_force")));
 }
 
 async fn what_came_too_late_is_applied(app: &TestApp) {
