@@ -293,7 +293,7 @@ fn tenant_routes(routes: Routes) -> Routes {
                 .summary("Rename an API key")
                 .takes::<ApiKeyPatch>()
                 .gives::<ApiKeyShape<'_>>(OK)
-                .errors(&[404, 409]),
+                .errors(&[404, 409, 412]),
             api_keys::update,
         )
         .add(

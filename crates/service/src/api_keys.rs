@@ -9,7 +9,7 @@ use caudal_store::{Step, UnitOfWork, UnitOutcome, api_keys, service_accounts, te
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Asked, Caller, Done, Page, Service, ServiceError,
+    Asked, Caller, Done, Edit, Page, Service, ServiceError,
     access::secret_hash,
     asked::Window,
     audit::Did,
@@ -181,15 +181,18 @@ impl Service {
         &self,
         caller: &Caller,
         id: ApiKeyId,
-        name: String,
+        edit: Edit<'_, ApiKey, String>,
     ) -> Result<Done<ApiKey>, ServiceError> {
         let mut key = self.api_key(caller, id).await?;
         if key.revoked_at.is_some() {
             return Err(ServiceError::NotFound("api_key"));
         }
         check_over(caller, &key)?;
-        key.name = name;
-        let step = api_keys::rename(caller.tenant, id, &key.name);
+        if edit.is_met.is_some_and(|is_met| !is_met(&key)) {
+            return Err(ServiceError::Stale);
+        }
+        let before = std::mem::replace(&mut key.name, edit.change);
+        let step = api_keys::rename(caller.tenant, id, (&before, &key.name));
         let did = did(kinds::API_KEY_UPDATED, id, &["name"]);
         let steps = vec![step, self.audit(caller, did, self.now())];
         self.change_key(kinds::API_KEY_UPDATED, key, steps).await

@@ -33,10 +33,12 @@ pub fn insert(key: &ApiKey, secret_hash: u128) -> Step {
     )
 }
 
-pub fn rename(tenant: TenantId, id: ApiKeyId, name: &str) -> Step {
+/// Misses when the key has another name by now, or is revoked.
+pub fn rename(tenant: TenantId, id: ApiKeyId, (from, to): (&str, &str)) -> Step {
     Step::one(
-        "update api_keys set name = $3 where id = $1 and tenant_id = $2 and revoked_at is null",
-        vec![id.0.into(), tenant.0.into(), name.into()],
+        "update api_keys set name = $3
+         where id = $1 and tenant_id = $2 and name = $4 and revoked_at is null",
+        vec![id.0.into(), tenant.0.into(), to.into(), from.into()],
     )
 }
 

@@ -2,14 +2,15 @@
 
 use axum::{
     extract::State,
-    http::StatusCode,
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use caudal_domain::ApiKeyId;
+use caudal_domain::{ApiKeyId, Fingerprint, access::ApiKey};
+use caudal_service::Edit;
 
-use super::{InPath, audit::actor};
+use super::{Editor, InPath, audit::actor};
 use crate::{
-    answer::{Answer, add_headers, bytes, done, json},
+    answer::{Answer, add_headers, bytes, done, etag, json},
     api::Api,
     auth::By,
     idempotency::Write,
@@ -47,17 +48,30 @@ pub(crate) async fn read(
     InPath(id, _): InPath<ApiKeyId>,
 ) -> Answer {
     let key = api.service.api_key(&caller, id).await?;
-    json(StatusCode::OK, &ApiKeyShape::from(&key))
+    tagged(json(StatusCode::OK, &ApiKeyShape::from(&key))?, &key)
+}
+
+fn tagged(mut response: Response, key: &ApiKey) -> Answer {
+    response.headers_mut().insert(header::ETAG, etag(&version_of(key)));
+    Ok(response)
+}
+
+/// Nothing but the name can be changed.
+fn version_of(key: &ApiKey) -> String {
+    format!("{:032x}", Fingerprint::of(&[key.name.as_bytes()]).0)
 }
 
 pub(crate) async fn update(
     State(api): State<Api>,
-    By(caller): By,
+    editor: Editor,
     InPath(id, _): InPath<ApiKeyId>,
     Json(patch): Json<ApiKeyPatch>,
 ) -> Answer {
-    let updated = api.service.rename_api_key(&caller, id, patch.into_name()?).await?;
-    done(StatusCode::OK, &updated, &ApiKeyShape::from(&updated.value))
+    let is_met = |key: &ApiKey| editor.has_seen(&version_of(key));
+    let is_met = editor.expects().then_some(&is_met as _);
+    let edit = Edit { change: patch.into_name()?, is_met };
+    let updated = api.service.rename_api_key(&editor.caller, id, edit).await?;
+    tagged(done(StatusCode::OK, &updated, &ApiKeyShape::from(&updated.value))?, &updated.value)
 }
 
 pub(crate) async fn rotate(

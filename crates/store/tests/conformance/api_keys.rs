@@ -32,7 +32,8 @@ pub async fn round_trip(stage: &Stage) {
     assert_eq!(api_keys::find(db, stranger, key.id).await.unwrap(), None);
 
     key.name = "till 8".into();
-    done(stage, vec![api_keys::rename(tenant, key.id, "till 8")]).await;
+    missed(stage, vec![api_keys::rename(tenant, key.id, ("another", "till 8"))]).await;
+    done(stage, vec![api_keys::rename(tenant, key.id, ("till 7", &key.name))]).await;
     key.revoked_at = Some(seconds(5));
     done(stage, vec![api_keys::revoke(tenant, key.id, seconds(5))]).await;
     assert_eq!(api_keys::find(db, tenant, key.id).await.unwrap(), Some(key.clone()));

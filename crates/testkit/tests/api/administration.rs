@@ -9,7 +9,8 @@ both_databases! {
     roles_are_made_changed_and_deleted a_role_opens_and_closes_at_once
     nobody_gives_or_takes_what_they_lack an_owner_stays
     a_rotated_key_replays_what_the_one_before_it_did keys_are_rotated_once_and_by_equals
-    a_use_is_written_behind_the_requests service_accounts_own_their_keys
+    a_key_is_renamed_as_it_was_read a_use_is_written_behind_the_requests
+    service_accounts_own_their_keys
     a_deleted_account_takes_its_keys_along roles_are_given_to_the_user_that_was_read
     administrative_acts_are_in_the_audit tenants_set_their_limits permissions_are_listed
 }
@@ -185,6 +186,22 @@ async fn keys_are_rotated_once_and_by_equals(app: &TestApp) {
     app.client.delete(format!("/api-keys/{revoked}")).await;
     let path = format!("/api-keys/{revoked}/rotate");
     app.client.post(&path, json!({})).await.refused(409, "api_key_state");
+}
+
+async fn a_key_is_renamed_as_it_was_read(app: &TestApp) {
+    let made = json!({"name": "till", "scopes": ["wallets:read"]});
+    let made = app.client.post("/api-keys", made).await.expect(201);
+    let path = format!("/api-keys/{}", id_of(&made));
+    let read = app.client.get(&path).await;
+    let tag = read.header("etag").expect("a tag").to_owned();
+    let rename = |name: &str| {
+        Call::new("PATCH", &path).json(&json!({"name": name})).header("if-match", &tag)
+    };
+    let renamed = app.client.send(rename("till 8")).await;
+    assert_ne!(renamed.header("etag"), Some(&*tag));
+    assert_eq!(renamed.expect(200)["name"], "till 8");
+    app.client.send(rename("till 9")).await.refused(412, "precondition_failed");
+    assert_eq!(app.client.get(&path).await.expect(200)["name"], "till 8");
 }
 
 async fn a_use_is_written_behind_the_requests(app: &TestApp) {
