@@ -227,7 +227,7 @@ pub async fn find(
 }
 
 /// The payment that a gateway account calls by this name.
-/// The user who paid first with the gateway's token.
+/// The user who paid first with the gateway's token, if one did: to be declined proves nothing.
 pub async fn first_payer(
     db: &dyn Backend,
     tenant: TenantId,
@@ -235,7 +235,7 @@ pub async fn first_payer(
 ) -> Result<Option<UserId>, StoreError> {
     let sql = "select user_id from payments
          where payment_method = $1 and tenant_id is not distinct from $2 and user_id is not null
-         order by id limit 1";
+           and status not in ('failed', 'blocked') order by id limit 1";
     let rows = db.query("payments", sql, &[payment_method.into(), tenant.0.into()]).await?;
     rows.first().map(|row| Ok(UserId(row.id(0)?))).transpose()
 }

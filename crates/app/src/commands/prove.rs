@@ -92,9 +92,6 @@ async fn settlement(
     open.iter().try_for_each(|line| say(format_args!("  ?   {line}")))?;
     differences.iter().try_for_each(|line| say(format_args!("  NO  {line}")))?;
     let same = differences.is_empty();
-    if !open.is_empty() {
-        say("? was made or booked on another day: join that day's file to this one.")?;
-    }
     say(if same { "File and payments agree." } else { "They do NOT agree: see NO above." })?;
     Ok(exit(same))
 }

@@ -74,9 +74,13 @@ impl Service {
                 match self.here(tenant, &accounts, (named.0, reference)).await? {
                     Some(here) => {
                         used.extend(here.account);
-                        let so_far = sum.map_or(0, |sum| sum.amount);
-                        let amount = here.amount.saturating_add(so_far);
-                        sum = Some(Here { amount, ..here });
+                        let so_far = sum.get_or_insert(Here { amount: 0, ..here });
+                        so_far.amount = so_far.amount.saturating_add(here.amount);
+                        if so_far.currency != here.currency {
+                            let (line, other) = (told.first, here.currency);
+                            let text = format!("line {line}: {reference} is in {other} here");
+                            report.differences.push(text);
+                        }
                     }
                     None => report.differences.push(unknown(named.0, reference, told)),
                 }
@@ -213,7 +217,7 @@ fn unknown(kind: SettlementKind, reference: &str, told: &Told) -> String {
 }
 
 /// The file's word for a kind, and ours.
-fn words(kind: SettlementKind) -> (&'static str, &'static str) {
+pub(super) fn words(kind: SettlementKind) -> (&'static str, &'static str) {
     match kind {
         SettlementKind::Charge => ("charge", "payment"),
         SettlementKind::Refund => ("refund", "refund"),
@@ -245,7 +249,11 @@ fn things<'a>(
             _ => vec![line.reference.as_str()],
         };
         if kind == SettlementKind::Charge {
-            for reference in &references {
+            for (place, reference) in references.iter().enumerate() {
+                if references[..place].contains(reference) {
+                    let text = format!("line {number}: charge {reference} is in it twice");
+                    differences.push(text);
+                }
                 let (first, before) =
                     charges.entry(reference).or_insert_with(|| (number, references.clone()));
                 if *before != references {

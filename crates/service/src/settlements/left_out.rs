@@ -7,14 +7,16 @@ use std::collections::BTreeSet;
 use caudal_domain::{
     Currency, GatewayAccountId, TenantId, Timestamp,
     id::lowest_at,
-    payment::{PayoutStatus, RefundStatus},
+    payment::{DisputeStatus, PayoutStatus, RefundStatus},
 };
 use caudal_store::{disputes, payments, payouts, refunds};
 
-use super::{SettlementKind, SettlementLine};
+use super::{SettlementKind, SettlementLine, check::words};
 use crate::{Service, ServiceError, payments::AUTHORIZED_FOR_S};
 
 const PAGE: i64 = 1000;
+/// So long after it went something may come back: a dispute that is won, a returned payout.
+const COMES_BACK_S: i64 = 180 * 24 * 3600;
 
 /// A thing that must be in the file, if the file is of its account.
 struct Made {
@@ -29,6 +31,8 @@ struct Made {
 }
 
 type Span = (Timestamp, Timestamp);
+/// What the file names.
+type Seen<'a> = BTreeSet<(SettlementKind, &'a str)>;
 
 /// What is not in the file.
 #[derive(Default)]
@@ -44,32 +48,31 @@ impl Service {
         &self,
         tenant: TenantId,
         lines: &[SettlementLine],
-        (seen, used): (&BTreeSet<(SettlementKind, &str)>, &BTreeSet<GatewayAccountId>),
+        (seen, used): (&Seen<'_>, &BTreeSet<GatewayAccountId>),
     ) -> Result<LeftOut, ServiceError> {
-        let times = || lines.iter().map(|line| line.at);
         let mut left_out = LeftOut::default();
-        let (Some(first), Some(last)) = (times().min(), times().max()) else {
-            return Ok(left_out);
-        };
-        let first = start_of_day(first);
-        // Ids tell when something was made; what is made is booked a week later at most, unless a
-        // person decides.
-        let ids = (lowest_at(first.plus_seconds(-AUTHORIZED_FOR_S)), end_of(last));
-        let mut made = self.charges_made(tenant, ids).await?;
-        made.extend(self.refunds_made(tenant, ids).await?);
-        made.extend(self.disputes_made(tenant, ids).await?);
-        made.extend(self.payouts_made(tenant, ids).await?);
+        let Some((first, last)) = days_of(lines, self.now()) else { return Ok(left_out) };
+        // Ids tell when something was made. A charge is booked a week later at most, unless a
+        // person decides; a dispute may be won after months.
+        let since = |seconds: i64| (lowest_at(first.plus_seconds(-seconds)), end_of(last));
+        let mut made = self.charges_made(tenant, since(AUTHORIZED_FOR_S)).await?;
+        made.extend(self.refunds_made(tenant, since(COMES_BACK_S), seen).await?);
+        made.extend(self.disputes_made(tenant, since(COMES_BACK_S)).await?);
+        made.extend(self.payouts_made(tenant, since(COMES_BACK_S), seen).await?);
         for it in made {
             let (made_at, booked_at) = it.span;
             let is_seen = seen.contains(&(it.kind, it.reference.as_str()));
-            if is_seen || !used.contains(&it.account) || booked_at < first {
+            let is_of_others = booked_at < first || made_at > last;
+            if is_seen || is_of_others || !used.contains(&it.account) {
                 continue;
             }
             let Made { id, reference, amount, currency, .. } = it;
-            let text = format!("{id} ({reference}) of {amount} {currency} is not in the file");
+            let what = words(it.kind).0;
+            let text =
+                format!("{what} {id} ({reference}) of {amount} {currency} is not in the file");
             match made_at >= first && booked_at <= last {
                 true => left_out.differences.push(text),
-                false => left_out.open.push(text),
+                false => left_out.open.push(format!("{text}: it took more than its days")),
             }
         }
         Ok(left_out)
@@ -113,6 +116,7 @@ impl Service {
         &self,
         tenant: TenantId,
         (from, before): (u128, u128),
+        seen: &Seen<'_>,
     ) -> Result<Vec<Made>, ServiceError> {
         let mut made = Vec::new();
         let mut filter =
@@ -121,10 +125,18 @@ impl Service {
             let page = refunds::list(self.store(), &filter).await?;
             let Some(oldest) = page.last() else { return Ok(made) };
             filter.before = oldest.id.0;
-            for row in page.into_iter().filter(|row| row.status == RefundStatus::Succeeded) {
+            for row in page {
                 let names = (row.gateway_account, row.gateway_reference);
-                let what = (SettlementKind::Refund, row.id.to_string());
-                let span = (row.created_at, row.updated_at);
+                let (kind, made_at) = match row.status {
+                    RefundStatus::Succeeded => (SettlementKind::Refund, row.created_at),
+                    // What was never taken need not come back.
+                    RefundStatus::Failed if is_seen(seen, SettlementKind::Refund, &names.1) => {
+                        (SettlementKind::RefundFailed, row.updated_at)
+                    }
+                    _ => continue,
+                };
+                let what = (kind, row.id.to_string());
+                let span = (made_at, row.updated_at);
                 made.extend(named(what, names, (row.amount, row.currency), span));
             }
         }
@@ -142,10 +154,15 @@ impl Service {
             let Some(oldest) = page.last() else { return Ok(made) };
             filter.before = oldest.id.0;
             for row in page {
-                let names = (Some(row.gateway_account), Some(row.gateway_reference));
-                let what = (SettlementKind::Dispute, row.id.to_string());
-                let span = (row.created_at, row.created_at);
-                made.extend(named(what, names, (row.amount, row.currency), span));
+                let names = || (Some(row.gateway_account), Some(row.gateway_reference.clone()));
+                let amount = (row.amount, row.currency);
+                let what = |kind| (kind, row.id.to_string());
+                let opened = (row.created_at, row.created_at);
+                made.extend(named(what(SettlementKind::Dispute), names(), amount, opened));
+                if row.status == DisputeStatus::Won {
+                    let won = (row.updated_at, row.updated_at);
+                    made.extend(named(what(SettlementKind::DisputeWon), names(), amount, won));
+                }
             }
         }
     }
@@ -154,6 +171,7 @@ impl Service {
         &self,
         tenant: TenantId,
         (from, before): (u128, u128),
+        seen: &Seen<'_>,
     ) -> Result<Vec<Made>, ServiceError> {
         let mut made = Vec::new();
         let mut filter = payouts::Filter {
@@ -169,19 +187,40 @@ impl Service {
             let page = payouts::list(self.store(), &filter).await?;
             let Some(oldest) = page.last() else { return Ok(made) };
             filter.before = oldest.id.0;
-            for row in page.into_iter().filter(|row| row.status == PayoutStatus::Paid) {
+            for row in page {
                 let names = (row.gateway_account, row.gateway_reference);
-                let what = (SettlementKind::Payout, row.id.to_string());
-                let span = (row.created_at, row.updated_at);
+                let is_sent = is_seen(seen, SettlementKind::Payout, &names.1);
+                let (kind, made_at) = match row.status {
+                    PayoutStatus::Paid => (SettlementKind::Payout, row.created_at),
+                    // Refused, the gateway has never taken it, unless the file says so.
+                    PayoutStatus::Returned => (SettlementKind::PayoutReturned, row.updated_at),
+                    PayoutStatus::Failed if is_sent => {
+                        (SettlementKind::PayoutReturned, row.updated_at)
+                    }
+                    _ => continue,
+                };
+                let what = (kind, row.id.to_string());
+                let span = (made_at, row.updated_at);
                 made.extend(named(what, names, (row.amount, row.currency), span));
             }
         }
     }
 }
 
-fn start_of_day(at: Timestamp) -> Timestamp {
+/// All of the days from the first line to the last; of a day that is not over, up to the last line.
+fn days_of(lines: &[SettlementLine], now: Timestamp) -> Option<Span> {
     const DAY_MICROS: i64 = 86_400_000_000;
-    Timestamp::from_micros(at.days() * DAY_MICROS)
+    let start_of = |day: i64| Timestamp::from_micros(day * DAY_MICROS);
+    let times = || lines.iter().map(|line| line.at);
+    let (first, last) = times().min().zip(times().max())?;
+    let next_day = start_of(last.days() + 1);
+    let is_over = next_day <= now;
+    let end = if is_over { Timestamp::from_micros(next_day.micros() - 1) } else { last };
+    Some((start_of(first.days()), end))
+}
+
+fn is_seen(seen: &Seen<'_>, kind: SettlementKind, reference: &Option<String>) -> bool {
+    reference.as_deref().is_some_and(|reference| seen.contains(&(kind, reference)))
 }
 
 /// When what has this id was made, to the millisecond.

@@ -1,6 +1,10 @@
 //! What the payee's wallet holder sees of a payment: their own side, nothing of the payer's.
 
-use caudal_domain::SystemRole;
+use caudal_domain::{Clock, SystemRole, payment::PaymentStatus};
+use caudal_store::{
+    UnitOfWork,
+    payments::{self, PaymentRow},
+};
 use caudal_testkit::{Client, TestApp, both_databases};
 use serde_json::{Value, json};
 
@@ -88,14 +92,27 @@ async fn a_card_is_its_payers(app: &TestApp) {
     // Whoever works for the tenant sees all of it.
     let staff = app.client.get(&path).await.expect(200);
     assert_eq!(staff, own);
-    // A token that is not for tests is whose it was first, whatever came of that.
+    // A token that is not for tests is whose it was first; to be declined proves nothing.
     let pay = async |client: &Client| {
         let card = json!({"type": "card", "to": to, "amount": 500, "currency": "USD",
             "payment_method": "pm_1PayersOwn"});
         client.post("/payments", card).await
     };
-    assert_ne!(pay(&payer).await.status, 404);
+    pay(&payee).await.refused(402, "card_declined");
+    let declined = pay(&payer).await;
+    let payment = declined.refused(402, "card_declined").json["payment"]["id"].clone();
+    pay(&payee).await.refused(402, "card_declined");
+    let payment = payment.as_str().expect("an id").parse().expect("an id");
+    let (db, tenant) = (app.instance.store.as_ref(), app.tenant_id().await);
+    let row = payments::find(db, tenant, payment).await.expect("an answer").expect("a payment");
+    let write = async |status, version| {
+        let steps = vec![payments::update(&PaymentRow { status, version, ..row.clone() })];
+        let unit = UnitOfWork { at: app.clock.now(), steps, ..UnitOfWork::default() };
+        app.instance.store.commit(unit).await.expect("a commit");
+    };
+    write(PaymentStatus::Succeeded, row.version + 1).await;
     pay(&payee).await.refused(404, "payment_method_not_found");
-    assert_ne!(pay(&payer).await.status, 404);
-    assert_ne!(pay(&app.client).await.status, 404);
+    pay(&payer).await.refused(402, "card_declined");
+    pay(&app.client).await.refused(402, "card_declined");
+    write(row.status, row.version + 2).await;
 }

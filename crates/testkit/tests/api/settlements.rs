@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 both_databases! {
     the_file_of_a_day_agrees_and_differences_are_named what_is_paid_to_the_bank_is_booked_once
     a_fee_that_its_payer_bears_is_in_the_file settlements_refuse_nonsense
-    what_took_two_days_is_asked_of_both_files
+    what_took_two_days_is_asked_of_both_files what_came_back_is_in_the_file
 }
 
 const ACCOUNT: &str = "sim_test_settled";
@@ -163,6 +163,13 @@ async fn the_file_of_a_day_agrees_and_differences_are_named(app: &TestApp) {
         (summed.replace(",3000,0,", ",2999,0,"), 0, vec!["2999 USD in the file, 3000 USD here"]),
         (summed.replace(&both, &format!("{both}\r\n{twos}")), 9999, vec!["is in line 2 too"]),
         (summed.replace(&format!(" {second}"), " sim_ch_y"), 9999, vec!["sim_ch_y of 3000"]),
+        (ones_twice(&good, &ones, &first), 9999, vec!["line 2: charge", &first, "is in it twice"]),
+        // The day is over: what is not in its file is missing, however early the file ends.
+        (
+            good.lines().take(2).collect::<Vec<_>>().join("\r\n"),
+            9999,
+            vec!["of 2000 USD is not in"],
+        ),
     ] {
         let found = check(app, tenant, (&file, near)).await.differences;
         let is_named = |it: &String| named.iter().all(|part| it.contains(part));
@@ -171,6 +178,57 @@ async fn the_file_of_a_day_agrees_and_differences_are_named(app: &TestApp) {
     }
     let strange = check(app, TenantId(9), (&good, 0)).await.differences;
     assert_eq!(strange.len(), 6, "another tenant's are unknown: {strange:#?}");
+}
+
+fn ones_twice(file: &str, line: &str, reference: &str) -> String {
+    let twice = line
+        .replace(&format!(",{reference},{reference},"), &format!(",sum,{reference} {reference},"));
+    file.replace(line, &twice.replace(",1000,59,", ",2000,0,"))
+}
+
+async fn what_came_back_is_in_the_file(app: &TestApp) {
+    let client = &app.client;
+    let (tenant, wallet) = (app.tenant_id().await, client.wallet("USD").await);
+    let account = account(app, "payee").await;
+    let ended = async |path: String, status: &str| {
+        until(status, async || {
+            app.clock.advance(5);
+            client.get(&path).await.expect(200)["status"] == status
+        })
+        .await;
+    };
+    let id = |made: &Value| made["id"].as_str().expect("an id").to_owned();
+    let failing = pay(app, &wallet, 1000, "pm_card_refundFail").await;
+    let refunded = id(&refund(app, &failing, 100).await);
+    ended(format!("/refunds/{refunded}"), "failed").await;
+    let body = json!({"wallet": wallet, "amount": 500, "destination": "ba_returned",
+        "gateway_account": account});
+    let payout = id(&client.post("/payouts", body).await.expect(201));
+    ended(format!("/payouts/{payout}"), "returned").await;
+    webhooks(app, true);
+    pay(app, &wallet, 3000, "pm_card_createDispute").await;
+    webhooks(app, false);
+    let mut disputes = Vec::new();
+    until("the dispute", async || {
+        disputes = client.all("/disputes").await;
+        !disputes.is_empty()
+    })
+    .await;
+    let dispute = id(&disputes[0]);
+    let evidence = json!({"text": "winning_evidence"});
+    client.post(format!("/disputes/{dispute}/evidence"), evidence).await.expect(200);
+    ended(format!("/disputes/{dispute}"), "won").await;
+    app.clock.advance(DAY_S);
+    let good = file(app, 1).await;
+    let report = check(app, tenant, (&good, 0)).await;
+    assert_eq!((report.differences, report.open), (vec![], vec![]), "{good}");
+    for (kind, missing) in
+        [("refund_failed,", refunded), ("payout_returned,", payout), ("dispute_won,", dispute)]
+    {
+        let without = good.replace(&format!("{}\r\n", line(&good, kind)), "");
+        let found = check(app, tenant, (&without, 9999)).await.differences;
+        assert!(matches!(&found[..], [one] if one.contains(&missing)), "{kind} {found:?}");
+    }
 }
 
 async fn what_took_two_days_is_asked_of_both_files(app: &TestApp) {
