@@ -226,7 +226,6 @@ pub async fn find(
     db.query("payments", &sql, &params).await?.first().map(read).transpose()
 }
 
-/// The payment that a gateway account calls by this name.
 /// The user who paid first with the gateway's token, if one did: to be declined proves nothing.
 pub async fn first_payer(
     db: &dyn Backend,
@@ -240,6 +239,7 @@ pub async fn first_payer(
     rows.first().map(|row| Ok(UserId(row.id(0)?))).transpose()
 }
 
+/// The payment that a gateway account calls by this name.
 pub async fn find_by_gateway(
     db: &dyn Backend,
     tenant: TenantId,

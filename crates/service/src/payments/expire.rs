@@ -1,6 +1,6 @@
 //! Ends promises that nobody captured in time.
 
-use caudal_domain::{Refusal, id::lowest_at, payment::PaymentEvent};
+use caudal_domain::{Refusal, Timestamp, id::lowest_at, payment::PaymentEvent};
 use caudal_engine::Job;
 use caudal_store::payments;
 
@@ -14,8 +14,10 @@ impl Service {
     /// Ends all promises whose time is over; how many.
     pub async fn expire_promises(&self) -> Result<usize, ServiceError> {
         let now = self.now();
-        // Promised when it was made or later: among these are few whose time is not over.
-        let before = lowest_at(now.plus_seconds(-AUTHORIZED_FOR_S));
+        // Promised when it was made or later: among these are few whose time is not over. Ids tell
+        // the millisecond, and that of this moment counts.
+        let made_by = now.plus_seconds(-AUTHORIZED_FOR_S).micros() + 1000;
+        let before = lowest_at(Timestamp::from_micros(made_by));
         let (mut after, mut ended) = (0, 0);
         loop {
             let page = payments::promised(self.store(), (after, before), SWEEP_MOST).await?;

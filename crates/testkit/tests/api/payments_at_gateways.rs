@@ -20,6 +20,7 @@ both_databases! {
     the_payer_confirms_or_refuses nobody_comes_back_from_the_gateway
     promises_are_captured_or_let_go_at_the_gateway what_is_slow_is_asked_after
     what_is_unclear_is_never_sent_again a_closed_breaker_lets_the_queue_through
+    what_follows_a_payment_waits_for_its_gateway
     a_gateway_that_stops_answering_holds_up_nobody_else
     what_stays_in_the_queue_fails_in_the_end another_account_is_tried_where_that_helps
     a_crash_between_any_two_steps_ends_well a_call_that_was_left_waits_for_its_gateway
@@ -285,6 +286,31 @@ async fn a_closed_breaker_lets_the_queue_through(app: &TestApp) {
     }
     assert_eq!(read(client, &queued[0]).await["status"], "canceled");
     assert_eq!(client.balance(&wallet).await, (200, 0, 200));
+}
+
+async fn what_follows_a_payment_waits_for_its_gateway(app: &TestApp) {
+    let client = &app.client;
+    let wallet = client.wallet("USD").await;
+    let manual = |amount| with(card(&wallet, amount, "pm_card_visa"), "capture", "manual");
+    let taken = id(&client.post("/payments", manual(1000)).await.expect(201));
+    let let_go = id(&client.post("/payments", manual(400)).await.expect(201));
+    let paid = card(&wallet, 300, "pm_card_visa");
+    let paid = id(&client.post("/payments", paid).await.expect(201));
+    break_the_circuit(app, &wallet).await;
+    let part = json!({"amount": 600});
+    let capture = client.post(format!("/payments/{taken}/capture"), part).await.expect(200);
+    assert_eq!(capture["status"], "processing");
+    client.post(format!("/payments/{let_go}/cancel"), json!({})).await.expect(200);
+    let part = json!({"amount": 100});
+    let refund = client.post(format!("/payments/{paid}/refunds"), part).await.expect(201);
+    assert_eq!(refund["status"], "pending");
+    assert_eq!(client.balance(&wallet).await, (200, 0, 200), "it is away meanwhile");
+    until_status(app, &taken, "succeeded", 10).await;
+    until_status(app, &let_go, "canceled", 10).await;
+    let refund = format!("/refunds/{}", id(&refund));
+    let is_back = async || client.get(&refund).await.expect(200)["status"] == "succeeded";
+    app.until_later("the refund", 10, is_back).await;
+    assert_eq!(client.balance(&wallet).await, (800, 0, 800));
 }
 
 async fn a_gateway_that_stops_answering_holds_up_nobody_else(app: &TestApp) {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 both_databases! {
     a_wallet_has_all_its_fields frozen_wallets_pay_nothing closed_wallets_are_empty
     changes_meet_the_version_they_name writes_tell_their_position
+    what_lies_in_them_is_measured
 }
 
 async fn a_wallet_has_all_its_fields(app: &TestApp) {
@@ -164,4 +165,16 @@ async fn writes_tell_their_position(app: &TestApp) {
             .header("caudal-position", answer.header("caudal-position").expect("a position"));
         client.send(read).await.expect(200);
     }
+}
+
+async fn what_lies_in_them_is_measured(app: &TestApp) {
+    // Measures are the process', so in a currency that no other test has.
+    for amount in [1000, 234] {
+        let wallet = app.client.wallet("KMF").await;
+        app.client.fund(&wallet, amount).await.expect(201);
+    }
+    caudal_workers::measure_wallets(&app.instance.store).await.expect("sums");
+    let told = app.client.send(Call::absolute("GET", "/metrics")).await;
+    let told = String::from_utf8_lossy(&told.bytes);
+    assert!(told.contains("\nwallet_balance_total{currency=\"KMF\"} 1234\n"), "{told}");
 }
