@@ -163,13 +163,19 @@ impl Decision<'_> {
         }
     }
 
-    fn replay_job(&self, job: &Job) -> Option<JobReply> {
+    fn replay_job(&mut self, job: &Job) -> Option<JobReply> {
         let receipt = job.receipt?;
         let (fingerprint, answer) = self.receipts.get(&receipt.key)?;
+        let is_same = *fingerprint == receipt.fingerprint;
+        // Its commands were decided one by one: what became of each is kept with its own key.
+        if is_same && matches!(answer, Answer::Group(items) if items.is_empty()) {
+            let replies = job.commands.iter().map(|command| self.command(job, command)).collect();
+            return Some(JobReply { replies, replayed: true, ..JobReply::empty() });
+        }
         let mut reply =
             JobReply { replies: vec![], refused_at: None, replayed: true, position: vec![] };
         match answer {
-            _ if *fingerprint != receipt.fingerprint => {
+            _ if !is_same => {
                 reply.replayed = false;
                 reply.refused_at = Some((0, Refusal::IdempotencyMismatch));
             }

@@ -141,15 +141,8 @@ impl Service {
             true => self.limit_alike(caller.tenant, &mut commands).await?,
             false => Vec::new(),
         };
-        let again = receipt.map(|_| commands.clone());
         let job = Job { tenant: caller.tenant, commands, atomic, dry_run: false, receipt };
         let reply = self.run(job).await?;
-        // Its items were decided alone, when the tenant had limits still.
-        if let (true, [], None, Some(commands)) =
-            (reply.replayed, reply.replies.as_slice(), &reply.refused_at, again)
-        {
-            return self.one_by_one(caller, commands, receipt).await;
-        }
         let value = match reply.refused_at {
             Some((index, refusal)) => BatchOutcome::RefusedAt(index, refusal),
             None => BatchOutcome::Items(self.items_of(caller.tenant, reply.replies).await?),
@@ -192,8 +185,8 @@ impl Service {
         Ok(Done { value: BatchOutcome::Items(items), replayed, position })
     }
 
-    /// Keeps the batch's key before any of its items is decided; whether it was kept before.
-    /// Another batch under it is refused.
+    /// Keeps the batch's key before any of its items is decided, with an empty group, as the
+    /// engine knows it; whether it was kept before. Another batch under it is refused.
     async fn is_known_batch(&self, receipt: ReceiptOf) -> Result<bool, ServiceError> {
         let ReceiptOf { key, fingerprint } = receipt;
         let kept = Some(Receipt { key, fingerprint, answer: Answer::Group(Vec::new()) });

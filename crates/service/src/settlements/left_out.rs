@@ -1,6 +1,6 @@
 //! What is here and not in a settlement file: all that was made and booked within the file's time,
-//! through its accounts, must be in it. What was made before its end or booked after its beginning
-//! only may be in the neighbour's: it is open, and a difference once the file holds both days.
+//! through its accounts, must be in it. What was only made, or only booked, within it may be in the
+//! neighbour's: it is open, and a difference once the file holds both days.
 
 use std::collections::BTreeSet;
 
@@ -192,8 +192,8 @@ impl Service {
                 let is_sent = is_seen(seen, SettlementKind::Payout, &names.1);
                 let (kind, made_at) = match row.status {
                     PayoutStatus::Paid => (SettlementKind::Payout, row.created_at),
-                    // Refused, the gateway has never taken it, unless the file says so.
                     PayoutStatus::Returned => (SettlementKind::PayoutReturned, row.updated_at),
+                    // Refused, the gateway has never taken it, unless the file says so.
                     PayoutStatus::Failed if is_sent => {
                         (SettlementKind::PayoutReturned, row.updated_at)
                     }

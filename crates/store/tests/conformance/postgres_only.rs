@@ -118,6 +118,16 @@ pub async fn a_look_for_many_is_taken_over(stage: &Stage) {
 struct Frozen(String);
 
 impl Frozen {
+    /// The backend whose last statement was like this.
+    async fn after(stage: &Stage, statement: &str) -> Self {
+        let sql = "select pid::text from pg_stat_activity
+             where datname = current_database() and query like $1 and pid <> pg_backend_pid()";
+        let found = stage.client().query_one(sql, &[&statement]).await.unwrap();
+        let frozen = Self(found.get(0));
+        frozen.signal("-STOP");
+        frozen
+    }
+
     fn signal(&self, signal: &str) {
         let status = Command::new("kill").args([signal, &self.0]).status();
         assert!(status.unwrap().success());
@@ -137,12 +147,7 @@ pub async fn a_frozen_look_is_given_up(stage: &Stage) {
     done(stage, wallets::insert(&wallet, true)).await;
     let account = wallet.account;
     assert_eq!(db.account(acme, account.id).await.unwrap(), Some(account));
-    let sql = "select pid::text from pg_stat_activity
-         where datname = current_database() and query like '% k (bucket, id, tenant)%'
-         and pid <> pg_backend_pid()";
-    let found = stage.client().query_one(sql, &[]).await.unwrap();
-    let frozen = Frozen(found.get(0));
-    frozen.signal("-STOP");
+    let _frozen = Frozen::after(stage, "% k (bucket, id, tenant)%").await;
     let looked = join_all((0..10).map(|_| db.account(acme, account.id))).await;
     assert!(looked.iter().any(|found| matches!(found, Err(StoreError::Unavailable(_)))));
     assert_eq!(db.account(acme, account.id).await.unwrap(), Some(account));
@@ -152,12 +157,7 @@ pub async fn a_frozen_look_is_given_up(stage: &Stage) {
 pub async fn a_frozen_read_is_given_up(stage: &Stage) {
     let (db, acme) = (stage.store.as_ref(), tenant(stage).await);
     assert!(tenants::find(db, acme).await.unwrap().is_some());
-    let sql = "select pid::text from pg_stat_activity
-         where datname = current_database() and query like '%from tenants%'
-         and pid <> pg_backend_pid()";
-    let found = stage.client().query_one(sql, &[]).await.unwrap();
-    let frozen = Frozen(found.get(0));
-    frozen.signal("-STOP");
+    let _frozen = Frozen::after(stage, "%from tenants%").await;
     let read = tenants::find(db, acme).await;
     assert!(matches!(read, Err(StoreError::Unavailable(_))), "{read:?}");
     assert!(tenants::find(db, acme).await.unwrap().is_some());
