@@ -134,7 +134,7 @@ machine! { PaymentStatus, PaymentEvent, PaymentState:
         Processing | InReview + PutInQueue => Queued,
         InReview + Approved => Processing,
         InReview + Refused => Blocked,
-        Processing + ActionAsked => RequiresAction,
+        Processing | Unknown + ActionAsked => RequiresAction,
         RequiresAction + ActionDone => Processing,
         Processing | Unknown + Authorized => RequiresCapture,
         RequiresCapture + CaptureAsked => Processing,

@@ -4,8 +4,6 @@
 
 pub(crate) mod said;
 
-use std::time::Duration;
-
 use caudal_domain::{
     Chart, PaymentId, RefundId, Refusal, TenantId, Timestamp, Transfer,
     payment::{PaymentStatus, RefundEvent, RefundStatus},
@@ -16,10 +14,6 @@ use caudal_store::{
     payment_attempts, payments,
     refunds::{self, RefundRow},
     sagas, transfers,
-};
-use tokio::{
-    sync::{Mutex, MutexGuard},
-    time::timeout,
 };
 
 use crate::{
@@ -33,26 +27,8 @@ use crate::{
 
 /// How often a refund is decided again when other processes give back of the same payment.
 const ATTEMPTS: usize = 20;
-/// Refunds of one payment take turns in a process, for each is decided on what the one before left.
-const TURNS: usize = 64;
-const TURN_WITHIN: Duration = Duration::from_secs(5);
 /// What was never sent to the gateway is given back after a day.
 const SEND_WITHIN_S: i64 = 86_400;
-
-pub(crate) struct Turns(Vec<Mutex<()>>);
-
-impl Turns {
-    pub fn new() -> Self {
-        Self((0..TURNS).map(|_| Mutex::new(())).collect())
-    }
-
-    async fn of(&self, payment: PaymentId) -> Result<MutexGuard<'_, ()>, ServiceError> {
-        // The ids' chance, before the bucket.
-        let place = (payment.0 >> 8) as usize % TURNS;
-        let turn = timeout(TURN_WITHIN, self.0[place].lock()).await;
-        turn.map_err(|_| Refusal::Conflict.into())
-    }
-}
 
 /// A refund as it is asked for.
 #[derive(Clone, Debug)]
@@ -76,7 +52,8 @@ impl Service {
         new: NewRefund,
     ) -> Result<Done<RefundRow>, ServiceError> {
         asked.caller.reach.require_tenant()?;
-        let _turn = self.inner.refund_turns.of(payment).await?;
+        // Each is decided on what the one before left.
+        let turn = self.inner.refund_turns.of(&[payment.0].into()).await?;
         for _ in 0..ATTEMPTS {
             let Some(found) = self.find_payment(asked.caller, payment).await? else {
                 return self.refuse_refund(asked, Refusal::PaymentNotFound).await;
@@ -84,6 +61,7 @@ impl Service {
             match self.refund_of(asked, &found, &new).await {
                 Err(ServiceError::Refused(Refusal::Conflict)) => {}
                 Err(ServiceError::Refused(refusal)) => {
+                    drop(turn);
                     return self.refuse_refund(asked, refusal).await;
                 }
                 done => return done,

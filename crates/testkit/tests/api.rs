@@ -29,6 +29,7 @@ mod api {
     mod notifications;
     mod passwords;
     mod payees;
+    mod payment_states;
     mod payment_types;
     mod payments;
     mod payments_at_gateways;

@@ -40,6 +40,12 @@ pub(super) fn charge_key(payment: PaymentId, place: usize) -> String {
     format!("{payment}-{}", place + 1)
 }
 
+/// Our key for the payment's next call, which is no charge.
+pub(super) fn follow_key(payment: &Payment, operation: Operation) -> String {
+    let (id, attempt) = (payment.row.id, payment.data.attempts + 1);
+    format!("{id}-{}-{attempt}", operation.name())
+}
+
 impl Service {
     pub(crate) async fn pay_through_gateway(
         &self,
@@ -365,6 +371,7 @@ impl Service {
         (operation, principal, deadline): (Operation, i64, Timestamp),
         at: Timestamp,
     ) -> Result<Work, ServiceError> {
+        let key = follow_key(&payment, operation);
         payment.data.attempts += 1;
         let attempt = payment.data.attempts;
         let fee = payment.data.fee_rate.of(principal);
@@ -376,7 +383,7 @@ impl Service {
             amount: principal + on_top,
             principal,
             attempt,
-            key: format!("{}-{}-{attempt}", payment.row.id, operation.name()),
+            key,
             since: at,
             is_for_time: false,
             asked: 0,

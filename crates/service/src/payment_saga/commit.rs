@@ -81,7 +81,7 @@ impl Service {
             after.payment = payment.clone();
         }
         after.refund = decision.refund.clone().or(after.refund);
-        self.note_answer(&mut after, decision)?;
+        self.note_answer((work, &mut after), decision)?;
         let mut command = self.command_of(work, &after, decision).await?;
         if work.has_saga() {
             let attachment = saga_attachment(&mut after, decision.then, self.now())?;
@@ -91,7 +91,11 @@ impl Service {
     }
 
     /// What is answered to whoever waits, kept for when they ask again.
-    fn note_answer(&self, after: &mut Work, decision: &Decision) -> Result<(), ServiceError> {
+    fn note_answer(
+        &self,
+        (work, after): (&Work, &mut Work),
+        decision: &Decision,
+    ) -> Result<(), ServiceError> {
         if !after.is_waited_for {
             return Ok(());
         }
@@ -104,7 +108,7 @@ impl Service {
         let rests = after.payment.row.status != PaymentStatus::Processing;
         if rests && decision.payment.is_some() {
             let answer = after.payment.snapshot();
-            let name = after.data.operation.name().to_owned();
+            let name = work.data.operation.name().to_owned();
             after.payment.data.answered.entry(name).or_insert(answer);
         }
         Ok(())

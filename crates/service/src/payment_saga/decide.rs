@@ -307,11 +307,10 @@ fn action_asked(
 
 /// Nobody came back: the payment is called off there, and then here.
 fn call_off(work: &Work, at: Timestamp) -> Decision {
-    let key = format!("{}-timeout", work.payment.row.id);
     let data = SagaData {
         operation: Operation::Cancel,
         is_for_time: true,
-        key,
+        key: super::accept::follow_key(&work.payment, Operation::Cancel),
         asked: 0,
         deadline: at.plus_seconds(ACTION_WITHIN_S),
         ..work.data.clone()
@@ -386,15 +385,28 @@ fn of_cancel(
             payment.data.is_canceling = false;
             Ok(Decision::of(work, Then::Finished("declined")).with(payment))
         }
-        // It stands as it stood.
+        // It stands as it stood: a promise waits for its capture, a payer may still confirm.
         Answer::RequiresCapture { .. }
         | Answer::RequiresAction { .. }
         | Answer::Declined { .. } => {
             let mut payment = work.payment.next(at);
             payment.data.is_canceling = false;
-            Ok(Decision::of(work, Then::Finished("not_canceled")).with(payment))
+            let decision = match payment.row.status {
+                PaymentStatus::RequiresAction => charge_again(work, at),
+                _ => Decision::of(work, Then::Finished("not_canceled")),
+            };
+            Ok(decision.with(payment))
         }
     }
+}
+
+/// It is asked after as it was before it was to be called off; its payer has as long again.
+fn charge_again(work: &Work, at: Timestamp) -> Decision {
+    let mut decision = ask_later(work, at, false);
+    decision.data.operation = Operation::Charge;
+    decision.data.is_for_time = false;
+    decision.data.since = at;
+    decision
 }
 
 fn of_refund(work: &Work, answer: &Answer, at: Timestamp) -> Result<Decision, Refusal> {
@@ -554,3 +566,6 @@ fn failed(outcome: &str, why: &str, at: Timestamp) -> Ended {
     let detail = Some(why.chars().take(DETAIL_CHARS).collect());
     Ended { at, outcome: outcome.into(), reference: None, decline_code: None, detail }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,7 @@ use super::{
 type Lie = (&'static str, fn(&mut Value));
 
 /// Runs the case on both databases against a gateway of its own.
-async fn against(case: impl AsyncFn(&TestApp, &MockServer)) {
+pub async fn against(case: impl AsyncFn(&TestApp, &MockServer)) {
     let databases = [Some(Database::sqlite()), Database::postgres().await];
     for database in databases.into_iter().flatten() {
         let gateway = MockServer::start().await;
@@ -32,7 +32,7 @@ async fn against(case: impl AsyncFn(&TestApp, &MockServer)) {
 }
 
 /// A charge of 300 USD cents as the gateway shows it.
-fn charge(change: impl FnOnce(&mut Value)) -> Value {
+pub fn charge(change: impl FnOnce(&mut Value)) -> Value {
     let mut charge = json!({"object": "charge", "id": "ch_1", "key": "", "status": "succeeded",
         "amount": 300, "currency": "USD", "amount_captured": 300, "amount_refunded": 0,
         "amount_disputed": 0, "fee": 0, "payment_method": "pm_card_visa", "manual": false,
@@ -43,7 +43,7 @@ fn charge(change: impl FnOnce(&mut Value)) -> Value {
 }
 
 /// The body bears the request's key where it has an empty one.
-async fn answers(gateway: &MockServer, (verb, at): (&str, &str), (status, body): (u16, Value)) {
+pub async fn answers(gateway: &MockServer, (verb, at): (&str, &str), (status, body): (u16, Value)) {
     let reply = move |request: &Request| {
         let mut body = body.clone();
         if let Some(key) = request.headers.get("idempotency-key")
@@ -223,9 +223,10 @@ async fn declined(app: &TestApp, gateway: &MockServer, wallet: &str) -> String {
     answer.json["payment"]["id"].as_str().expect("an id").to_owned()
 }
 
-fn standing(key: String, answer: Answer) -> Standing {
+/// A charge of 300 USD cents by its name there and our key.
+pub fn standing((reference, key): (&str, String), answer: Answer) -> Standing {
     Standing::Charge(ChargeStanding {
-        reference: "ch_1".into(),
+        reference: reference.into(),
         key: Some(key),
         amount_minor: 300,
         captured_minor: 300,
@@ -244,7 +245,7 @@ async fn what_a_gateway_takes_after_all_calls_for_a_person() {
         let account = account.as_str().expect("an id").parse().expect("an id");
         let tenant = app.tenant_id().await;
         let taken = Answer::Succeeded { reference: "ch_1".into(), fee: None };
-        let standing = standing(format!("{payment}-1"), taken);
+        let standing = standing(("ch_1", format!("{payment}-1")), taken);
         let service = &app.instance.service;
         for _ in 0..2 {
             service.heed_gateway(tenant, account, &standing).await.expect("heeded");
@@ -278,7 +279,7 @@ async fn what_another_account_tells_changes_nothing() {
             Answer::Canceled { reference: "ch_9".into() },
             Answer::Succeeded { reference: "ch_9".into(), fee: None },
         ] {
-            let standing = standing(format!("{payment}-1"), answer);
+            let standing = standing(("ch_9", format!("{payment}-1")), answer);
             let service = &app.instance.service;
             service.heed_gateway(tenant, other, &standing).await.expect("heeded");
             assert_eq!(read(&app.client, &payment).await["status"], "requires_capture");

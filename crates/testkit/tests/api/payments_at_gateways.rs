@@ -23,7 +23,9 @@ both_databases! {
     what_follows_a_payment_waits_for_its_gateway
     a_gateway_that_stops_answering_holds_up_nobody_else
     what_stays_in_the_queue_fails_in_the_end another_account_is_tried_where_that_helps
-    a_crash_between_any_two_steps_ends_well a_call_that_was_left_waits_for_its_gateway
+    a_crash_between_any_two_steps_ends_well a_crash_while_calling_off_ends_well
+    a_crash_when_time_is_up_ends_well a_crash_on_the_way_out_of_the_queue_ends_well
+    a_call_that_was_left_waits_for_its_gateway
     a_call_that_nobody_knows_of_is_unknown
     a_person_decides_what_nobody_knows
     a_person_decides_on_a_refund
@@ -260,13 +262,17 @@ async fn caudal_store_sagas(app: &TestApp) -> i64 {
     rows[0].int(0).expect("a number")
 }
 
-/// Fails calls until the breaker opens.
+/// Fails calls until the breaker opens; what was queued then is called off.
 async fn break_the_circuit(app: &TestApp, wallet: &str) {
+    let mut last = Value::Null;
     until("the breaker", async || {
         let asked = card(wallet, 1, "pm_error_500");
-        app.client.post("/payments", asked).await.json["status"] == "queued"
+        last = app.client.post("/payments", asked).await.expect(201);
+        last["status"] == "queued"
     })
     .await;
+    let path = format!("/payments/{}/cancel", id(&last));
+    assert_eq!(app.client.post(path, json!({})).await.expect(200)["status"], "canceled");
 }
 
 async fn a_closed_breaker_lets_the_queue_through(app: &TestApp) {
@@ -415,6 +421,64 @@ async fn a_crash_between_any_two_steps_ends_well(app: &TestApp) {
             .await;
         assert_eq!(client.balance(&wallet).await.2, 150, "{point:?}");
     }
+}
+
+async fn a_crash_while_calling_off_ends_well(app: &TestApp) {
+    let client = &app.client;
+    let wallet = client.wallet("USD").await;
+    for (method, capture) in
+        [("pm_card_visa", "manual"), ("pm_card_threeDSecure2Required", "automatic")]
+    {
+        for point in Point::ALL {
+            let asked = with(card(&wallet, 300, method), "capture", capture);
+            let held = id(&client.post("/payments", asked).await.expect(201));
+            drop(app.instance.service.hold_saga_at(point));
+            client.post(format!("/payments/{held}/cancel"), json!({})).await.expect(200);
+            assert!(app.instance.service.is_saga_held(), "{method} {point:?}");
+            app.clock.advance(61);
+            until_status(app, &held, "canceled", 0).await;
+        }
+    }
+    assert_eq!(client.balance(&wallet).await, (0, 0, 0));
+}
+
+/// The next worker on the saga ends at each of these, one after the other. A lease's time passes
+/// between them, no more: else two would be at work on it.
+async fn ends_at(app: &TestApp, points: &[Point]) {
+    for point in points {
+        drop(app.instance.service.hold_saga_at(*point));
+        app.clock.advance(61);
+        let has_ended = async || app.instance.service.is_saga_held();
+        until(&format!("the worker at {point:?}"), has_ended).await;
+    }
+}
+
+async fn a_crash_when_time_is_up_ends_well(app: &TestApp) {
+    let client = &app.client;
+    let wallet = client.wallet("USD").await;
+    let asked = card(&wallet, 500, "pm_card_threeDSecure2Required");
+    let left = id(&client.post("/payments", asked).await.expect(201));
+    app.clock.advance(86_400);
+    // Asked after, written down that it is called off, called off, written.
+    ends_at(app, &[Point::Called, Point::Booked, Point::Accepted, Point::Called]).await;
+    until_status(app, &left, "failed", 61).await;
+    assert_eq!(read(client, &left).await["failure"], "timed_out");
+    assert_eq!(
+        attempts(client, &left).await,
+        ["charge \"requires_action\"", "cancel \"canceled\""]
+    );
+    assert_eq!(client.balance(&wallet).await, (0, 0, 0));
+}
+
+async fn a_crash_on_the_way_out_of_the_queue_ends_well(app: &TestApp) {
+    let client = &app.client;
+    let wallet = client.wallet("USD").await;
+    break_the_circuit(app, &wallet).await;
+    let queued = client.post("/payments", card(&wallet, 100, "pm_card_visa")).await.expect(201);
+    assert_eq!(queued["status"], "queued");
+    ends_at(app, &[Point::Accepted, Point::Booked, Point::Called]).await;
+    until_status(app, &id(&queued), "succeeded", 61).await;
+    assert_eq!(client.balance(&wallet).await, (100, 0, 100));
 }
 
 /// A payment is written down, its process ends, and its gateway is gone when another takes over.
