@@ -51,6 +51,7 @@ kinds! {
     pub const PAYOUT_REQUESTED: &str = "payout.requested";
     pub const PAYOUT_SENT: &str = "payout.sent";
     pub const PAYOUT_LOST_FROM_SIGHT: &str = "payout.lost_from_sight";
+    pub const PAYOUT_NEEDS_DECISION: &str = "payout.needs_decision";
     pub const PAYOUT_PAID: &str = "payout.paid";
     pub const PAYOUT_FAILED: &str = "payout.failed";
     pub const PAYOUT_RETURNED: &str = "payout.returned";

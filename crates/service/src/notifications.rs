@@ -59,6 +59,7 @@ const TOLD: &[(&str, Audience)] = &[
     (kinds::PAYOUT_RETURNED, Audience::Concerned),
     (kinds::PAYOUT_RETURNED, Audience::Staff),
     (kinds::PAYOUT_LOST_FROM_SIGHT, Audience::Staff),
+    (kinds::PAYOUT_NEEDS_DECISION, Audience::Staff),
     (kinds::PAYMENT_IN_REVIEW, Audience::Staff),
     (kinds::PAYMENT_NEEDS_DECISION, Audience::Staff),
     (kinds::DISPUTE_NEEDS_DECISION, Audience::Staff),

@@ -24,7 +24,8 @@ use caudal_store::{gateway_accounts, payouts, sagas};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Asked, Caller, Done, Page, Reach, Service, ServiceError, asked::Window, id_range, unit::broken,
+    Asked, Caller, Done, Page, Reach, Service, ServiceError, asked::Window, id_range,
+    payment_saga::PERSON_AFTER_S, unit::broken,
 };
 
 /// A payout's money is held until somebody knows what came of it, however long that takes.
@@ -66,6 +67,14 @@ struct SagaData {
     /// It may have been sent.
     #[serde(default)]
     is_sent: bool,
+    /// A person was called for.
+    #[serde(default)]
+    has_called: bool,
+}
+
+/// Whether nobody has known for so long that a person has to find out.
+fn is_undecided(payout: &PayoutRow, at: Timestamp) -> bool {
+    payout.status == PayoutStatus::Unknown && payout.created_at.plus_seconds(PERSON_AFTER_S) <= at
 }
 
 #[derive(Serialize)]
@@ -82,15 +91,6 @@ struct PayoutTold<'a> {
 }
 
 fn telling(payout: &PayoutRow) -> Result<Telling, ServiceError> {
-    let data = PayoutTold {
-        payout_id: payout.id,
-        status: payout.status,
-        amount: payout.amount,
-        currency: payout.currency,
-        wallet_id: payout.wallet,
-        user_id: payout.user,
-        failure: payout.failure.as_deref(),
-    };
     let kind = match payout.status {
         PayoutStatus::Pending => kinds::PAYOUT_REQUESTED,
         PayoutStatus::Unknown => kinds::PAYOUT_LOST_FROM_SIGHT,
@@ -99,6 +99,19 @@ fn telling(payout: &PayoutRow) -> Result<Telling, ServiceError> {
         PayoutStatus::Returned => kinds::PAYOUT_RETURNED,
         PayoutStatus::Failed => kinds::PAYOUT_FAILED,
         PayoutStatus::Canceled => kinds::PAYOUT_CANCELED,
+    };
+    telling_as(kind, payout)
+}
+
+fn telling_as(kind: &'static str, payout: &PayoutRow) -> Result<Telling, ServiceError> {
+    let data = PayoutTold {
+        payout_id: payout.id,
+        status: payout.status,
+        amount: payout.amount,
+        currency: payout.currency,
+        wallet_id: payout.wallet,
+        user_id: payout.user,
+        failure: payout.failure.as_deref(),
     };
     Ok(Telling {
         kind,
@@ -200,7 +213,7 @@ impl Service {
     /// Due at once; whoever takes it first makes the call.
     fn saga_of(&self, payout: &PayoutRow) -> Result<sagas::SagaRow, ServiceError> {
         let at = payout.created_at;
-        let data = SagaData { since: at, asked: 0, is_sent: false };
+        let data = SagaData { since: at, asked: 0, is_sent: false, has_called: false };
         Ok(sagas::SagaRow {
             id: SagaId(self.next_id(at, payout.id.bucket())),
             tenant: payout.tenant,

@@ -1,22 +1,14 @@
 //! What a person has found out about a payout that nobody could tell of for a week.
 
-use caudal_domain::{
-    PayoutId, Refusal,
-    payment::{PayoutEvent, PayoutStatus},
-};
+use caudal_domain::{PayoutId, Refusal, payment::PayoutEvent};
 use caudal_engine::Command;
 use caudal_store::sagas::{self, SagaRow};
 
 use super::{
-    PayoutRow, run,
+    PayoutRow, is_undecided, run,
     turn::{self, Turn},
 };
-use crate::{
-    Asked, Done, Service, ServiceError,
-    audit::Did,
-    payment_saga::{Found, PERSON_AFTER_S},
-    unit::broken,
-};
+use crate::{Asked, Done, Service, ServiceError, audit::Did, payment_saga::Found, unit::broken};
 
 impl Service {
     pub async fn resolve_payout(
@@ -28,10 +20,8 @@ impl Service {
         let Asked { caller, receipt } = asked;
         caller.reach.require_tenant()?;
         let (at, payout) = (self.now(), self.payout(caller, id).await?);
-        let is_undecided = payout.status == PayoutStatus::Unknown
-            && payout.created_at.plus_seconds(PERSON_AFTER_S) <= at;
         let saga = self.unfinished(caller.tenant, id.0).await?;
-        let (replayed, position) = match saga.filter(|_| is_undecided) {
+        let (replayed, position) = match saga.filter(|_| is_undecided(&payout, at)) {
             Some(saga) => {
                 let mut command = self.resolving_payout(&payout, saga, found)?;
                 command.receipt = Some(receipt);

@@ -10,8 +10,10 @@
 
 use caudal_domain::{
     Amount, GatewayAccountId, PayoutId, TenantId, Timestamp,
+    event::kinds,
     payment::{PayoutEvent, PayoutStatus},
 };
+use caudal_engine::Command;
 use caudal_gateway::{
     Answer, Gateway, GatewayFault, Object, PayoutRequest, PayoutStanding, Query, Standing,
 };
@@ -21,7 +23,7 @@ use caudal_store::{
 };
 use futures::{StreamExt, stream};
 
-use super::{PayoutRow, SagaData, turn::Turn};
+use super::{PayoutRow, SagaData, is_undecided, telling_as, turn::Turn};
 use crate::{Service, ServiceError, payment_saga::Point, unit::broken};
 
 pub(super) const SEND: &str = "send";
@@ -125,7 +127,18 @@ impl Service {
         };
         let pause = pauses.get(data.asked).or(pauses.last()).copied().unwrap_or(TRIED_FOR_S);
         data.asked += 1;
+        if is_undecided(&payout, self.now()) && !data.has_called {
+            self.call_for_person(&payout).await?;
+            data.has_called = true;
+        }
         self.put_payout_off(saga, data, (ASK, pause)).await
+    }
+
+    /// A crash before that is written has it told twice, never not at all.
+    async fn call_for_person(&self, payout: &PayoutRow) -> Result<(), ServiceError> {
+        let mut command = Command::writing();
+        command.telling = Some(telling_as(kinds::PAYOUT_NEEDS_DECISION, payout)?);
+        self.submit(payout.tenant, command).await.map(drop)
     }
 
     /// Nobody knows what became of it.

@@ -1,7 +1,7 @@
 //! Gateways that answer with something else than was asked, that turn away what they had taken, or
 //! tell later what nobody believed any more. A stand-in speaks the simulator's protocol.
 
-use caudal_domain::{Currency, GatewayAccountId};
+use caudal_domain::{Currency, GatewayAccountId, SystemRole, UserId};
 use caudal_gateway::{Answer, ChargeStanding, Standing};
 use caudal_service::payment_saga::Point;
 use caudal_testkit::{Database, TestApp, until};
@@ -140,16 +140,27 @@ async fn a_payout_is_not_given_up_because_it_is_turned_away_the_second_time() {
     .await;
 }
 
+/// The owner has heard of so many payouts that need a decision.
+async fn until_told(app: &TestApp, owner: UserId, count: i64) {
+    until("the owner to be told", async || {
+        let sql = "select count(*) from notifications
+             where user_id = $1 and kind = 'payout.needs_decision'";
+        let rows = app.instance.store.query("notifications", sql, &[owner.0.into()]).await;
+        rows.expect("rows")[0].int(0).expect("a number") == count
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_person_decides_on_a_payout() {
     against(async |app, gateway| {
         let wallet = app.client.funded(1000).await;
+        let (owner, _) = app.user(&[SystemRole::Owner]).await;
         answers(gateway, ("GET", "/v1/lookup"), (404, refusal("not_found"))).await;
         answers(gateway, ("POST", "/v1/payouts"), (500, json!({}))).await;
         let moved = json!({"outcome": "succeeded", "gateway_reference": "po_1"});
-        for (said, status, left) in
-            [(moved, "in_transit", 600), (json!({"outcome": "failed"}), "failed", 600)]
-        {
+        let not_moved = json!({"outcome": "failed"});
+        for (told, said, status) in [(1, moved, "in_transit"), (2, not_moved, "failed")] {
             let body = json!({"wallet": wallet, "amount": 400, "destination": "ba_ok"});
             let payout = id(&app.client.post("/payouts", body).await.expect(201));
             let (path, resolve) =
@@ -162,6 +173,7 @@ async fn a_person_decides_on_a_payout() {
             app.client.post(&resolve, said.clone()).await.refused(409, "payout_state");
             let mut answer = json!(null);
             app.clock.advance(8 * 86_400);
+            until_told(app, owner, told).await;
             until("a decision", async || {
                 let decided = app.client.post(&resolve, said.clone()).await;
                 answer = decided.json.clone();
@@ -169,7 +181,7 @@ async fn a_person_decides_on_a_payout() {
             })
             .await;
             assert_eq!(answer["status"], status, "{answer}");
-            assert_eq!(app.client.balance(&wallet).await.0, left);
+            assert_eq!(app.client.balance(&wallet).await.0, 600);
             app.client.post(&resolve, said).await.refused(409, "payout_state");
         }
     })
