@@ -185,11 +185,7 @@ fn timed_out(work: &Work, at: Timestamp) -> Result<Decision, Refusal> {
             decision.with(payment)
         }
         Operation::Capture => decision.with(work.payment.on(PaymentEvent::Authorized, at)?),
-        Operation::Cancel => {
-            let mut payment = work.payment.next(at);
-            payment.data.is_canceling = false;
-            decision.with(payment)
-        }
+        Operation::Cancel => not_canceled(work, decision, at),
         Operation::Refund => refund_failed(work, decision, ("timed_out", at))?,
     })
 }
@@ -385,28 +381,27 @@ fn of_cancel(
             payment.data.is_canceling = false;
             Ok(Decision::of(work, Then::Finished("declined")).with(payment))
         }
-        // It stands as it stood: a promise waits for its capture, a payer may still confirm.
         Answer::RequiresCapture { .. }
         | Answer::RequiresAction { .. }
         | Answer::Declined { .. } => {
-            let mut payment = work.payment.next(at);
-            payment.data.is_canceling = false;
-            let decision = match payment.row.status {
-                PaymentStatus::RequiresAction => charge_again(work, at),
-                _ => Decision::of(work, Then::Finished("not_canceled")),
-            };
-            Ok(decision.with(payment))
+            Ok(not_canceled(work, Decision::of(work, Then::Finished("not_canceled")), at))
         }
     }
 }
 
-/// It is asked after as it was before it was to be called off; its payer has as long again.
-fn charge_again(work: &Work, at: Timestamp) -> Decision {
-    let mut decision = ask_later(work, at, false);
-    decision.data.operation = Operation::Charge;
-    decision.data.is_for_time = false;
-    decision.data.since = at;
-    decision
+/// It stands as it stood: a promise waits for its capture. A payer may still confirm: it is asked
+/// after as before, and the payer has as long again.
+fn not_canceled(work: &Work, finished: Decision, at: Timestamp) -> Decision {
+    let mut payment = work.payment.next(at);
+    payment.data.is_canceling = false;
+    if payment.row.status != PaymentStatus::RequiresAction {
+        return finished.with(payment);
+    }
+    let mut asked = ask_later(work, at, false);
+    asked.data.operation = Operation::Charge;
+    asked.data.is_for_time = false;
+    asked.data.since = at;
+    asked.with(payment)
 }
 
 fn of_refund(work: &Work, answer: &Answer, at: Timestamp) -> Result<Decision, Refusal> {

@@ -22,7 +22,7 @@ both_databases! {
     what_is_unclear_is_never_sent_again a_closed_breaker_lets_the_queue_through
     what_follows_a_payment_waits_for_its_gateway
     a_gateway_that_stops_answering_holds_up_nobody_else
-    what_stays_in_the_queue_fails_in_the_end another_account_is_tried_where_that_helps
+    what_stays_in_the_queue_fails_in_the_end what_follows_a_payment_runs_out_of_time another_account_is_tried_where_that_helps
     a_crash_between_any_two_steps_ends_well a_crash_while_calling_off_ends_well
     a_crash_when_time_is_up_ends_well a_crash_on_the_way_out_of_the_queue_ends_well
     a_call_that_was_left_waits_for_its_gateway
@@ -360,6 +360,41 @@ async fn what_stays_in_the_queue_fails_in_the_end(app: &TestApp) {
     until_status(app, &id(&queued), "failed", 0).await;
     assert_eq!(read(client, &id(&queued)).await["failure"], "timed_out");
     assert_eq!(client.balance(&wallet).await, (0, 0, 0));
+}
+
+async fn what_follows_a_payment_runs_out_of_time(app: &TestApp) {
+    let client = &app.client;
+    let wallet = client.wallet("USD").await;
+    let paid = id(&client.post("/payments", card(&wallet, 300, "pm_card_visa")).await.expect(201));
+    let manual = || with(card(&wallet, 500, "pm_card_visa"), "capture", "manual");
+    let taken = id(&client.post("/payments", manual()).await.expect(201));
+    let let_go = id(&client.post("/payments", manual()).await.expect(201));
+    let asked = card(&wallet, 700, "pm_card_threeDSecure2Required");
+    let confirmed = client.post("/payments", asked).await.expect(201);
+    break_the_circuit(app, &wallet).await;
+    let part = json!({"amount": 100});
+    let refund = client.post(format!("/payments/{paid}/refunds"), part.clone()).await.expect(201);
+    client.post(format!("/payments/{taken}/capture"), part).await.expect(200);
+    for payment in [&let_go, &id(&confirmed)] {
+        client.post(format!("/payments/{payment}/cancel"), json!({})).await.expect(200);
+    }
+    assert_eq!(client.balance(&wallet).await.2, 200);
+    // A call-off is tried for an hour, a refund for a day, a capture until its promise ends.
+    app.clock.advance(7 * 86_400);
+    let refund = format!("/refunds/{}", id(&refund));
+    let is_over = async || client.get(&refund).await.expect(200)["status"] == "failed";
+    until("the refund to be given up", is_over).await;
+    assert_eq!(client.get(&refund).await.expect(200)["failure"], "timed_out");
+    for payment in [&taken, &let_go] {
+        until_status(app, payment, "canceled", 10).await;
+    }
+    let captures = attempts(client, &taken).await;
+    assert!(captures.contains(&"capture \"not_sent\"".to_owned()), "{captures:?}");
+    // The call-off came to nothing: its payer may still come back.
+    assert_eq!(read(client, &id(&confirmed)).await["status"], "requires_action");
+    at_the_page(&confirmed, "confirm").await;
+    until_status(app, &id(&confirmed), "succeeded", 30).await;
+    assert_eq!(client.balance(&wallet).await.2, 1000);
 }
 
 async fn another_account_is_tried_where_that_helps(app: &TestApp) {

@@ -111,16 +111,25 @@ fn work(operation: Operation, status: PaymentStatus, (step, is_for_time): (Step,
     Work { saga, data, step, payment, refund, is_waited_for: false, is_taken_over: false }
 }
 
-/// Everything that can be heard of every call, at once and long after.
-fn each(mut check: impl FnMut(&str, (&Work, &Heard), &Decision)) {
+/// Everything that can be heard of every call, at once and long after; and what is done with what
+/// was never sent.
+fn each(mut check: impl FnMut(&str, (&Work, Option<&Heard>), &Decision)) {
     for operation in [Operation::Charge, Operation::Capture, Operation::Cancel] {
         for (status, step, is_for_time) in under_way(operation) {
-            for (heard, days) in heard().iter().flat_map(|it| [0, 2, 8].map(|days| (it, days))) {
+            let heard: Vec<_> = match step {
+                Step::Queued => vec![None],
+                Step::Send | Step::Ask => heard().into_iter().map(Some).collect(),
+            };
+            for (heard, days) in heard.iter().flat_map(|it| [0, 2, 8].map(|days| (it, days))) {
                 let work = work(operation, status, (step, is_for_time));
                 let at = AT.plus_seconds(days * 86_400);
-                let decision = after(&work, heard, at).unwrap_or_else(|_| overtaken(&work));
+                let decided = match heard {
+                    Some(heard) => after(&work, heard, at),
+                    None => of_queued(&work, at),
+                };
+                let decision = decided.unwrap_or_else(|_| overtaken(&work));
                 let what = format!("{operation:?} {status:?} {step:?} {heard:?} {days} d");
-                check(&what, (&work, heard), &decision);
+                check(&what, (&work, heard.as_ref()), &decision);
             }
         }
     }
@@ -132,10 +141,13 @@ fn under_way(operation: Operation) -> Vec<(PaymentStatus, Step, bool)> {
     for status in states(operation) {
         ways.push((*status, Step::Ask, false));
         if operation == Operation::Cancel {
-            ways.extend([Step::Send, Step::Ask].map(|step| (*status, step, true)));
+            let steps = [Step::Send, Step::Queued, Step::Ask];
+            ways.extend(steps.map(|step| (*status, step, true)));
         }
         if operation == Operation::Cancel || *status == PaymentStatus::Processing {
-            ways.push((*status, Step::Send, false));
+            let queued =
+                if operation == Operation::Charge { PaymentStatus::Queued } else { *status };
+            ways.extend([(*status, Step::Send, false), (queued, Step::Queued, false)]);
         }
     }
     ways
@@ -171,7 +183,7 @@ fn what_may_have_been_heard_is_never_sent_again() {
         let is_sent =
             |then| matches!(then, Then::Now(Step::Send | Step::Queued) | Then::At(Step::Queued, _));
         let is_unclear =
-            matches!(heard, Heard::Unclear(_) | Heard::NothingKnown | Heard::Strange(_));
+            matches!(heard, Some(Heard::Unclear(_) | Heard::NothingKnown | Heard::Strange(_)));
         if is_unclear || work.payment.row.status == PaymentStatus::Unknown {
             assert!(!is_sent(decision.then), "{what}: {:?}", decision.then);
         }
