@@ -5,7 +5,11 @@ use caudal_domain::SystemRole;
 use caudal_testkit::{Call, Client, TestApp, until};
 use serde_json::json;
 
-use super::people::person;
+use super::{
+    payments::{body, id},
+    payments_at_gateways::card,
+    people::person,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_in_one_process_is_heeded_in_the_other() {
@@ -47,6 +51,50 @@ async fn a_change_is_heeded(app: &TestApp) {
     app.client.post("/signing-keys/rotate", distrust).await.expect(200);
     until("its key is distrusted there", async || eve_there.get("/wallets").await.status == 401)
         .await;
+    other.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_payments_are_made_by_is_heeded_in_the_other() {
+    TestApp::run_on_postgres(async |app| what_payments_are_made_by(app).await).await;
+}
+
+async fn what_payments_are_made_by(app: &TestApp) {
+    let other = app.beside().await;
+    let pair = app.client.pair(10_000).await;
+    let tips = json!({"name": "tips", "via": "wallet", "currencies": {"USD": {}}});
+    let tips = id(&app.client.post("/payment-types", tips).await.expect(201));
+    let mut tip = body(&pair, 10);
+    tip["type"] = json!("tips");
+    let by_card = card(&pair.1, 10, "pm_card_visa");
+    let becomes = async |body: &serde_json::Value, status: u16| {
+        until(&format!("a payment there to be answered with {status}"), async || {
+            other.client.post("/payments", body.clone()).await.status == status
+        })
+        .await;
+    };
+    // Remembered there from now on.
+    becomes(&tip, 201).await;
+    becomes(&by_card, 201).await;
+
+    let kind = format!("/payment-types/{tips}");
+    for (is_active, status) in [(false, 400), (true, 201)] {
+        app.client.patch(&kind, json!({"active": is_active})).await.expect(200);
+        becomes(&tip, status).await;
+    }
+    let account = id(&app.client.all("/gateway-accounts").await[0]);
+    let account = format!("/gateway-accounts/{account}");
+    for (is_active, status) in [(false, 400), (true, 201)] {
+        app.client.patch(&account, json!({"active": is_active})).await.expect(200);
+        becomes(&by_card, status).await;
+    }
+    let small = json!({"name": "small", "expression": "payment.amount < 100", "action": "block"});
+    let rule = id(&app.client.post("/fraud-rules", small).await.expect(201));
+    becomes(&tip, 402).await;
+    let path = format!("/fraud-rules/{rule}");
+    let dear = json!({"expression": "payment.amount > 100"});
+    app.client.patch(&path, dear).await.expect(200);
+    becomes(&tip, 201).await;
     other.close().await;
 }
 
