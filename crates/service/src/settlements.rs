@@ -85,6 +85,9 @@ pub fn read_settlement(text: &str) -> Result<Vec<SettlementLine>, String> {
         let line = record.ok().and_then(|record| read_line(number, &record));
         lines.push(line.ok_or_else(|| format!("line {number} can't be read"))?);
     }
+    if lines.is_empty() {
+        return Err("it has no line, so it names no day: nothing can be held against it".into());
+    }
     Ok(lines)
 }
 
@@ -221,5 +224,6 @@ mod tests {
             assert!(error.contains(why), "{error}");
         }
         assert!(read_settlement(good).expect_err("no header").contains("line 1"));
+        assert!(read_settlement(header).expect_err("no line").contains("no line"));
     }
 }
