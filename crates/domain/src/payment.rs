@@ -127,11 +127,10 @@ machine! { PaymentStatus, PaymentEvent, PaymentState:
         Accepted => Processing,
         SentToReview => InReview,
         Refused => Blocked,
-        PutInQueue => Queued,
     }
     then {
         Queued + TakenUp => Processing,
-        Processing | InReview + PutInQueue => Queued,
+        Processing + PutInQueue => Queued,
         InReview + Approved => Processing,
         InReview + Refused => Blocked,
         Processing | Unknown + ActionAsked => RequiresAction,

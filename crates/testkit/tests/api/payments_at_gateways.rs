@@ -48,7 +48,7 @@ fn simulate(app: &TestApp, change: impl FnOnce(&mut Settings)) {
 }
 
 /// Moves the clock on until the payment has the status.
-async fn until_status(app: &TestApp, payment: &str, status: &str, seconds: i64) {
+pub async fn until_status(app: &TestApp, payment: &str, status: &str, seconds: i64) {
     app.until_later(status, seconds, async || read(&app.client, payment).await["status"] == status)
         .await;
 }
@@ -479,7 +479,7 @@ async fn a_crash_while_calling_off_ends_well(app: &TestApp) {
 
 /// The next worker on the saga ends at each of these, one after the other. A lease's time passes
 /// between them, no more: else two would be at work on it.
-async fn ends_at(app: &TestApp, points: &[Point]) {
+pub async fn ends_at(app: &TestApp, points: &[Point]) {
     for point in points {
         drop(app.instance.service.hold_saga_at(*point));
         app.clock.advance(61);
