@@ -22,7 +22,8 @@ both_databases! {
     what_is_unclear_is_never_sent_again a_closed_breaker_lets_the_queue_through
     what_follows_a_payment_waits_for_its_gateway
     a_gateway_that_stops_answering_holds_up_nobody_else
-    what_stays_in_the_queue_fails_in_the_end what_follows_a_payment_runs_out_of_time another_account_is_tried_where_that_helps
+    what_stays_in_the_queue_fails_in_the_end what_follows_a_payment_runs_out_of_time
+    another_account_is_tried_where_that_helps
     a_crash_between_any_two_steps_ends_well a_crash_while_calling_off_ends_well
     a_crash_when_time_is_up_ends_well a_crash_on_the_way_out_of_the_queue_ends_well
     a_call_that_was_left_waits_for_its_gateway

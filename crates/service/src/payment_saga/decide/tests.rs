@@ -2,7 +2,8 @@
 //! that call can be under way.
 
 use caudal_domain::{
-    BusinessDay, Currency, GatewayAccountId, PaymentId, TenantId, payment::PaymentAmounts,
+    BusinessDay, Currency, GatewayAccountId, PaymentId, RefundId, TenantId,
+    payment::{PaymentAmounts, RefundStatus},
 };
 use caudal_gateway::DeclineCode;
 use caudal_store::{payments::PaymentRow, sagas::SagaRow};
@@ -19,7 +20,7 @@ fn states(operation: Operation) -> &'static [PaymentStatus] {
         Operation::Charge => &[Processing, Unknown, RequiresAction],
         Operation::Capture => &[Processing, Unknown],
         Operation::Cancel => &[RequiresCapture, RequiresAction],
-        Operation::Refund => &[],
+        Operation::Refund => &[PaymentStatus::Succeeded],
     }
 }
 
@@ -87,6 +88,26 @@ fn payment(status: PaymentStatus, is_manual: bool) -> Payment {
     Payment { row, data: PaymentData { attempts: 1, ..PaymentData::default() } }
 }
 
+fn refund() -> RefundRow {
+    RefundRow {
+        id: RefundId(11 << 64),
+        tenant: TenantId(1),
+        payment: PaymentId(7 << 64),
+        status: RefundStatus::Pending,
+        amount: 1000,
+        currency: Currency::from_code("USD").expect("a code"),
+        reason: None,
+        gateway_account: Some(GatewayAccountId(5)),
+        gateway_reference: None,
+        transfer: None,
+        failure: None,
+        data: String::new(),
+        created_at: AT,
+        updated_at: AT,
+        version: 1,
+    }
+}
+
 fn work(operation: Operation, status: PaymentStatus, (step, is_for_time): (Step, bool)) -> Work {
     let is_manual = status == PaymentStatus::RequiresCapture || operation == Operation::Capture;
     let mut payment = payment(status, is_manual);
@@ -107,14 +128,14 @@ fn work(operation: Operation, status: PaymentStatus, (step, is_for_time): (Step,
     let saga =
         super::super::commit::saga_of(&data, (caudal_domain::SagaId(9), TenantId(1)), (7, 8), AT);
     let saga: SagaRow = saga.expect("JSON");
-    let refund = None;
+    let refund = (operation == Operation::Refund).then(refund);
     Work { saga, data, step, payment, refund, is_waited_for: false, is_taken_over: false }
 }
 
 /// Everything that can be heard of every call, at once and long after; and what is done with what
 /// was never sent.
 fn each(mut check: impl FnMut(&str, (&Work, Option<&Heard>), &Decision)) {
-    for operation in [Operation::Charge, Operation::Capture, Operation::Cancel] {
+    for operation in [Operation::Charge, Operation::Capture, Operation::Cancel, Operation::Refund] {
         for (status, step, is_for_time) in under_way(operation) {
             let heard: Vec<_> = match step {
                 Step::Queued => vec![None],
@@ -144,7 +165,8 @@ fn under_way(operation: Operation) -> Vec<(PaymentStatus, Step, bool)> {
             let steps = [Step::Send, Step::Queued, Step::Ask];
             ways.extend(steps.map(|step| (*status, step, true)));
         }
-        if operation == Operation::Cancel || *status == PaymentStatus::Processing {
+        let is_charged = matches!(operation, Operation::Charge | Operation::Capture);
+        if !is_charged || *status == PaymentStatus::Processing {
             let queued =
                 if operation == Operation::Charge { PaymentStatus::Queued } else { *status };
             ways.extend([(*status, Step::Send, false), (queued, Step::Queued, false)]);
@@ -157,11 +179,19 @@ fn status_after(work: &Work, decision: &Decision) -> PaymentStatus {
     decision.payment.as_ref().unwrap_or(&work.payment).row.status
 }
 
+/// `None`: it is about no refund.
+fn refund_after(work: &Work, decision: &Decision) -> Option<RefundStatus> {
+    decision.refund.as_ref().or(work.refund.as_ref()).map(|refund| refund.status)
+}
+
 #[test]
 fn nothing_is_left_alone_before_it_has_ended() {
     each(|what, (work, _), decision| {
         let status = status_after(work, decision);
-        let rests = status.is_final() || status == PaymentStatus::RequiresCapture;
+        let rests = match refund_after(work, decision) {
+            Some(refund) => refund != RefundStatus::Pending,
+            None => status.is_final() || status == PaymentStatus::RequiresCapture,
+        };
         let goes_on = !matches!(decision.then, Then::Finished(_));
         assert!(rests || goes_on, "{what}: {status:?}, and nobody is at work on it");
         let after = decision.payment.as_ref().unwrap_or(&work.payment);
@@ -170,25 +200,33 @@ fn nothing_is_left_alone_before_it_has_ended() {
 }
 
 #[test]
-fn money_moves_with_success_alone() {
+fn money_moves_with_what_becomes_of_it() {
     each(|what, (work, _), decision| {
-        let has_succeeded = status_after(work, decision) == PaymentStatus::Succeeded;
-        assert_eq!(decision.money.is_some(), has_succeeded, "{what}");
+        let wanted = match refund_after(work, decision) {
+            Some(refund) => refund == RefundStatus::Failed,
+            None => status_after(work, decision) == PaymentStatus::Succeeded,
+        };
+        assert_eq!(decision.money.is_some(), wanted, "{what}");
     });
 }
 
 #[test]
 fn what_may_have_been_heard_is_never_sent_again() {
     each(|what, (work, heard), decision| {
-        let is_sent =
-            |then| matches!(then, Then::Now(Step::Send | Step::Queued) | Then::At(Step::Queued, _));
         let is_unclear =
             matches!(heard, Some(Heard::Unclear(_) | Heard::NothingKnown | Heard::Strange(_)));
         if is_unclear || work.payment.row.status == PaymentStatus::Unknown {
-            assert!(!is_sent(decision.then), "{what}: {:?}", decision.then);
+            let is_sent = match decision.then {
+                Then::Now(step) => step != Step::Ask,
+                Then::At(step, _) => step == Step::Queued,
+                Then::Finished(_) => false,
+            };
+            assert!(!is_sent, "{what}: {:?}", decision.then);
         }
         if is_unclear {
-            assert!(!status_after(work, decision).is_final(), "{what}");
+            assert_eq!(decision.money, None, "{what}");
+            let has_ended = status_after(work, decision).is_final();
+            assert!(work.refund.is_some() || !has_ended, "{what}");
         }
     });
 }
