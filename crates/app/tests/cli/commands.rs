@@ -98,8 +98,11 @@ fn a_settlement_file_is_held_against_the_books() {
         let mut command: Command = caudal(&server.folder);
         said(command.args(["reconcile", "--tenant", tenant, "--settlement", "day.csv"]))
     };
-    let (is_same, text) = reconcile(head);
+    let fee = "fee,fee_1,,,-5,0,USD,2026-01-31T09:30:00Z\r\n";
+    let (is_same, text) = reconcile(&format!("{head}{fee}"));
     assert!(is_same && text.contains("File and payments agree."), "{text}");
+    let (is_same, text) = reconcile(head);
+    assert!(!is_same && text.contains("it has no line"), "{text}");
     let (is_same, text) = reconcile(&format!("{head}{line}"));
     assert!(!is_same && text.contains("ch_1 of 1000 USD has no payment"), "{text}");
     let (is_same, text) = reconcile("kind\r\n");

@@ -81,14 +81,14 @@ impl Service {
     }
 
     /// The gateway has taken money for what has ended here without, or at an account that was given
-    /// up: a person gives it back there.
+    /// up, or has given back what had failed here: a person sets it right there.
     async fn contradict(
         &self,
         payment: Payment,
         account: GatewayAccountId,
     ) -> Result<(), ServiceError> {
         let (id, tenant) = (payment.row.id, payment.row.tenant);
-        tracing::error!(payment = %id, %account, "the gateway took money that is not booked");
+        tracing::error!(payment = %id, %account, "the gateway moved money that is not booked");
         if payment.data.needs_decision {
             return Ok(());
         }
@@ -138,6 +138,12 @@ impl Service {
         if let Some(saga) = self.unfinished(tenant, refund.id.0).await? {
             self.require_at_rest(&saga)?;
             return self.work_of(saga).await.map(Some);
+        }
+        if refund.status == RefundStatus::Failed
+            && matches!(standing.answer, Answer::Succeeded { .. })
+        {
+            self.contradict(payment, account).await?;
+            return Ok(None);
         }
         let has_bounced = refund.status == RefundStatus::Succeeded
             && matches!(standing.answer, Answer::Declined { .. } | Answer::Canceled { .. });

@@ -263,6 +263,15 @@ impl Service {
                 None => Err(caudal_domain::Refusal::Conflict.into()),
             };
         }
+        if matches!(payout.status, PayoutStatus::Failed | PayoutStatus::Canceled) {
+            return match standing.answer {
+                Answer::Succeeded { .. } | Answer::Processing { .. } => {
+                    tracing::error!(payout = %payout.id, "the gateway pays what was given up");
+                    self.call_for_person(&payout).await
+                }
+                _ => Ok(()),
+            };
+        }
         if let Some(saga) = self.unfinished(tenant, payout.id.0).await? {
             self.require_at_rest(&saga)?;
         }

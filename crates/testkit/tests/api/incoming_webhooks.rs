@@ -21,7 +21,7 @@ const SECRET: &str = "whsec_of_this_account";
 const NEXT_SECRET: &str = "whsec_of_this_account_next";
 
 /// An account at the simulator whose secrets are known: its path.
-async fn account(app: &TestApp, name: &str, secrets: &[&str]) -> String {
+pub async fn account(app: &TestApp, name: &str, secrets: &[&str]) -> String {
     let body = json!({"kind": "simulator", "name": name, "credentials":
         {"api_key": format!("sim_test_{name}"), "webhook_secrets": secrets}});
     let made = app.client.post("/gateway-accounts", body).await.expect(201);
@@ -37,15 +37,15 @@ fn event(id: &str) -> Value {
         "next_action_url": null, "return_url": null, "created_at": "2026-01-31T09:30:00Z"}})
 }
 
-fn seconds(app: &TestApp) -> i64 {
+pub fn seconds(app: &TestApp) -> i64 {
     app.clock.now().millis().div_euclid(1_000)
 }
 
-fn signed(secret: &str, at_s: i64, body: &str) -> String {
+pub fn signed(secret: &str, at_s: i64, body: &str) -> String {
     hmac::sign(&[secret], at_s, body.as_bytes())
 }
 
-async fn tell(app: &TestApp, account: &str, signature: Option<&str>, body: &str) -> Answer {
+pub async fn tell(app: &TestApp, account: &str, signature: Option<&str>, body: &str) -> Answer {
     let call = Call::new("POST", format!("{account}/webhooks")).text(body.to_owned());
     let call = match signature {
         Some(signature) => call.header("simulator-signature", signature),
