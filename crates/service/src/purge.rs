@@ -1,9 +1,9 @@
 //! Throws away what has ended and is of no more use: codes, sessions, mails, quotes, sagas,
-//! webhooks in and out.
+//! webhooks in and out. Ends files that were not received whole.
 
 use caudal_store::{
     UnitOfWork, codes, deliveries, inbox, incoming_webhooks, mails, quotes, sagas, sessions,
-    velocity_turns,
+    uploads, velocity_turns,
 };
 
 use crate::{Service, ServiceError};
@@ -21,6 +21,8 @@ const SAGAS_KEPT_SECONDS: i64 = 30 * 24 * 3600;
 /// A week: consumers go on where they were, and are not set back further than that.
 const INBOX_KEPT_SECONDS: i64 = 7 * 24 * 3600;
 
+/// An hour: a file is taken in by one request.
+const RECEIVED_WITHIN_SECONDS: i64 = 3600;
 /// Two days: rules count a day back, and a turn takes seconds.
 const TURNS_KEPT_SECONDS: i64 = 2 * 24 * 3600;
 
@@ -36,6 +38,7 @@ impl Service {
         steps.push(inbox::remove_before(at.plus_seconds(-INBOX_KEPT_SECONDS)));
         steps.push(sagas::remove_finished(at.plus_seconds(-SAGAS_KEPT_SECONDS)));
         steps.push(velocity_turns::remove_before(at.plus_seconds(-TURNS_KEPT_SECONDS)));
+        steps.push(uploads::end_unreceived(at.plus_seconds(-RECEIVED_WITHIN_SECONDS)));
         let unit = UnitOfWork { at, steps, ..UnitOfWork::default() };
         self.commit(unit).await.map(drop)
     }

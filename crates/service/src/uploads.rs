@@ -59,7 +59,7 @@ pub struct NewLine {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Upload {
     pub id: UploadId,
-    /// `receiving`, `processing` or `completed`.
+    /// `receiving`, `processing`, `completed`, or `interrupted`: not received whole, nothing paid.
     pub status: String,
     pub format: String,
     pub lines: i64,
@@ -73,8 +73,11 @@ pub struct Upload {
 #[derive(Clone, Copy, Serialize, Deserialize)]
 struct UploadData {
     actor: Actor,
-    /// Some of its lines may have been paid.
-    has_begun: bool,
+    /// Since when some of its lines may have been paid.
+    begun_at: Option<Timestamp>,
+    /// The last line that was tried in this round: those that met a fault hold up nobody.
+    #[serde(default)]
+    after: i64,
 }
 
 #[derive(Serialize)]
@@ -134,7 +137,7 @@ impl Service {
     /// Writes the lines down, in parts. Nobody works on them before the file is whole.
     async fn receive(&self, caller: &Caller, new: NewUpload) -> Result<UploadRow, ServiceError> {
         let at = self.now();
-        let data = UploadData { actor: caller.actor, has_begun: false };
+        let data = UploadData { actor: caller.actor, begun_at: None, after: 0 };
         let mut row = UploadRow {
             id: UploadId(self.scattered_id(at)),
             tenant: caller.tenant,
@@ -208,7 +211,10 @@ impl Service {
         let due = uploads::due(self.store(), self.now(), FILES_AT_ONCE).await?;
         let is_more = !due.is_empty();
         for row in due {
-            self.work_on_upload(row).await?;
+            let id = row.id;
+            if let Err(error) = self.work_on_upload(row).await {
+                tracing::warn!(upload = %id, %error, "a file is left to its next lease");
+            }
         }
         Ok(is_more)
     }
@@ -216,8 +222,8 @@ impl Service {
     async fn work_on_upload(&self, row: UploadRow) -> Result<(), ServiceError> {
         let at = self.now();
         let mut data: UploadData = serde_json::from_str(&row.data).map_err(broken)?;
-        let is_sure = !data.has_begun || at < row.updated_at.plus_seconds(SURE_SECONDS);
-        data.has_begun = true;
+        let begun_at = *data.begun_at.get_or_insert(at);
+        let is_sure = at < begun_at.plus_seconds(SURE_SECONDS);
         let mut row = next(row, at, at.plus_seconds(LEASE_SECONDS));
         row.data = serde_json::to_string(&data).map_err(broken)?;
         if !self.write_upload(&row, &[]).await? {
@@ -227,20 +233,23 @@ impl Service {
             tenant: row.tenant,
             upload: row.id,
             status: Some(LineStatus::Pending),
-            after: 0,
+            after: data.after,
             limit: LINES_AT_ONCE,
         };
         let lines = uploads::lines(self.store(), &page).await?;
-        if lines.is_empty() {
+        let is_round_over = lines.is_empty();
+        if is_round_over && data.after == 0 {
             return self.complete(row).await;
         }
+        data.after = lines.last().map_or(0, |line| line.number);
         let done = match is_sure {
             true => self.pay_lines(&row, data.actor, &lines).await?,
             false => lines.iter().map(|line| failed(line.number, "interrupted")).collect(),
         };
-        let pause = if done.is_empty() { AGAIN_SECONDS } else { 0 };
+        let pause = if is_round_over { AGAIN_SECONDS } else { 0 };
         let at = self.now();
-        let row = next(row, at, at.plus_seconds(pause));
+        let mut row = next(row, at, at.plus_seconds(pause));
+        row.data = serde_json::to_string(&data).map_err(broken)?;
         self.write_upload(&row, &done).await.map(drop)
     }
 

@@ -44,11 +44,15 @@ impl fmt::Debug for IncomingRow {
     }
 }
 
-/// Due at `next_at`. Misses when the account has told of this event before.
+/// Due at `next_at`. Misses when the account has told of this event before, unless it was given up:
+/// then it is tried again.
 pub fn insert(webhook: &IncomingRow) -> Step {
     Step::one(
         "insert into incoming_webhooks (gateway_account_id, event_key, tenant_id, kind, data,
-         received_at, next_at) values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing",
+         received_at, next_at) values ($1, $2, $3, $4, $5, $6, $7)
+         on conflict (gateway_account_id, event_key) do update set attempts = 0,
+           next_at = excluded.next_at, failed_at = null
+           where incoming_webhooks.failed_at is not null",
         vec![
             webhook.gateway_account.0.into(),
             webhook.event_key.as_str().into(),

@@ -187,6 +187,15 @@ pub fn lines_done(tenant: TenantId, upload: UploadId, done: &[LineDone]) -> Vec<
     done.iter().map(line).chain([count]).collect()
 }
 
+/// Those begun before `at` that were never received whole.
+pub fn end_unreceived(at: Timestamp) -> Step {
+    Step::new(
+        "update uploads set status = 'interrupted', version = version + 1
+         where status = 'receiving' and created_at < $1",
+        vec![at.into()],
+    )
+}
+
 pub async fn find(
     db: &dyn Backend,
     tenant: TenantId,

@@ -10,6 +10,7 @@ mod api {
     mod authorization;
     mod bad_input;
     mod config;
+    mod contradictions;
     mod disputes;
     mod erasure;
     mod events;

@@ -374,7 +374,7 @@ impl<'a> From<&'a Payment> for PaymentShape<'a> {
             gateway_reference: row.gateway_reference.as_deref(),
             transfer_id: row.transfer.filter(|_| is_moved),
             next_action: url.map(|url| NextActionShape { kind: "redirect", url }),
-            needs_decision: data.needs_decision,
+            needs_decision: data.needs_decision || data.is_contradicted,
             failure: row.failure.as_deref(),
             decline_code: data.decline_code.as_deref(),
             reference: row.reference.as_deref(),

@@ -17,7 +17,7 @@ pub(crate) struct UploadShape<'a> {
     #[schema(value_type = String)]
     id: UploadId,
     object: &'static str,
-    /// `receiving`, `processing` or `completed`.
+    /// `receiving`, `processing`, `completed`, or `interrupted`: not received whole, nothing paid.
     status: &'a str,
     /// `csv` or `jsonl`.
     format: &'a str,

@@ -59,6 +59,10 @@ impl Service {
         // payment too, and then ours is refused as a conflict.
         let payment = payments::find_by_gateway(db, tenant, account, charge).await?;
         let mut dispute = match disputes::find_by_gateway(db, tenant, account, reference).await? {
+            Some(dispute) if is_taken_again(&dispute, standing) => {
+                let payment = Payment::read(payment.ok_or(ServiceError::NotFound("payment"))?)?;
+                return self.tell_unbooked((&payment, account), standing, "taken_again").await;
+            }
             Some(dispute) => dispute,
             None => {
                 let payment = Payment::read(payment.ok_or(ServiceError::NotFound("payment"))?)?;
@@ -148,6 +152,12 @@ fn why_unbooked(payment: &Payment, standing: &DisputeStanding) -> Option<&'stati
         _ if standing.amount_minor <= 0 => Some("no_amount"),
         _ => None,
     }
+}
+
+/// What was won, and given back to the payee, is open or lost after all.
+fn is_taken_again(dispute: &DisputeRow, standing: &DisputeStanding) -> bool {
+    let is_won = matches!(standing.state, DisputeState::Won);
+    dispute.status == DisputeStatus::Won && !is_won
 }
 
 /// What has happened, where the gateway is further than we are. Also what was given up may be won.

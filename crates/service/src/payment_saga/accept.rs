@@ -132,7 +132,16 @@ impl Service {
         let amount = Amount::new(amount).ok_or_else(out_of_range)?;
         let (mut usable, mut misfit) = (Vec::new(), None);
         for account in route {
-            let Some(gateway) = self.charging_gateway(tenant, account).await? else { continue };
+            let gateway = match self.charging_gateway(tenant, account).await {
+                Ok(gateway) => gateway,
+                // Another of the route may do.
+                Err(ServiceError::Broken(why)) => {
+                    tracing::error!(%account, why, "a gateway account can't be opened");
+                    None
+                }
+                Err(error) => return Err(error),
+            };
+            let Some(gateway) = gateway else { continue };
             match gateway.check_amount(amount, payment.row.currency, Purpose::Charge) {
                 Ok(()) => usable.push(account),
                 Err(why) => misfit = Some(why),
@@ -403,7 +412,7 @@ impl Service {
 }
 
 /// The fee that its payer bears is charged with the payment.
-fn fee_on_top(payment: &Payment, principal: i64) -> i64 {
+pub(super) fn fee_on_top(payment: &Payment, principal: i64) -> i64 {
     let fee = match payment.row.manual_capture {
         true => payment.data.fee_rate.of(principal),
         false => payment.row.fee,

@@ -12,24 +12,32 @@ use super::{Heard, Operation, RESEND_WITHIN_S, SagaData, Step, Work};
 use crate::{Service, ServiceError};
 
 impl Service {
-    /// Does what the step is.
-    pub(super) async fn act(&self, work: &Work) -> Result<Heard, ServiceError> {
-        let gateway = self.gateway_of(work).await?;
+    /// Does what the step is. An account that can't be opened is one that is not heard, so that
+    /// deadlines hold for it.
+    pub(super) async fn act(&self, work: &Work) -> Heard {
+        let gateway = match self.gateway_of(work).await {
+            Ok(gateway) => gateway,
+            Err(error) if work.step == Step::Ask || work.is_taken_over => {
+                tracing::error!(saga = %work.saga.id, %error, "its gateway account can't be opened");
+                return Heard::NotTold;
+            }
+            Err(error) => return Heard::NotSent(error.to_string()),
+        };
         if work.step == Step::Ask {
-            return Ok(ask(work, &gateway).await);
+            return ask(work, &gateway).await;
         }
         if work.is_taken_over {
             // Made or not, nobody knows: the gateway first.
             match ask(work, &gateway).await {
                 Heard::NothingKnown => {}
                 Heard::Stands { answer, .. } if !is_of_call(work, &answer) => {}
-                heard => return Ok(heard),
+                heard => return heard,
             }
             if work.data.since.plus_seconds(RESEND_WITHIN_S) < self.now() {
-                return Ok(Heard::Unclear("too long ago to be asked for again".into()));
+                return Heard::Unclear("too long ago to be asked for again".into());
             }
         }
-        Ok(send(work, &gateway).await)
+        send(work, &gateway).await
     }
 
     /// The gateway that is the work's turn.

@@ -8,7 +8,7 @@
 use caudal_domain::{
     Refusal, Timestamp,
     fee::{FeeBearer, share},
-    payment::{PaymentEvent, PaymentStatus, RefundEvent},
+    payment::{PaymentEvent, PaymentStatus, RefundEvent, RefundStatus},
 };
 use caudal_gateway::Answer;
 use caudal_store::{payment_attempts::Ended, refunds::RefundRow};
@@ -120,9 +120,21 @@ pub(super) fn resolved(work: &Work, found: &Found, at: Timestamp) -> Result<Deci
     Ok(decided(work, decision, at))
 }
 
-/// It has ended otherwise.
-pub(super) fn overtaken(work: &Work) -> Decision {
-    Decision::of(work, Then::Finished("overtaken"))
+/// What was heard leads nowhere from here: it has ended otherwise, or a person has to look.
+pub(super) fn refused(work: &Work, at: Timestamp) -> Decision {
+    let rests = match &work.refund {
+        Some(refund) => refund.status != RefundStatus::Pending,
+        None => {
+            let status = work.payment.row.status;
+            status.is_final() || status == PaymentStatus::RequiresCapture
+        }
+    };
+    if rests {
+        return Decision::of(work, Then::Finished("overtaken"));
+    }
+    let mut payment = work.payment.next(at);
+    payment.data.needs_decision = true;
+    ask_later(work, at, true).with(payment)
 }
 
 /// What was queued is due: it is sent now, or never.
@@ -455,7 +467,7 @@ fn refund_failed(
 ) -> Result<Decision, Refusal> {
     let mut refund = refund_of(work)?.clone();
     let what = match refund.status {
-        caudal_domain::payment::RefundStatus::Succeeded => RefundEvent::Bounced,
+        RefundStatus::Succeeded => RefundEvent::Bounced,
         _ => RefundEvent::Declined,
     };
     refund.status = refund.status.next(what)?;
@@ -514,6 +526,10 @@ fn taken(work: &Work, captured: i64) -> (i64, i64) {
 fn on(payment: &Payment, what: PaymentEvent, at: Timestamp) -> Result<Payment, Refusal> {
     let before = match (payment.row.status, what) {
         (PaymentStatus::RequiresAction, _) => Some(PaymentEvent::ActionDone),
+        // It was said not to have been sent, and it was.
+        (PaymentStatus::Queued, PaymentEvent::Captured | PaymentEvent::Authorized) => {
+            Some(PaymentEvent::TakenUp)
+        }
         (PaymentStatus::RequiresCapture, PaymentEvent::Captured) => {
             Some(PaymentEvent::CaptureAsked)
         }

@@ -3,17 +3,18 @@
 
 use caudal_domain::{
     GatewayAccountId, PaymentId, RefundId, Refusal, TenantId,
+    fee::FeeBearer,
     payment::{PaymentStatus, RefundStatus},
 };
 use caudal_engine::Command;
 use caudal_gateway::{Answer, ChargeStanding, RefundStanding, Standing};
 use caudal_store::{
-    payments,
+    UnitOfWork, payments,
     refunds::{self, RefundRow},
     sagas::{self, SagaRow},
 };
 
-use super::{Heard, Operation, SagaData, Work, call};
+use super::{Heard, Operation, SagaData, Step, Work, accept::fee_on_top, call, decide::Then};
 use crate::{
     Service, ServiceError,
     payments::{Payment, telling},
@@ -46,10 +47,18 @@ impl Service {
             return Ok(());
         }
         match self.settle(work, Some(&heard)).await? {
+            // A worker makes the call: the saga may have been put off for hours.
+            (work, Some(Then::Now(Step::Send))) => self.wake_saga(&work.saga).await,
             (_, Some(_)) => Ok(()),
             // Another wrote first; what is left to do is seen the next time.
             (_, None) => Err(Refusal::Conflict.into()),
         }
+    }
+
+    async fn wake_saga(&self, saga: &SagaRow) -> Result<(), ServiceError> {
+        let at = self.now();
+        let steps = vec![sagas::wake(saga.tenant, saga.subject, at)];
+        self.commit(UnitOfWork { at, steps, ..UnitOfWork::default() }).await.map(drop)
     }
 
     /// The work that the charge concerns, if something is left to do.
@@ -63,9 +72,14 @@ impl Service {
         let payment = found.ok_or(ServiceError::NotFound("payment"))?;
         let has_taken = matches!(charge.answer, Answer::Succeeded { .. });
         if payment.row.gateway_account != Some(account) || has_ended_without_money(&payment) {
-            if has_taken {
+            let is_given_back = charge.refunded_minor >= Some(charge.captured_minor);
+            if has_taken && !is_given_back {
                 self.contradict(payment, account).await?;
             }
+            return Ok(None);
+        }
+        if payment.row.status == PaymentStatus::Succeeded && is_booked_otherwise(&payment, charge) {
+            self.contradict(payment, account).await?;
             return Ok(None);
         }
         if let Some(saga) = self.unfinished(tenant, payment.row.id.0).await? {
@@ -81,7 +95,8 @@ impl Service {
     }
 
     /// The gateway has taken money for what has ended here without, or at an account that was given
-    /// up, or has given back what had failed here: a person sets it right there.
+    /// up, or another amount than is booked, or has given back what we did not ask for or what had
+    /// failed: a person sets it right there.
     async fn contradict(
         &self,
         payment: Payment,
@@ -89,11 +104,11 @@ impl Service {
     ) -> Result<(), ServiceError> {
         let (id, tenant) = (payment.row.id, payment.row.tenant);
         tracing::error!(payment = %id, %account, "the gateway moved money that is not booked");
-        if payment.data.needs_decision {
+        if payment.data.is_contradicted {
             return Ok(());
         }
         let mut next = payment.next(self.now());
-        next.data.needs_decision = true;
+        next.data.is_contradicted = true;
         let mut command = Command::writing();
         command.attachments.push(payments::attachment(&next.to_row()?));
         command.telling = Some(telling::of_need(&payment, &next)?);
@@ -130,7 +145,9 @@ impl Service {
         {
             found = refunds::find(db, tenant, id).await?;
         }
-        let refund = found.ok_or(ServiceError::NotFound("refund"))?;
+        let Some(refund) = found else {
+            return self.refund_of_others((tenant, account), standing).await;
+        };
         let payment = self.payment_of_refund(&refund).await?;
         if payment.row.gateway_account != Some(account) {
             return Ok(None);
@@ -155,6 +172,21 @@ impl Service {
         work.data.amount = standing.amount_minor;
         work.refund = Some(refund);
         Ok(Some(work))
+    }
+
+    /// Made at the gateway's own pages: nothing of it is booked here.
+    async fn refund_of_others(
+        &self,
+        (tenant, account): (TenantId, GatewayAccountId),
+        standing: &RefundStanding,
+    ) -> Result<Option<Work>, ServiceError> {
+        let charge = standing.charge.as_deref().unwrap_or_default();
+        let found = payments::find_by_gateway(self.store(), tenant, account, charge).await?;
+        let payment = Payment::read(found.ok_or(ServiceError::NotFound("refund"))?)?;
+        if matches!(standing.answer, Answer::Succeeded { .. } | Answer::Processing { .. }) {
+            self.contradict(payment, account).await?;
+        }
+        Ok(None)
     }
 
     async fn payment_of_refund(&self, refund: &RefundRow) -> Result<Payment, ServiceError> {
@@ -187,7 +219,7 @@ impl Service {
             operation: Operation::Capture,
             route: vec![account],
             place: 0,
-            amount: payment.row.amount,
+            amount: payment.row.amount + fee_on_top(&payment, payment.row.amount),
             principal: payment.row.amount,
             attempt: 0,
             key: id.to_string(),
@@ -202,6 +234,17 @@ impl Service {
     }
 }
 
+/// Whether the gateway has taken nothing, or another amount than is booked, with the fee that its
+/// payer bears.
+fn is_booked_otherwise(payment: &Payment, charge: &ChargeStanding) -> bool {
+    let on_top = if payment.data.fee_bearer == FeeBearer::Payer { payment.row.fee } else { 0 };
+    match charge.answer {
+        Answer::Declined { .. } | Answer::Canceled { .. } => true,
+        Answer::Succeeded { .. } => charge.captured_minor != payment.row.amounts.captured + on_top,
+        _ => false,
+    }
+}
+
 fn has_ended_without_money(payment: &Payment) -> bool {
     matches!(
         payment.row.status,
@@ -212,4 +255,17 @@ fn has_ended_without_money(payment: &Payment) -> bool {
 /// Our id at the beginning of a key of ours.
 fn id_of<T: std::str::FromStr>(key: Option<&str>) -> Option<T> {
     key?.split('-').next()?.parse().ok()
+}
+
+/// Whether it is another amount or currency, or bears the key of something else.
+pub(super) fn is_of_another(work: &Work, standing: &Standing) -> bool {
+    let (key, ours) = match (standing, &work.refund) {
+        (Standing::Charge(charge), None) => {
+            (charge.key.as_deref(), work.payment.row.id.to_string())
+        }
+        (Standing::Refund(told), Some(refund)) => (told.key.as_deref(), refund.id.to_string()),
+        _ => return true,
+    };
+    let is_others = key.is_some_and(|key| key.split('-').next() != Some(ours.as_str()));
+    is_others || matches!(call::heard(work, standing), Heard::Strange(_))
 }

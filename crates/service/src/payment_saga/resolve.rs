@@ -1,14 +1,12 @@
 //! What a person has found out, where nobody else could for a week: the payment, or its refund,
 //! ends as they say, with their name in the audit.
 
-use caudal_domain::{PaymentId, RefundId, Refusal, payment::RefundStatus};
+use caudal_domain::{PaymentId, RefundId, Refusal};
 use caudal_engine::{Command, Given};
-use caudal_store::{
-    payments,
-    refunds::{self, RefundRow},
-};
+use caudal_gateway::{Object, Query};
+use caudal_store::{payments, refunds::RefundRow};
 
-use super::{Work, decide};
+use super::{Work, decide, heed};
 use crate::{
     Asked, Done, Service, ServiceError,
     audit::Did,
@@ -58,7 +56,7 @@ impl Service {
         not_own(asked.caller, &payment)?;
         let status = payment.row.status;
         let Some(work) = self.undecided(&payment, id.0).await? else {
-            if *found == Found::NotMoved && self.is_contradicted(&payment).await? {
+            if *found == Found::NotMoved && payment.data.is_contradicted {
                 return self.put_aside(asked, &payment).await;
             }
             return self.refuse_payment(asked, Refusal::PaymentState { status }).await;
@@ -80,21 +78,7 @@ impl Service {
         }
     }
 
-    /// Whether it was called for by what the gateway took beside our books, and not by a refund.
-    async fn is_contradicted(&self, payment: &Payment) -> Result<bool, ServiceError> {
-        let filter = refunds::Filter {
-            tenant: payment.row.tenant,
-            status: Some(RefundStatus::Pending),
-            payment: Some(payment.row.id),
-            before: u128::MAX,
-            from: 0,
-            limit: 1,
-        };
-        let pending = refunds::list(self.store(), &filter).await?;
-        Ok(payment.data.needs_decision && pending.is_empty())
-    }
-
-    /// What the gateway had taken beside our books was given back there.
+    /// What the gateway had moved beside our books was set right there.
     async fn put_aside(
         &self,
         asked: Asked<'_>,
@@ -102,7 +86,7 @@ impl Service {
     ) -> Result<Done<Payment>, ServiceError> {
         let at = self.now();
         let mut next = payment.next(at);
-        next.data.needs_decision = false;
+        next.data.is_contradicted = false;
         let mut command = Command::writing();
         command.receipt = Some(asked.receipt);
         command.context = Some(said::kept(&next)?);
@@ -171,6 +155,29 @@ impl Service {
         }
     }
 
+    /// A name that somebody typed is held against what the gateway has under it, where the gateway
+    /// can be asked.
+    async fn check_name(&self, work: &Work, reference: &str) -> Result<(), ServiceError> {
+        let no = |why: &str| Err(ServiceError::invalid("gateway_reference", why));
+        let (object, known) = match &work.refund {
+            Some(refund) => (Object::Refund, &refund.gateway_reference),
+            None => (Object::Charge, &work.payment.row.gateway_reference),
+        };
+        if let Some(known) = known.as_deref().filter(|known| *known != reference) {
+            return no(&format!("is not what the gateway calls it: {known}"));
+        }
+        let Ok(gateway) = self.gateway_of(work).await else { return Ok(()) };
+        let query = Query::Reference { object, reference: reference.to_owned() };
+        match gateway.query(&query).await {
+            Err(_) => Ok(()),
+            Ok(None) => no("is not known to the gateway"),
+            Ok(Some(standing)) if heed::is_of_another(work, &standing) => {
+                no("is the name of something else at the gateway")
+            }
+            Ok(Some(_)) => Ok(()),
+        }
+    }
+
     async fn resolving(
         &self,
         asked: Asked<'_>,
@@ -178,6 +185,9 @@ impl Service {
         did: Did<'_>,
     ) -> Result<(Work, Command), ServiceError> {
         let at = self.now();
+        if let Found::Moved { reference } = found {
+            self.check_name(work, reference).await?;
+        }
         let decision = decide::resolved(work, found, at)?;
         let (after, mut command) = self.prepared(work, &decision).await?;
         command.receipt = Some(asked.receipt);

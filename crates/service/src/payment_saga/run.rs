@@ -52,7 +52,9 @@ impl Service {
     /// A gateway that refuses calls keeps no workers busy, nor those who wait for one: payments go
     /// on at other gateways, and are queued at this one.
     async fn run_in_pool(&self, work: Work) -> Result<Work, ServiceError> {
-        let gateway = self.gateway_of(&work).await?;
+        let Ok(gateway) = self.gateway_of(&work).await else {
+            return self.run_in_time(work).await;
+        };
         let mut refuses = pin!(gateway.refuses().fuse());
         let worker = select_biased! {
             worker = self.inner.payments_pool.worker().fuse() => worker,
@@ -80,7 +82,7 @@ impl Service {
             let heard = match work.step {
                 Step::Queued => None,
                 Step::Send | Step::Ask => {
-                    let heard = self.act(&work).await?;
+                    let heard = self.act(&work).await;
                     self.pass(Point::Called).await?;
                     Some(heard)
                 }
@@ -127,8 +129,9 @@ impl Service {
             Some(heard) => decide::after(work, heard, at),
             None => decide::of_queued(work, at),
         };
-        // What its table refuses has ended otherwise: there is nothing left to do.
-        decided.unwrap_or_else(|_| decide::overtaken(work))
+        // What its table refuses has ended otherwise, and there is nothing left to do; or else it
+        // can't be, and a person has to look.
+        decided.unwrap_or_else(|_| decide::refused(work, at))
     }
 
     /// The work as it stands, if its lease is the one it was.

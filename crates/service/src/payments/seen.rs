@@ -40,6 +40,7 @@ impl Payment {
         data.decline_code = None;
         data.return_url = None;
         data.needs_decision = false;
+        data.is_contradicted = false;
         self
     }
 }

@@ -2,6 +2,7 @@
 
 use caudal_domain::{PayoutId, Refusal, payment::PayoutEvent};
 use caudal_engine::Command;
+use caudal_gateway::{Object, Query, Standing};
 use caudal_store::sagas::{self, SagaRow};
 
 use super::{
@@ -23,6 +24,9 @@ impl Service {
         let saga = self.unfinished(caller.tenant, id.0).await?;
         let (replayed, position) = match saga.filter(|_| is_undecided(&payout, at)) {
             Some(saga) => {
+                if let Found::Moved { reference } = &found {
+                    self.check_payouts_name(&payout, reference).await?;
+                }
                 let mut command = self.resolving_payout(&payout, saga, found)?;
                 command.receipt = Some(receipt);
                 let did = Did {
@@ -43,6 +47,25 @@ impl Service {
         };
         let value = self.payout(caller, id).await?;
         Ok(Done { value, replayed, position })
+    }
+
+    /// A name that somebody typed is held against what the gateway has under it, where the gateway
+    /// can be asked.
+    async fn check_payouts_name(
+        &self,
+        payout: &PayoutRow,
+        reference: &str,
+    ) -> Result<(), ServiceError> {
+        let no = |why| Err(ServiceError::invalid("gateway_reference", why));
+        let Some(account) = payout.gateway_account else { return Ok(()) };
+        let Ok(gateway) = self.gateway(payout.tenant, account).await else { return Ok(()) };
+        let (object, reference) = (Object::Payout, reference.to_owned());
+        match gateway.query(&Query::Reference { object, reference }).await {
+            Err(_) => Ok(()),
+            Ok(Some(Standing::Payout(standing))) if run::is_told_of(payout, &standing) => Ok(()),
+            Ok(None) => no("is not known to the gateway"),
+            Ok(Some(_)) => no("is the name of something else at the gateway"),
+        }
     }
 
     /// What moved is asked after by its name from then on; what did not is the wallet's again.

@@ -84,18 +84,21 @@ impl Service {
         let lost = || ServiceError::Broken(format!("{} is about no payout", saga.id));
         let payout = found.ok_or_else(lost)?;
         let account = payout.gateway_account.ok_or_else(lost)?;
-        let gateway = self.gateway(saga.tenant, account).await?;
+        if payout.status.is_final() || payout.status == PayoutStatus::Paid {
+            // Only that was not written with its saga.
+            return self.finish_payout(saga, payout.status.name()).await;
+        }
         // Who had it before may have made the call.
         data.is_sent |= saga.attempts > 1;
-        let heard = match (payout.status, saga.step.as_str()) {
-            (PayoutStatus::Pending, SEND) => {
+        let heard = match self.gateway(saga.tenant, account).await {
+            Ok(gateway) if payout.status == PayoutStatus::Pending && saga.step == SEND => {
                 self.send_payout(gateway.as_ref(), &payout, data).await
             }
-            (PayoutStatus::Pending | PayoutStatus::Unknown | PayoutStatus::InTransit, _) => {
-                ask(gateway.as_ref(), &payout, data.since).await
+            Ok(gateway) => ask(gateway.as_ref(), &payout, data.since).await,
+            Err(error) => {
+                tracing::error!(payout = %payout.id, %error, "its account can't be opened");
+                if data.is_sent || saga.step != SEND { Heard::NotTold } else { Heard::NotSent }
             }
-            // It has ended; only that was not written with its saga.
-            (ended, _) => return self.finish_payout(saga, ended.name()).await,
         };
         self.pass(Point::Called).await?;
         let payout = match heard {
@@ -254,7 +257,7 @@ impl Service {
         }
         let payout = found.ok_or(ServiceError::NotFound("payout"))?;
         if !is_same(&payout, standing) {
-            return Ok(());
+            return self.call_for_person(&payout).await;
         }
         if matches!(payout.status, PayoutStatus::Paid) {
             let followed = self.follow_answer(payout, None, &standing.answer).await?;
@@ -263,7 +266,7 @@ impl Service {
                 None => Err(caudal_domain::Refusal::Conflict.into()),
             };
         }
-        if matches!(payout.status, PayoutStatus::Failed | PayoutStatus::Canceled) {
+        if payout.status.is_final() {
             return match standing.answer {
                 Answer::Succeeded { .. } | Answer::Processing { .. } => {
                     tracing::error!(payout = %payout.id, "the gateway pays what was given up");
@@ -276,7 +279,14 @@ impl Service {
             self.require_at_rest(&saga)?;
         }
         let at = self.now();
-        let steps = vec![sagas::wake(tenant, payout.id.0, at)];
+        let mut steps = vec![sagas::wake(tenant, payout.id.0, at)];
+        if payout.gateway_reference.as_deref() != Some(reference) {
+            // Its name is what the gateway says, whoever said otherwise.
+            let name = Some(reference.to_owned());
+            let (version, updated_at) = (payout.version + 1, at);
+            let named = PayoutRow { gateway_reference: name, version, updated_at, ..payout };
+            steps.push(payouts::update(&named));
+        }
         self.commit(UnitOfWork { at, steps, ..UnitOfWork::default() }).await.map(drop)
     }
 }
@@ -319,4 +329,10 @@ fn is_same(payout: &PayoutRow, standing: &PayoutStanding) -> bool {
         tracing::error!(payout = %payout.id, "the gateway speaks of another amount");
     }
     is_same
+}
+
+/// Whether it is of this payout, as far as that can be told.
+pub(super) fn is_told_of(payout: &PayoutRow, standing: &PayoutStanding) -> bool {
+    let is_ours = standing.key.as_ref().is_none_or(|key| *key == payout.id.to_string());
+    is_ours && is_same(payout, standing)
 }

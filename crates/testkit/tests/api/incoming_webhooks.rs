@@ -151,6 +151,10 @@ async fn what_nobody_knows_is_told_in_the_end(app: &TestApp) {
     let said = (&data["event_key"], &data["kind"], &data["reference"]);
     assert_eq!(said, (&json!("evt_1"), &json!("charge.succeeded"), &json!("ch_unknown")));
     assert_eq!(tries, 10);
+    // Somebody has mended what was wrong, and has it sent once more.
+    let signature = signed(SECRET, seconds(app), &body);
+    assert_eq!(tell(app, &path, Some(&signature), &body).await.status, 200);
+    assert!(!is_given_up(app).await);
 }
 
 /// A webhook came, and was tried and left, or called done.

@@ -57,7 +57,7 @@ pub async fn answers(gateway: &MockServer, (verb, at): (&str, &str), (status, bo
     Mock::given(method(verb)).and(path(at)).respond_with(reply).mount(gateway).await;
 }
 
-fn refusal(code: &str) -> Value {
+pub fn refusal(code: &str) -> Value {
     json!({"error": {"code": code, "message": "no"}})
 }
 
@@ -160,6 +160,8 @@ async fn a_person_decides_on_a_payout() {
         answers(gateway, ("GET", "/v1/lookup"), (404, refusal("not_found"))).await;
         answers(gateway, ("POST", "/v1/payouts"), (500, json!({}))).await;
         let moved = json!({"outcome": "succeeded", "gateway_reference": "po_1"});
+        // It can't be asked about the name.
+        answers(gateway, ("GET", "/v1/payouts/po_1"), (500, json!({}))).await;
         let not_moved = json!({"outcome": "failed"});
         for (told, said, status) in [(1, moved, "in_transit"), (2, not_moved, "failed")] {
             let body = json!({"wallet": wallet, "amount": 400, "destination": "ba_ok"});

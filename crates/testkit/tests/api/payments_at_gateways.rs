@@ -588,7 +588,10 @@ async fn a_person_decides_what_nobody_knows(app: &TestApp) {
         client.post(&resolve, body).await.refused_as(case, 400, "invalid_request");
     }
     let asked = json!({"outcome": "succeeded", "gateway_reference": "ch_1"});
+    // The gateway can't be asked whether it knows the name.
+    simulate(app, |settings| settings.p_error = 1.0);
     let said = client.post_as("it was", &resolve, asked.clone()).await.expect(200);
+    simulate(app, |settings| settings.p_error = 0.0);
     assert_eq!((&said["status"], &said["needs_decision"]), (&json!("succeeded"), &json!(false)));
     assert_eq!(
         (&said["amount_captured"], &said["gateway_reference"]),
@@ -635,7 +638,10 @@ async fn a_person_decides_on_a_refund(app: &TestApp) {
     let of_payment = format!("/payments/{paid}/resolve");
     client.post(of_payment, not_moved.clone()).await.refused(409, "payment_state");
     let path = format!("/refunds/{}/resolve", refunds[0]);
+    client.post(&path, moved.clone()).await.refused(400, "invalid_request");
+    simulate(app, |settings| settings.p_error = 1.0);
     assert_eq!(client.post(path, moved).await.expect(200)["status"], "succeeded");
+    simulate(app, |settings| settings.p_error = 0.0);
     // The other one calls by itself, at its next question.
     app.until_later("its own call", 86_400, async || {
         read(client, &paid).await["needs_decision"] == true

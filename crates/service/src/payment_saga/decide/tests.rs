@@ -2,8 +2,7 @@
 //! that call can be under way.
 
 use caudal_domain::{
-    BusinessDay, Currency, GatewayAccountId, PaymentId, RefundId, TenantId,
-    payment::{PaymentAmounts, RefundStatus},
+    BusinessDay, Currency, GatewayAccountId, PaymentId, RefundId, TenantId, payment::PaymentAmounts,
 };
 use caudal_gateway::DeclineCode;
 use caudal_store::{payments::PaymentRow, sagas::SagaRow};
@@ -148,7 +147,7 @@ fn each(mut check: impl FnMut(&str, (&Work, Option<&Heard>), &Decision)) {
                     Some(heard) => after(&work, heard, at),
                     None => of_queued(&work, at),
                 };
-                let decision = decided.unwrap_or_else(|_| overtaken(&work));
+                let decision = decided.unwrap_or_else(|_| refused(&work, at));
                 let what = format!("{operation:?} {status:?} {step:?} {heard:?} {days} d");
                 check(&what, (&work, heard.as_ref()), &decision);
             }

@@ -1,0 +1,340 @@
+//! What a gateway does beside us: refunds and captures made at its own pages, money that is taken
+//! or paid after all, names that somebody mistyped, an account that can't be opened any more. It is
+//! booked where it can be, and a person is called for where it can't. A stand-in speaks the
+//! simulator's protocol.
+
+use caudal_domain::{Clock, Currency, GatewayAccountId, SystemRole, UserId};
+use caudal_gateway::{Answer, ChargeStanding, DeclineCode, RefundStanding, Standing};
+use caudal_store::{Step, UnitOfWork};
+use caudal_testkit::{TestApp, until};
+use serde_json::{Value, json};
+use wiremock::MockServer;
+
+use super::{
+    incoming_webhooks::{account, seconds, signed, tell},
+    lying_gateways::{against, answers, charge, refusal, standing},
+    payments::{id, read, with},
+    payments_at_gateways::card,
+};
+
+const SECRET: &str = "whsec_of_the_gateway";
+
+async fn default_account(app: &TestApp) -> GatewayAccountId {
+    let account = app.client.all("/gateway-accounts").await[0]["id"].clone();
+    account.as_str().expect("an id").parse().expect("an id")
+}
+
+async fn heed(app: &TestApp, standing: &Standing) {
+    let (tenant, account) = (app.tenant_id().await, default_account(app).await);
+    app.instance.service.heed_gateway(tenant, account, standing).await.expect("heeded");
+}
+
+/// A charge of 300 USD cents that was paid at the stand-in as `ch_1`.
+async fn paid(app: &TestApp, gateway: &MockServer, wallet: &str) -> String {
+    answers(gateway, ("POST", "/v1/charges"), (200, charge(|_| {}))).await;
+    let paid = app.client.post("/payments", card(wallet, 300, "pm_card_visa")).await;
+    id(&paid.expect(201))
+}
+
+async fn needs_decision(app: &TestApp, payment: &str) -> bool {
+    read(&app.client, payment).await["needs_decision"] == true
+}
+
+/// A person has set it right at the gateway.
+async fn set_right(app: &TestApp, payment: &str) {
+    let path = format!("/payments/{payment}/resolve");
+    let said = app.client.post(path, json!({"outcome": "failed"})).await.expect(200);
+    assert_eq!(said["needs_decision"], false);
+}
+
+/// The owner has heard so often of this kind.
+async fn until_told(app: &TestApp, owner: UserId, (kind, count): (&str, i64)) {
+    until("the owner to be told", async || {
+        let sql = "select count(*) from notifications where user_id = $1 and kind = $2";
+        let asked = [owner.0.into(), kind.into()];
+        let rows = app.instance.store.query("notifications", sql, &asked).await;
+        rows.expect("rows")[0].int(0).expect("a number") == count
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refund_made_at_the_gateways_pages_calls_for_a_person() {
+    against(async |app, gateway| {
+        let (owner, _) = app.user(&[SystemRole::Owner]).await;
+        let wallet = app.client.wallet("USD").await;
+        let payment = paid(app, gateway, &wallet).await;
+        let theirs = Standing::Refund(RefundStanding {
+            reference: "re_of_theirs".into(),
+            key: Some("a click".into()),
+            charge: Some("ch_1".into()),
+            amount_minor: 100,
+            currency: Currency::from_code("USD").expect("a code"),
+            answer: Answer::Succeeded { reference: "re_of_theirs".into(), fee: None },
+        });
+        heed(app, &theirs).await;
+        assert!(needs_decision(app, &payment).await);
+        until_told(app, owner, ("payment.needs_decision", 1)).await;
+        // What we do besides does not make it right.
+        let refund = json!({"object": "refund", "id": "re_1", "key": "", "charge": "ch_1",
+            "status": "succeeded", "amount": 50, "currency": "USD", "decline_code": null,
+            "created_at": "2026-01-31T09:30:00Z"});
+        answers(gateway, ("POST", "/v1/refunds"), (200, refund)).await;
+        let path = format!("/payments/{payment}/refunds");
+        let refund = app.client.post(path, json!({"amount": 50})).await.expect(201);
+        assert_eq!(refund["status"], "succeeded");
+        assert!(needs_decision(app, &payment).await);
+        set_right(app, &payment).await;
+        assert_eq!(app.client.balance(&wallet).await, (250, 0, 250));
+    })
+    .await;
+}
+
+/// A standing with this much captured.
+fn captured(standing: Standing, amount: i64) -> Standing {
+    match standing {
+        Standing::Charge(charge) => {
+            Standing::Charge(ChargeStanding { captured_minor: amount, ..charge })
+        }
+        other => other,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_booked_otherwise_calls_for_a_person() {
+    against(async |app, gateway| {
+        let wallet = app.client.wallet("USD").await;
+        let payment = paid(app, gateway, &wallet).await;
+        let key = || ("ch_1", format!("{payment}-1"));
+        let taken = || standing(key(), Answer::Succeeded { reference: "ch_1".into(), fee: None });
+        heed(app, &taken()).await;
+        assert!(!needs_decision(app, &payment).await, "as it is booked");
+        let no = Answer::Declined {
+            code: DeclineCode::DoNotHonor,
+            retryable_elsewhere: false,
+            reference: Some("ch_1".into()),
+        };
+        let gone = Answer::Canceled { reference: "ch_1".into() };
+        for told in [captured(taken(), 200), standing(key(), no), standing(key(), gone)] {
+            heed(app, &told).await;
+            assert!(needs_decision(app, &payment).await, "{told:?}");
+            set_right(app, &payment).await;
+        }
+        assert_eq!(app.client.balance(&wallet).await, (300, 0, 300));
+    })
+    .await;
+}
+
+/// A payment of 300, with a fee of 100 that its payer bears, promised at the gateway.
+async fn promised(app: &TestApp, gateway: &MockServer, wallet: &str) -> String {
+    let account = default_account(app).await;
+    let kind = json!({"name": "on_top", "via": "gateway", "fee_bearer": "payer",
+        "currencies": {"USD": {"gateway_accounts": [account],
+            "fee": {"fixed": 100, "basis_points": 0}}}});
+    app.client.post("/payment-types", kind).await.expect(201);
+    let told = charge(|it| {
+        it["status"] = json!("requires_capture");
+        it["amount"] = json!(400);
+        it["amount_captured"] = json!(0);
+    });
+    answers(gateway, ("POST", "/v1/charges"), (200, told)).await;
+    let body = with(card(wallet, 300, "pm_card_visa"), "type", "on_top");
+    let made = app.client.post("/payments", with(body, "capture", "manual")).await.expect(201);
+    assert_eq!(made["status"], "requires_capture");
+    id(&made)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_part_captured_at_the_gateways_pages_bears_its_part_of_the_fee() {
+    against(async |app, gateway| {
+        let wallet = app.client.wallet("USD").await;
+        let payment = promised(app, gateway, &wallet).await;
+        let told = standing(
+            ("ch_1", format!("{payment}-1")),
+            Answer::Succeeded { reference: "ch_1".into(), fee: None },
+        );
+        heed(app, &captured(told, 300)).await;
+        let shown = read(&app.client, &payment).await;
+        let said = (&shown["status"], &shown["amount_captured"], &shown["fee"]);
+        assert_eq!(said, (&json!("succeeded"), &json!(225), &json!(75)));
+        assert_eq!(app.client.balance(&wallet).await, (225, 0, 225));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_is_not_its_own_is_refused() {
+    against(async |app, gateway| {
+        let wallet = app.client.wallet("USD").await;
+        answers(gateway, ("GET", "/v1/lookup"), (404, refusal("not_found"))).await;
+        answers(gateway, ("POST", "/v1/charges"), (500, json!({}))).await;
+        let made = app.client.post("/payments", card(&wallet, 300, "pm_card_visa")).await;
+        let payment = id(&made.expect(201));
+        app.until_later("a call for a person", 86_400, async || {
+            needs_decision(app, &payment).await
+        })
+        .await;
+        let others = charge(|it| it["key"] = json!("pay_00000000000000000000000001-1"));
+        answers(gateway, ("GET", "/v1/charges/ch_of_another"), (200, others)).await;
+        let cents = charge(|it| it["amount"] = json!(3));
+        answers(gateway, ("GET", "/v1/charges/ch_of_cents"), (200, cents)).await;
+        answers(gateway, ("GET", "/v1/charges/ch_nowhere"), (404, refusal("not_found"))).await;
+        let own = charge(|it| it["key"] = json!(format!("{payment}-1")));
+        answers(gateway, ("GET", "/v1/charges/ch_1"), (200, own)).await;
+        let path = format!("/payments/{payment}/resolve");
+        let moved = |name: &str| json!({"outcome": "succeeded", "gateway_reference": name});
+        for name in ["ch_of_another", "ch_of_cents", "ch_nowhere"] {
+            let answer = app.client.post(&path, moved(name)).await;
+            answer.refused_as(name, 400, "invalid_request");
+            assert_eq!(answer.json["param"], "gateway_reference", "{name}");
+        }
+        assert_eq!(app.client.balance(&wallet).await, (0, 0, 0));
+        let said = app.client.post(&path, moved("ch_1")).await.expect(200);
+        assert_eq!(said["status"], "succeeded");
+    })
+    .await;
+}
+
+/// A payout of 400 of which nobody knew for a week.
+async fn lost_payout(app: &TestApp, gateway: &MockServer, (wallet, by): (&str, &str)) -> String {
+    answers(gateway, ("GET", "/v1/lookup"), (404, refusal("not_found"))).await;
+    answers(gateway, ("POST", "/v1/payouts"), (500, json!({}))).await;
+    let body = json!({"wallet": wallet, "amount": 400, "destination": "ba_ok",
+        "gateway_account": by});
+    let payout = id(&app.client.post("/payouts", body).await.expect(201));
+    let path = format!("/payouts/{payout}");
+    until("nobody to know", async || {
+        app.clock.advance(61);
+        app.client.get(&path).await.expect(200)["status"] == "unknown"
+    })
+    .await;
+    app.clock.advance(8 * 86_400);
+    payout
+}
+
+fn payout_at(gateway_status: &str, (name, key): (&str, &str)) -> Value {
+    json!({"object": "payout", "id": name, "key": key, "status": gateway_status, "amount": 400,
+        "currency": "USD", "destination": "ba_ok", "decline_code": null,
+        "created_at": "2026-01-31T09:30:00Z"})
+}
+
+async fn told_of(app: &TestApp, path: &str, (name, kind, data): (&str, &str, Value)) {
+    let event = json!({"id": name, "type": kind, "data": data,
+        "created_at": "2026-01-31T09:30:00Z"});
+    let event = event.to_string();
+    let signature = signed(SECRET, seconds(app), &event);
+    assert_eq!(tell(app, path, Some(&signature), &event).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payout_under_a_wrong_name_is_found_by_its_key() {
+    against(async |app, gateway| {
+        let wallet = app.client.funded(1000).await;
+        let path = account(app, "bank", &[SECRET]).await;
+        let by = path.rsplit('/').next().expect("an id");
+        let payout = lost_payout(app, gateway, (&wallet, by)).await;
+        // The gateway can't be asked, so the name is taken as it is said.
+        answers(gateway, ("GET", "/v1/payouts/po_typo"), (500, json!({}))).await;
+        let moved = json!({"outcome": "succeeded", "gateway_reference": "po_typo"});
+        let resolve = format!("/payouts/{payout}/resolve");
+        until("a decision", async || app.client.post(&resolve, moved.clone()).await.status == 200)
+            .await;
+        let returned = payout_at("failed", ("po_1", &payout));
+        answers(gateway, ("GET", "/v1/payouts/po_1"), (200, returned.clone())).await;
+        told_of(app, &path, ("evt_1", "payout.failed", returned)).await;
+        let path = format!("/payouts/{payout}");
+        until("the money to be back", async || {
+            app.clock.advance(61);
+            app.client.get(&path).await.expect(200)["status"] == "returned"
+        })
+        .await;
+        let shown = app.client.get(&path).await.expect(200);
+        assert_eq!(shown["gateway_reference"], "po_1");
+        assert_eq!(app.client.balance(&wallet).await, (1000, 0, 1000));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dispute_that_was_won_and_is_lost_after_all_calls_for_a_person() {
+    against(async |app, gateway| {
+        let (owner, _) = app.user(&[SystemRole::Owner]).await;
+        let wallet = app.client.wallet("USD").await;
+        let path = format!("/gateway-accounts/{}", default_account(app).await);
+        let credentials = json!({"api_key": "sim_test_own", "webhook_secrets": [SECRET]});
+        app.client.patch(&path, json!({"credentials": credentials})).await.expect(200);
+        paid(app, gateway, &wallet).await;
+        for (event, status, left) in [("1", "won", 300), ("2", "lost", 300)] {
+            gateway.reset().await;
+            let dispute = json!({"object": "dispute", "id": "dp_1", "charge": "ch_1",
+                "status": status, "amount": 300, "currency": "USD", "reason": "fraudulent",
+                "evidence": null, "evidence_due_at": "2026-02-07T09:30:00Z",
+                "created_at": "2026-01-31T09:30:00Z"});
+            answers(gateway, ("GET", "/v1/disputes/dp_1"), (200, dispute.clone())).await;
+            told_of(app, &path, (event, "dispute.closed", dispute)).await;
+            until("it to be heeded", async || {
+                let sql = "select count(*) from incoming_webhooks where done_at is null";
+                let rows = app.instance.store.query("incoming_webhooks", sql, &[]).await;
+                rows.expect("rows")[0].int(0).expect("a count") == 0
+            })
+            .await;
+            assert_eq!(app.client.balance(&wallet).await.2, left, "{status}");
+        }
+        until_told(app, owner, ("dispute.needs_decision", 1)).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_queued_and_was_taken_all_the_same_is_booked() {
+    against(async |app, gateway| {
+        let wallet = app.client.wallet("USD").await;
+        answers(gateway, ("POST", "/v1/charges"), (429, json!({}))).await;
+        let made = app.client.post("/payments", card(&wallet, 300, "pm_card_visa")).await;
+        let made = made.expect(201);
+        assert_eq!(made["status"], "queued");
+        let taken = Answer::Succeeded { reference: "ch_1".into(), fee: None };
+        heed(app, &standing(("ch_1", format!("{}-1", id(&made))), taken)).await;
+        assert_eq!(read(&app.client, &id(&made)).await["status"], "succeeded");
+        assert_eq!(app.client.balance(&wallet).await, (300, 0, 300));
+    })
+    .await;
+}
+
+/// What its accounts are sealed with is lost, and nobody remembers them.
+async fn lose_the_credentials(app: &TestApp) {
+    let at = app.clock.now();
+    let steps = vec![Step::new(
+        "update gateway_accounts set sealed = 'lost', version = version + 1",
+        vec![],
+    )];
+    let unit = UnitOfWork { at, steps, ..UnitOfWork::default() };
+    app.instance.store.commit(unit).await.expect("a commit");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_that_cannot_be_opened_keeps_no_money() {
+    against(async |app, gateway| {
+        let wallet = app.client.funded(1000).await;
+        answers(gateway, ("POST", "/v1/charges"), (429, json!({}))).await;
+        answers(gateway, ("POST", "/v1/payouts"), (429, json!({}))).await;
+        let made = app.client.post("/payments", card(&wallet, 300, "pm_card_visa")).await;
+        let payment = id(&made.expect(201));
+        let body = json!({"wallet": wallet, "amount": 400, "destination": "ba_ok"});
+        let payout = id(&app.client.post("/payouts", body).await.expect(201));
+        assert_eq!(app.client.balance(&wallet).await, (600, 400, 1000));
+        lose_the_credentials(app).await;
+        // An hour for a payment that was never sent, a day for a payout.
+        app.until_later("the payment to fail", 600, async || {
+            read(&app.client, &payment).await["status"] == "failed"
+        })
+        .await;
+        let path = format!("/payouts/{payout}");
+        app.until_later("the payout to fail", 7200, async || {
+            app.client.get(&path).await.expect(200)["status"] == "failed"
+        })
+        .await;
+        assert_eq!(app.client.balance(&wallet).await, (1000, 0, 1000));
+    })
+    .await;
+}
