@@ -229,28 +229,38 @@ impl Service {
         if !self.write_upload(&row, &[]).await? {
             return Ok(());
         }
-        let page = Lines {
-            tenant: row.tenant,
-            upload: row.id,
-            status: Some(LineStatus::Pending),
-            after: data.after,
-            limit: LINES_AT_ONCE,
-        };
-        let lines = uploads::lines(self.store(), &page).await?;
-        let is_round_over = lines.is_empty();
-        if is_round_over && data.after == 0 {
-            return self.complete(row).await;
-        }
-        data.after = lines.last().map_or(0, |line| line.number);
+        let lines = self.lines_to_pay(&row, data.after).await?;
+        let Some(last) = lines.last() else { return self.complete(row).await };
+        data.after = last.number;
         let done = match is_sure {
             true => self.pay_lines(&row, data.actor, &lines).await?,
             false => lines.iter().map(|line| failed(line.number, "interrupted")).collect(),
         };
-        let pause = if is_round_over { AGAIN_SECONDS } else { 0 };
+        let pause = if done.is_empty() { AGAIN_SECONDS } else { 0 };
         let at = self.now();
         let mut row = next(row, at, at.plus_seconds(pause));
         row.data = serde_json::to_string(&data).map_err(broken)?;
         self.write_upload(&row, &done).await.map(drop)
+    }
+
+    /// Those behind this one; then, from the top, those that met a fault.
+    async fn lines_to_pay(
+        &self,
+        row: &UploadRow,
+        after: i64,
+    ) -> Result<Vec<LineRow>, ServiceError> {
+        let page = |after| Lines {
+            tenant: row.tenant,
+            upload: row.id,
+            status: Some(LineStatus::Pending),
+            after,
+            limit: LINES_AT_ONCE,
+        };
+        let behind = uploads::lines(self.store(), &page(after)).await?;
+        if !behind.is_empty() || after == 0 {
+            return Ok(behind);
+        }
+        Ok(uploads::lines(self.store(), &page(0)).await?)
     }
 
     /// False: another worker has the file.

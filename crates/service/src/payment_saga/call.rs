@@ -18,7 +18,7 @@ impl Service {
         let gateway = match self.gateway_of(work).await {
             Ok(gateway) => gateway,
             Err(error) if work.step == Step::Ask || work.is_taken_over => {
-                tracing::error!(saga = %work.saga.id, %error, "its gateway account can't be opened");
+                tracing::error!(saga = %work.saga.id, %error, "its account can't be opened");
                 return Heard::NotTold;
             }
             Err(error) => return Heard::NotSent(error.to_string()),

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use wiremock::MockServer;
 
 use super::{
+    gateway_accounts::own_accounts,
     incoming_webhooks::{account, seconds, signed, tell},
     lying_gateways::{against, answers, charge, refusal, standing},
     payments::{id, read, with},
@@ -335,6 +336,39 @@ async fn an_account_that_cannot_be_opened_keeps_no_money() {
         })
         .await;
         assert_eq!(app.client.balance(&wallet).await, (1000, 0, 1000));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_declined_later_is_tried_elsewhere_at_once() {
+    against(async |app, gateway| {
+        let accounts = own_accounts(app, "two", &["sim_test_one", "sim_test_other"]).await;
+        let wallet = app.client.wallet("USD").await;
+        let slow = charge(|it| it["status"] = json!("processing"));
+        answers(gateway, ("POST", "/v1/charges"), (200, slow)).await;
+        let asked = with(card(&wallet, 300, "pm_card_visa"), "type", "two");
+        let payment = id(&app.client.post("/payments", asked).await.expect(201));
+        gateway.reset().await;
+        answers(gateway, ("GET", "/v1/lookup"), (404, refusal("not_found"))).await;
+        let taken = charge(|it| it["id"] = json!("ch_2"));
+        answers(gateway, ("POST", "/v1/charges"), (200, taken)).await;
+        let no = Answer::Declined {
+            code: DeclineCode::ProcessingError,
+            retryable_elsewhere: true,
+            reference: Some("ch_1".into()),
+        };
+        let told = standing(("ch_1", format!("{payment}-1")), no);
+        let (tenant, first) = (app.tenant_id().await, accounts[0].parse().expect("an id"));
+        app.instance.service.heed_gateway(tenant, first, &told).await.expect("heeded");
+        // The next question was to come after ten seconds, by a clock that stands still.
+        until("the other account", async || {
+            read(&app.client, &payment).await["status"] == "succeeded"
+        })
+        .await;
+        let shown = read(&app.client, &payment).await;
+        assert_eq!(shown["gateway_account_id"], json!(accounts[1]));
+        assert_eq!(app.client.balance(&wallet).await, (300, 0, 300));
     })
     .await;
 }

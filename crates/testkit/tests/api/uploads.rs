@@ -1,6 +1,10 @@
 //! Files of payments: each line once, whatever happens on the way, and what came of it.
 
-use caudal_domain::{Clock, SystemRole};
+use caudal_domain::{Clock, SystemRole, UploadId};
+use caudal_store::{
+    UnitOfWork,
+    uploads::{UploadRow, insert},
+};
 use caudal_testkit::{Answer, Call, Client, TestApp, at_once, both_databases, until};
 use serde_json::{Value, json};
 
@@ -8,6 +12,7 @@ both_databases! {
     every_line_is_told_what_came_of_it many_workers_pay_each_line_once
     a_kill_in_the_middle_doubles_nothing bad_files_are_refused files_are_the_tenants_own
     a_quote_that_stays_open_harms_its_line_only results_are_no_formulas
+    what_was_not_received_whole_is_ended
 }
 
 async fn upload(client: &Client, key: &str, media_type: &str, text: &str) -> Answer {
@@ -138,10 +143,10 @@ async fn a_kill_in_the_middle_doubles_nothing(app: &TestApp) {
             "update uploads set succeeded = 0, failed = 0 where id = $1",
             vec![parsed_id(&id).into()],
         );
-        let unit = caudal_store::UnitOfWork {
+        let unit = UnitOfWork {
             at: app.clock.now(),
             steps: vec![lines, counts, caudal_store::uploads::update(&row)],
-            ..caudal_store::UnitOfWork::default()
+            ..UnitOfWork::default()
         };
         store.commit(unit).await.expect("a unit of work");
         app.clock.advance(gone);
@@ -155,7 +160,7 @@ async fn a_kill_in_the_middle_doubles_nothing(app: &TestApp) {
 }
 
 fn parsed_id(id: &str) -> u128 {
-    id.parse::<caudal_domain::UploadId>().expect("an id").0
+    id.parse::<UploadId>().expect("an id").0
 }
 
 async fn bad_files_are_refused(app: &TestApp) {
@@ -242,5 +247,32 @@ async fn results_are_no_formulas(app: &TestApp) {
     for (line, number) in results(client, &id).await[1..].iter().zip(1..) {
         let begins = format!("{number},failed,,\"'");
         assert!(line.starts_with(&begins), "{line}");
+    }
+}
+
+async fn what_was_not_received_whole_is_ended(app: &TestApp) {
+    let (client, at) = (&app.client, app.clock.now());
+    let row = UploadRow {
+        id: UploadId(7 << 64),
+        tenant: app.tenant_id().await,
+        user: None,
+        status: "receiving".into(),
+        format: "csv".into(),
+        lines: 2,
+        succeeded: 0,
+        failed: 0,
+        data: "{}".into(),
+        next_at: None,
+        version: 1,
+        created_at: at,
+        updated_at: at,
+    };
+    let unit = UnitOfWork { at, steps: vec![insert(&row)], ..UnitOfWork::default() };
+    app.instance.store.commit(unit).await.expect("a commit");
+    for (seconds, status) in [(3599, "receiving"), (2, "interrupted")] {
+        app.clock.advance(seconds);
+        app.instance.service.purge().await.expect("a purge");
+        let shown = client.get(format!("/payments/uploads/{}", row.id)).await.expect(200);
+        assert_eq!(shown["status"], status);
     }
 }
