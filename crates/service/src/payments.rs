@@ -114,9 +114,13 @@ pub struct PaymentData {
     /// Nobody knows for so long what became of it that a person has to find out and say so.
     #[serde(skip_serializing_if = "is_default")]
     pub needs_decision: bool,
-    /// The gateway has moved money beside our books; a person sets that right there.
+    /// The gateway has moved money beside our books; a person sets that right there. The API shows
+    /// both as one.
     #[serde(skip_serializing_if = "is_default")]
     pub is_contradicted: bool,
+    /// What it said so far that contradicts: each calls for a person once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub contradictions: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub return_url: Option<String>,
     /// Why a rule set it aside.

@@ -61,6 +61,7 @@ impl Service {
             match self.refund_of(asked, &found, &new).await {
                 Err(ServiceError::Refused(Refusal::Conflict)) => {}
                 Err(ServiceError::Refused(refusal)) => {
+                    // Those behind it need not wait until that is kept.
                     drop(turn);
                     return self.refuse_refund(asked, refusal).await;
                 }

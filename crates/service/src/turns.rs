@@ -1,4 +1,5 @@
-//! Turns: what is decided on the same count, in this process, waits for what came before it.
+//! Turns: what is decided on the same thing (a count, what is left of a payment), in this process,
+//! waits for what came before it.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -19,7 +20,7 @@ const TURN_IDLE: Duration = Duration::from_secs(60);
 /// Kept until what was decided is written.
 pub(crate) type Turn = Vec<OwnedMutexGuard<()>>;
 
-/// Whose turn it is, by the id of what is counted.
+/// Whose turn it is, by the id of what is decided on.
 pub(crate) struct Turns(Cache<u128, Arc<Mutex<()>>>);
 
 impl Turns {

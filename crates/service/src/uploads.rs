@@ -78,6 +78,9 @@ struct UploadData {
     /// The last line that was tried in this round: those that met a fault hold up nobody.
     #[serde(default)]
     after: i64,
+    /// The furthest that was ever tried.
+    #[serde(default)]
+    tried: i64,
 }
 
 #[derive(Serialize)]
@@ -137,7 +140,7 @@ impl Service {
     /// Writes the lines down, in parts. Nobody works on them before the file is whole.
     async fn receive(&self, caller: &Caller, new: NewUpload) -> Result<UploadRow, ServiceError> {
         let at = self.now();
-        let data = UploadData { actor: caller.actor, begun_at: None, after: 0 };
+        let data = UploadData { actor: caller.actor, begun_at: None, after: 0, tried: 0 };
         let mut row = UploadRow {
             id: UploadId(self.scattered_id(at)),
             tenant: caller.tenant,
@@ -209,11 +212,12 @@ impl Service {
     /// Pays some lines of each file that is due; whether there may be more at once.
     pub async fn work_on_uploads(&self) -> Result<bool, ServiceError> {
         let due = uploads::due(self.store(), self.now(), FILES_AT_ONCE).await?;
-        let is_more = !due.is_empty();
+        let mut is_more = false;
         for row in due {
             let id = row.id;
-            if let Err(error) = self.work_on_upload(row).await {
-                tracing::warn!(upload = %id, %error, "a file is left to its next lease");
+            match self.work_on_upload(row).await {
+                Ok(()) => is_more = true,
+                Err(error) => tracing::warn!(upload = %id, %error, "a file is left for later"),
             }
         }
         Ok(is_more)
@@ -222,24 +226,24 @@ impl Service {
     async fn work_on_upload(&self, row: UploadRow) -> Result<(), ServiceError> {
         let at = self.now();
         let mut data: UploadData = serde_json::from_str(&row.data).map_err(broken)?;
+        let lines = self.lines_to_pay(&row, data.after).await?;
+        let Some(last) = lines.last() else { return self.complete(row).await };
         let begun_at = *data.begun_at.get_or_insert(at);
-        let is_sure = at < begun_at.plus_seconds(SURE_SECONDS);
+        let tried = if at < begun_at.plus_seconds(SURE_SECONDS) { 0 } else { data.tried };
+        data.after = last.number;
+        data.tried = data.tried.max(last.number);
         let mut row = next(row, at, at.plus_seconds(LEASE_SECONDS));
         row.data = serde_json::to_string(&data).map_err(broken)?;
         if !self.write_upload(&row, &[]).await? {
             return Ok(());
         }
-        let lines = self.lines_to_pay(&row, data.after).await?;
-        let Some(last) = lines.last() else { return self.complete(row).await };
-        data.after = last.number;
-        let done = match is_sure {
-            true => self.pay_lines(&row, data.actor, &lines).await?,
-            false => lines.iter().map(|line| failed(line.number, "interrupted")).collect(),
-        };
+        let (unsure, sure): (Vec<_>, Vec<_>) =
+            lines.into_iter().partition(|line| line.number <= tried);
+        let mut done = self.pay_lines(&row, data.actor, &sure).await?;
+        done.extend(unsure.iter().map(|line| failed(line.number, "interrupted")));
         let pause = if done.is_empty() { AGAIN_SECONDS } else { 0 };
         let at = self.now();
-        let mut row = next(row, at, at.plus_seconds(pause));
-        row.data = serde_json::to_string(&data).map_err(broken)?;
+        let row = next(row, at, at.plus_seconds(pause));
         self.write_upload(&row, &done).await.map(drop)
     }
 

@@ -12,7 +12,10 @@ use caudal_store::{UnitOfWork, disputes, payments, transfers};
 use serde::Serialize;
 
 use super::{DisputeRow, telling};
-use crate::{Service, ServiceError, payments::Payment, transfers::accounts_of, unit::Subject};
+use crate::{
+    Service, ServiceError, payment_saga::OLD_NEWS_S, payments::Payment, transfers::accounts_of,
+    unit::Subject,
+};
 
 /// How often it is decided again when others write of the payment or the dispute meanwhile.
 const TRIES: usize = 20;
@@ -60,6 +63,10 @@ impl Service {
         let payment = payments::find_by_gateway(db, tenant, account, charge).await?;
         let mut dispute = match disputes::find_by_gateway(db, tenant, account, reference).await? {
             Some(dispute) if is_taken_again(&dispute, standing) => {
+                if self.now() < dispute.updated_at.plus_seconds(OLD_NEWS_S) {
+                    // Asked before it was won.
+                    return Err(ServiceError::InFlight);
+                }
                 let payment = Payment::read(payment.ok_or(ServiceError::NotFound("payment"))?)?;
                 return self.tell_unbooked((&payment, account), standing, "taken_again").await;
             }

@@ -167,7 +167,8 @@ pub(crate) fn chart(payment: &Payment) -> Chart {
 /// The gateway's money to the wallet; what a closed one can't take waits unapplied.
 fn captured(work: &Work, payment: &Payment, (principal, fee): (i64, i64)) -> Command {
     let wait = payment.data.available_after_s;
-    let gateway = work.data.account().unwrap_or(caudal_domain::GatewayAccountId(0));
+    let account = payment.row.gateway_account.or(work.data.account());
+    let gateway = account.unwrap_or(caudal_domain::GatewayAccountId(0));
     let card = CardCapture {
         gateway,
         wallet: payment.row.wallet,

@@ -121,7 +121,7 @@ pub(super) fn resolved(work: &Work, found: &Found, at: Timestamp) -> Result<Deci
 }
 
 /// What was heard leads nowhere from here: it has ended otherwise, or a person has to look.
-pub(super) fn refused(work: &Work, at: Timestamp) -> Decision {
+pub(super) fn led_nowhere(work: &Work, at: Timestamp) -> Decision {
     let rests = match &work.refund {
         Some(refund) => refund.status != RefundStatus::Pending,
         None => {
@@ -184,7 +184,9 @@ fn not_sent(work: &Work, at: Timestamp) -> Result<Decision, Refusal> {
     }
     decision.data.place = 0;
     decision.data.key = super::accept::charge_key(work.payment.row.id, 0);
-    Ok(decision.with(work.payment.on(PaymentEvent::PutInQueue, at)?))
+    let mut payment = work.payment.on(PaymentEvent::PutInQueue, at)?;
+    payment.row.gateway_account = decision.data.account();
+    Ok(decision.with(payment))
 }
 
 /// Its time ran out, and nothing of it was ever sent.
@@ -276,6 +278,7 @@ fn of_charge(
         Answer::Processing { .. } => {
             let payment = match work.payment.row.status {
                 PaymentStatus::RequiresAction => work.payment.on(PaymentEvent::ActionDone, at)?,
+                PaymentStatus::Queued => work.payment.on(PaymentEvent::TakenUp, at)?,
                 _ => work.payment.next(at),
             };
             Ok(ask_later(work, at, false).with(named(payment, answer)))
@@ -290,7 +293,7 @@ fn of_charge(
             Ok(call_elsewhere(work, at))
         }
         Answer::Declined { code, .. } => {
-            let mut payment = named(work.payment.on(PaymentEvent::Declined, at)?, answer);
+            let mut payment = named(on(&work.payment, PaymentEvent::Declined, at)?, answer);
             payment.row.failure = Some("card_declined".into());
             payment.data.decline_code = Some(code.name().to_owned());
             Ok(Decision::of(work, Then::Finished("declined")).with(payment))
@@ -308,7 +311,7 @@ fn action_asked(
         let until = work.data.since.plus_seconds(ACTION_WITHIN_S);
         return Ok(if at < until { later } else { call_off(work, at) });
     }
-    let mut payment = named(work.payment.on(PaymentEvent::ActionAsked, at)?, answer);
+    let mut payment = named(on(&work.payment, PaymentEvent::ActionAsked, at)?, answer);
     payment.data.next_action_url = Some(url.to_owned());
     Ok(later.with(payment))
 }
@@ -392,6 +395,12 @@ fn of_cancel(
             payment.data.decline_code = Some(code.name().to_owned());
             payment.data.is_canceling = false;
             Ok(Decision::of(work, Then::Finished("declined")).with(payment))
+        }
+        // Its time is up, and it can't be let go: nobody tries that again and again.
+        Answer::RequiresCapture { .. } | Answer::Declined { .. } if work.data.is_for_time => {
+            let mut payment = work.payment.next(at);
+            payment.data.needs_decision = true;
+            Ok(ask_later(work, at, true).with(payment))
         }
         Answer::RequiresCapture { .. }
         | Answer::RequiresAction { .. }
@@ -525,9 +534,11 @@ fn taken(work: &Work, captured: i64) -> (i64, i64) {
 /// The payment after this has happened, and what must have happened before it.
 fn on(payment: &Payment, what: PaymentEvent, at: Timestamp) -> Result<Payment, Refusal> {
     let before = match (payment.row.status, what) {
-        (PaymentStatus::RequiresAction, _) => Some(PaymentEvent::ActionDone),
+        (PaymentStatus::RequiresAction, PaymentEvent::Captured | PaymentEvent::Authorized) => {
+            Some(PaymentEvent::ActionDone)
+        }
         // It was said not to have been sent, and it was.
-        (PaymentStatus::Queued, PaymentEvent::Captured | PaymentEvent::Authorized) => {
+        (PaymentStatus::Queued, what) if what != PaymentEvent::CalledOff => {
             Some(PaymentEvent::TakenUp)
         }
         (PaymentStatus::RequiresCapture, PaymentEvent::Captured) => {

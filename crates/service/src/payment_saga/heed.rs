@@ -20,6 +20,8 @@ use crate::{
     payments::{Payment, telling},
 };
 
+/// What a gateway was asked this long ago may have changed here since.
+pub(crate) const OLD_NEWS_S: i64 = 10;
 /// Sagas of one payment or refund that are looked at.
 const SAGAS_OF_ONE: i64 = 10;
 
@@ -74,12 +76,12 @@ impl Service {
         if payment.row.gateway_account != Some(account) || has_ended_without_money(&payment) {
             let is_given_back = charge.refunded_minor >= Some(charge.captured_minor);
             if has_taken && !is_given_back {
-                self.contradict(payment, account).await?;
+                self.contradict(payment, (account, said_of(charge))).await?;
             }
             return Ok(None);
         }
         if payment.row.status == PaymentStatus::Succeeded && is_booked_otherwise(&payment, charge) {
-            self.contradict(payment, account).await?;
+            self.contradict(payment, (account, said_of(charge))).await?;
             return Ok(None);
         }
         if let Some(saga) = self.unfinished(tenant, payment.row.id.0).await? {
@@ -94,21 +96,24 @@ impl Service {
         }
     }
 
-    /// The gateway has taken money for what has ended here without, or at an account that was given
-    /// up, or another amount than is booked, or has given back what we did not ask for or what had
-    /// failed: a person sets it right there.
+    /// The gateway has moved money that these books don't have: a person sets it right there. It
+    /// was asked before we looked here: what has just changed here is asked after once more.
     async fn contradict(
         &self,
         payment: Payment,
-        account: GatewayAccountId,
+        (account, said): (GatewayAccountId, String),
     ) -> Result<(), ServiceError> {
-        let (id, tenant) = (payment.row.id, payment.row.tenant);
-        tracing::error!(payment = %id, %account, "the gateway moved money that is not booked");
-        if payment.data.is_contradicted {
+        let (id, tenant, at) = (payment.row.id, payment.row.tenant, self.now());
+        if payment.data.contradictions.contains(&said) {
             return Ok(());
         }
-        let mut next = payment.next(self.now());
+        if at < payment.row.updated_at.plus_seconds(OLD_NEWS_S) {
+            return Err(Refusal::Conflict.into());
+        }
+        tracing::error!(payment = %id, %account, said, "the gateway moved money that is not booked");
+        let mut next = payment.next(at);
         next.data.is_contradicted = true;
+        next.data.contradictions.push(said);
         let mut command = Command::writing();
         command.attachments.push(payments::attachment(&next.to_row()?));
         command.telling = Some(telling::of_need(&payment, &next)?);
@@ -159,7 +164,7 @@ impl Service {
         if refund.status == RefundStatus::Failed
             && matches!(standing.answer, Answer::Succeeded { .. })
         {
-            self.contradict(payment, account).await?;
+            self.contradict(payment, (account, format!("{reference} was made"))).await?;
             return Ok(None);
         }
         let has_bounced = refund.status == RefundStatus::Succeeded
@@ -183,8 +188,12 @@ impl Service {
         let charge = standing.charge.as_deref().unwrap_or_default();
         let found = payments::find_by_gateway(self.store(), tenant, account, charge).await?;
         let payment = Payment::read(found.ok_or(ServiceError::NotFound("refund"))?)?;
-        if matches!(standing.answer, Answer::Succeeded { .. } | Answer::Processing { .. }) {
-            self.contradict(payment, account).await?;
+        let is_made =
+            matches!(standing.answer, Answer::Succeeded { .. } | Answer::Processing { .. });
+        // What had failed here is given back there.
+        if is_made && !has_ended_without_money(&payment) {
+            let said = format!("{} was made there", standing.reference);
+            self.contradict(payment, (account, said)).await?;
         }
         Ok(None)
     }
@@ -245,6 +254,16 @@ fn is_booked_otherwise(payment: &Payment, charge: &ChargeStanding) -> bool {
     }
 }
 
+/// By which the same news is known again.
+fn said_of(charge: &ChargeStanding) -> String {
+    let how = match charge.answer {
+        Answer::Declined { .. } => "declined",
+        Answer::Canceled { .. } => "canceled",
+        _ => "taken",
+    };
+    format!("{} {how}: {}", charge.reference, charge.captured_minor)
+}
+
 fn has_ended_without_money(payment: &Payment) -> bool {
     matches!(
         payment.row.status,
@@ -266,6 +285,13 @@ pub(super) fn is_of_another(work: &Work, standing: &Standing) -> bool {
         (Standing::Refund(told), Some(refund)) => (told.key.as_deref(), refund.id.to_string()),
         _ => return true,
     };
-    let is_others = key.is_some_and(|key| key.split('-').next() != Some(ours.as_str()));
+    let is_of_other_charge = match standing {
+        Standing::Refund(told) => {
+            told.charge.is_some() && told.charge != work.payment.row.gateway_reference
+        }
+        _ => false,
+    };
+    let is_others =
+        is_of_other_charge || key.is_some_and(|key| key.split('-').next() != Some(ours.as_str()));
     is_others || matches!(call::heard(work, standing), Heard::Strange(_))
 }

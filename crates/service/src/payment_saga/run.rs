@@ -131,7 +131,7 @@ impl Service {
         };
         // What its table refuses has ended otherwise, and there is nothing left to do; or else it
         // can't be, and a person has to look.
-        decided.unwrap_or_else(|_| decide::refused(work, at))
+        decided.unwrap_or_else(|_| decide::led_nowhere(work, at))
     }
 
     /// The work as it stands, if its lease is the one it was.

