@@ -110,7 +110,7 @@ impl Service {
         if at < payment.row.updated_at.plus_seconds(OLD_NEWS_S) {
             return Err(Refusal::Conflict.into());
         }
-        tracing::error!(payment = %id, %account, said, "the gateway moved money that is not booked");
+        tracing::error!(payment = %id, %account, said, "the gateway moved money beside the books");
         let mut next = payment.next(at);
         next.data.is_contradicted = true;
         next.data.contradictions.push(said);

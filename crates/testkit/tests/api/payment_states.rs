@@ -257,3 +257,26 @@ async fn what_a_gateway_tells_by_itself_is_heeded() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_promise_that_cannot_be_let_go_calls_for_a_person() {
+    against(async |app, gateway| {
+        let paid = paid(app, gateway, ("ch_1", "requires_capture")).await;
+        answers(gateway, ("POST", "/v1/charges/ch_1/cancel"), said(REFUSED)).await;
+        let stands = stands("ch_1", "requires_capture");
+        answers(gateway, ("GET", "/v1/charges/ch_1"), (200, stands)).await;
+        app.clock.advance(7 * 86_400);
+        app.until_later("a call for a person", 1, async || {
+            read(&app.client, &paid.payment).await["needs_decision"] == true
+        })
+        .await;
+        // It is asked after from then on, and not called off again.
+        paid.is_asked_after(app, gateway).await;
+        let requests = gateway.received_requests().await.expect("recorded");
+        assert_eq!(requests.iter().filter(|it| it.method == "POST").count(), 1);
+        let resolve = paid.path("resolve");
+        let done = app.client.post(resolve, json!({"outcome": "failed"})).await.expect(200);
+        assert_eq!((&done["status"], &done["needs_decision"]), (&json!("canceled"), &json!(false)));
+    })
+    .await;
+}
