@@ -25,11 +25,15 @@ async fn default_account(app: &TestApp) -> GatewayAccountId {
     account.as_str().expect("an id").parse().expect("an id")
 }
 
-/// Heeded when nothing has changed here for a while.
+/// Heeded when nothing has changed here for a while, and nobody is at work on it.
 async fn heed(app: &TestApp, standing: &Standing) {
     app.clock.advance(11);
     let (tenant, account) = (app.tenant_id().await, default_account(app).await);
-    app.instance.service.heed_gateway(tenant, account, standing).await.expect("heeded");
+    let service = &app.instance.service;
+    until("it to be heeded", async || {
+        service.heed_gateway(tenant, account, standing).await.is_ok()
+    })
+    .await;
 }
 
 /// A charge of 300 USD cents that was paid at the stand-in as `ch_1`.
