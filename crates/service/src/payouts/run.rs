@@ -263,7 +263,6 @@ impl Service {
         if !is_same(&payout, standing) {
             return self.call_for_person(&payout).await;
         }
-        let is_new = self.now() < payout.updated_at.plus_seconds(OLD_NEWS_S);
         if matches!(payout.status, PayoutStatus::Paid) {
             let followed = self.follow_answer(payout, None, &standing.answer).await?;
             return match followed {
@@ -272,6 +271,7 @@ impl Service {
             };
         }
         if payout.status.is_final() {
+            let is_new = self.now() < payout.updated_at.plus_seconds(OLD_NEWS_S);
             return match standing.answer {
                 // Asked before it came to that.
                 Answer::Succeeded { .. } | Answer::Processing { .. } if is_new => {

@@ -55,7 +55,7 @@ async fn set_right(app: &TestApp, payment: &str) {
 }
 
 /// The owner has heard so often of this kind.
-async fn until_told(app: &TestApp, owner: UserId, (kind, count): (&str, i64)) {
+pub async fn until_told(app: &TestApp, owner: UserId, (kind, count): (&str, i64)) {
     until("the owner to be told", async || {
         let sql = "select count(*) from notifications where user_id = $1 and kind = $2";
         let asked = [owner.0.into(), kind.into()];
@@ -376,6 +376,59 @@ async fn what_is_declined_later_is_tried_elsewhere_at_once() {
         let shown = read(&app.client, &payment).await;
         assert_eq!(shown["gateway_account_id"], json!(accounts[1]));
         assert_eq!(app.client.balance(&wallet).await, (300, 0, 300));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refund_that_is_made_after_all_calls_for_a_person() {
+    against(async |app, gateway| {
+        let wallet = app.client.wallet("USD").await;
+        let payment = paid(app, gateway, &wallet).await;
+        let no = json!({"error": {"code": "do_not_honor", "message": "no", "reference": "re_1"}});
+        answers(gateway, ("POST", "/v1/refunds"), (402, no)).await;
+        let path = format!("/payments/{payment}/refunds");
+        let refund = app.client.post(path, json!({"amount": 100})).await.expect(201);
+        assert_eq!(refund["status"], "failed");
+        let standing = Standing::Refund(RefundStanding {
+            reference: "re_1".into(),
+            key: None,
+            charge: Some("ch_1".into()),
+            amount_minor: 100,
+            currency: Currency::from_code("USD").expect("a code"),
+            answer: Answer::Succeeded { reference: "re_1".into(), fee: None },
+        });
+        heed(app, &standing).await;
+        assert!(needs_decision(app, &payment).await);
+        assert_eq!(app.client.balance(&wallet).await, (300, 0, 300));
+        set_right(app, &payment).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payout_that_is_paid_after_all_calls_for_a_person() {
+    against(async |app, gateway| {
+        let wallet = app.client.funded(1000).await;
+        let (owner, _) = app.user(&[SystemRole::Owner]).await;
+        let path = account(app, "bank", &[SECRET]).await;
+        let no = json!({"error": {"code": "do_not_honor", "message": "no", "reference": "po_1"}});
+        answers(gateway, ("POST", "/v1/payouts"), (402, no)).await;
+        let by = path.rsplit('/').next().expect("an id");
+        let body = json!({"wallet": wallet, "amount": 400, "destination": "ba_ok",
+            "gateway_account": by});
+        let payout = id(&app.client.post("/payouts", body).await.expect(201));
+        until("the bank's no", async || {
+            let path = format!("/payouts/{payout}");
+            app.client.get(path).await.expect(200)["status"] == "failed"
+        })
+        .await;
+        let paid = payout_at("succeeded", ("po_1", &payout));
+        answers(gateway, ("GET", "/v1/payouts/po_1"), (200, paid.clone())).await;
+        app.clock.advance(11);
+        told_of(app, &path, ("evt_1", "payout.paid", paid)).await;
+        until_told(app, owner, ("payout.needs_decision", 1)).await;
+        assert_eq!(app.client.balance(&wallet).await.0, 1000);
     })
     .await;
 }

@@ -1,8 +1,8 @@
 //! Gateways that answer with something else than was asked, that turn away what they had taken, or
 //! tell later what nobody believed any more. A stand-in speaks the simulator's protocol.
 
-use caudal_domain::{Currency, GatewayAccountId, SystemRole, UserId};
-use caudal_gateway::{Answer, ChargeStanding, RefundStanding, Standing};
+use caudal_domain::{Currency, GatewayAccountId, SystemRole};
+use caudal_gateway::{Answer, ChargeStanding, Standing};
 use caudal_service::payment_saga::Point;
 use caudal_testkit::{Database, TestApp, until};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use wiremock::{
 };
 
 use super::{
-    incoming_webhooks::{account, seconds, signed, tell},
+    contradictions::until_told,
     payments::{id, read},
     payments_at_gateways::card,
 };
@@ -141,17 +141,6 @@ async fn a_payout_is_not_given_up_because_it_is_turned_away_the_second_time() {
     .await;
 }
 
-/// The owner has heard of so many payouts that need a decision.
-async fn until_told(app: &TestApp, owner: UserId, count: i64) {
-    until("the owner to be told", async || {
-        let sql = "select count(*) from notifications
-             where user_id = $1 and kind = 'payout.needs_decision'";
-        let rows = app.instance.store.query("notifications", sql, &[owner.0.into()]).await;
-        rows.expect("rows")[0].int(0).expect("a number") == count
-    })
-    .await;
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_person_decides_on_a_payout() {
     against(async |app, gateway| {
@@ -176,7 +165,7 @@ async fn a_person_decides_on_a_payout() {
             app.client.post(&resolve, said.clone()).await.refused(409, "payout_state");
             let mut answer = json!(null);
             app.clock.advance(8 * 86_400);
-            until_told(app, owner, told).await;
+            until_told(app, owner, ("payout.needs_decision", told)).await;
             until("a decision", async || {
                 let decided = app.client.post(&resolve, said.clone()).await;
                 answer = decided.json.clone();
@@ -305,73 +294,6 @@ async fn what_another_account_tells_changes_nothing() {
         }
         assert_eq!(read(&app.client, &payment).await["needs_decision"], true);
         assert_eq!(app.client.balance(&wallet).await, (0, 0, 0));
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refund_that_is_made_after_all_calls_for_a_person() {
-    against(async |app, gateway| {
-        let wallet = app.client.wallet("USD").await;
-        answers(gateway, ("POST", "/v1/charges"), (200, charge(|_| {}))).await;
-        let paid = app.client.post("/payments", card(&wallet, 300, "pm_card_visa")).await;
-        let payment = id(&paid.expect(201));
-        let no = json!({"error": {"code": "do_not_honor", "message": "no", "reference": "re_1"}});
-        answers(gateway, ("POST", "/v1/refunds"), (402, no)).await;
-        let path = format!("/payments/{payment}/refunds");
-        let refund = app.client.post(path, json!({"amount": 100})).await.expect(201);
-        assert_eq!(refund["status"], "failed");
-        let account = app.client.all("/gateway-accounts").await[0]["id"].clone();
-        let account = account.as_str().expect("an id").parse().expect("an id");
-        let standing = Standing::Refund(RefundStanding {
-            reference: "re_1".into(),
-            key: None,
-            charge: Some("ch_1".into()),
-            amount_minor: 100,
-            currency: Currency::from_code("USD").expect("a code"),
-            answer: Answer::Succeeded { reference: "re_1".into(), fee: None },
-        });
-        let (tenant, service) = (app.tenant_id().await, &app.instance.service);
-        app.clock.advance(11);
-        service.heed_gateway(tenant, account, &standing).await.expect("heeded");
-        assert_eq!(read(&app.client, &payment).await["needs_decision"], true);
-        assert_eq!(app.client.balance(&wallet).await, (300, 0, 300));
-        let resolve = format!("/payments/{payment}/resolve");
-        let said = app.client.post(&resolve, json!({"outcome": "failed"})).await;
-        assert_eq!(said.expect(200)["needs_decision"], false);
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_payout_that_is_paid_after_all_calls_for_a_person() {
-    against(async |app, gateway| {
-        let wallet = app.client.funded(1000).await;
-        let (owner, _) = app.user(&[SystemRole::Owner]).await;
-        let path = account(app, "bank", &["whsec_of_the_bank"]).await;
-        let no = json!({"error": {"code": "do_not_honor", "message": "no", "reference": "po_1"}});
-        answers(gateway, ("POST", "/v1/payouts"), (402, no)).await;
-        let by = path.rsplit('/').next().expect("an id");
-        let body = json!({"wallet": wallet, "amount": 400, "destination": "ba_ok",
-            "gateway_account": by});
-        let payout = id(&app.client.post("/payouts", body).await.expect(201));
-        until("the bank's no", async || {
-            let path = format!("/payouts/{payout}");
-            app.client.get(path).await.expect(200)["status"] == "failed"
-        })
-        .await;
-        let paid = json!({"object": "payout", "id": "po_1", "key": payout, "status": "succeeded",
-            "amount": 400, "currency": "USD", "destination": "ba_ok", "decline_code": null,
-            "created_at": "2026-01-31T09:30:00Z"});
-        answers(gateway, ("GET", "/v1/payouts/po_1"), (200, paid.clone())).await;
-        app.clock.advance(11);
-        let event = json!({"id": "evt_1", "type": "payout.paid", "data": paid,
-            "created_at": "2026-01-31T09:30:00Z"});
-        let event = event.to_string();
-        let signature = signed("whsec_of_the_bank", seconds(app), &event);
-        assert_eq!(tell(app, &path, Some(&signature), &event).await.status, 200);
-        until_told(app, owner, 1).await;
-        assert_eq!(app.client.balance(&wallet).await.0, 1000);
     })
     .await;
 }
