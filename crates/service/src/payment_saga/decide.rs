@@ -397,7 +397,10 @@ fn of_cancel(
             Ok(Decision::of(work, Then::Finished("declined")).with(payment))
         }
         // Its time is up, and it can't be let go: nobody tries that again and again.
-        Answer::RequiresCapture { .. } | Answer::Declined { .. } if work.data.is_for_time => {
+        Answer::RequiresCapture { .. } | Answer::Declined { .. }
+            if work.data.is_for_time
+                && work.payment.row.status == PaymentStatus::RequiresCapture =>
+        {
             let mut payment = work.payment.next(at);
             payment.data.needs_decision = true;
             Ok(ask_later(work, at, true).with(payment))

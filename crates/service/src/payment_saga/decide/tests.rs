@@ -234,3 +234,13 @@ fn what_may_have_been_heard_is_never_sent_again() {
         }
     });
 }
+
+#[test]
+fn who_confirms_while_time_runs_out_is_asked_after_as_before() {
+    let work = work(Operation::Cancel, PaymentStatus::RequiresAction, (Step::Ask, true));
+    let promised = Heard::Said(Answer::RequiresCapture { reference: "ch_1".into() });
+    let decision = after(&work, &promised, AT).expect("a decision");
+    assert_eq!(decision.data.operation, Operation::Charge);
+    let payment = decision.payment.expect("the next version");
+    assert!(!payment.data.needs_decision && !payment.data.is_canceling);
+}
