@@ -78,7 +78,8 @@ const GROUP_DIGITS: usize = 3;
 /// single blanks or hyphens: a card number, which is to be kept nowhere here.
 pub fn holds_card_number(text: &str) -> bool {
     let is_part = |c: char| c.is_ascii_digit() || c == ' ' || c == '-';
-    text.split(|c| !is_part(c)).any(|stretch| {
+    let is_long = |stretch: &&str| stretch.len() >= *CARD_DIGITS.start();
+    text.split(|c| !is_part(c)).filter(is_long).any(|stretch| {
         let groups: Vec<&str> = stretch.split([' ', '-']).collect();
         (0..groups.len()).any(|first| begins_card_number(&groups[first..]))
     })

@@ -6,7 +6,7 @@ use caudal_domain::{AccountId, Fingerprint, IdSource, ReceiptKey, Refusal, Times
 use caudal_ledger::{Book, Movement, Outcome};
 use caudal_store::{Answer, AttachedRow, Locked, Locks, Receipt, Writes};
 
-use crate::{Command, Given, Job, JobReply, Otherwise, Reply, events, job::ReceiptOf};
+use crate::{Command, Given, Instead, Job, JobReply, Otherwise, Reply, events, job::ReceiptOf};
 
 /// What the jobs need locked and read, sorted in the one locking order.
 pub(crate) fn locks(jobs: &[Job], at: Timestamp) -> Locks {
@@ -202,9 +202,9 @@ impl Decision<'_> {
             Err(refusal) => Given::Refused(refusal),
         };
         let instead = command.otherwise.as_ref().filter(|_| is_want_of_money(&given));
-        if let Some(Otherwise { steps, telling }) = instead.map(Box::as_ref) {
-            self.made.writes.events.push(events::told(job.tenant, telling, &self.book, self.ids));
-            self.made.writes.steps.extend_from_slice(steps);
+        if let Some(Instead { steps, telling }) = instead.map(Otherwise::make) {
+            self.made.writes.events.push(events::told(job.tenant, &telling, &self.book, self.ids));
+            self.made.writes.steps.extend(steps);
             // These write the rows that the command would have written.
             self.made.rows.extend(command.attachments.iter().map(|attachment| attachment.row));
         }

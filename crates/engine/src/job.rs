@@ -1,5 +1,7 @@
 //! What callers hand in and get back.
 
+use std::{fmt, sync::Arc};
+
 use caudal_domain::{
     Account, AccountId, Bucket, Fingerprint, ReceiptKey, Refusal, TenantId, Transfer, TransferId,
 };
@@ -21,7 +23,7 @@ pub struct Command {
     /// Told instead of what the ledger would tell.
     pub telling: Option<Telling>,
     /// What is done where the payer has too little. The command is refused all the same.
-    pub otherwise: Option<Box<Otherwise>>,
+    pub otherwise: Option<Otherwise>,
     /// Kept with the receipt and given back with it: of an account's change beside the account,
     /// else alone ([`Given::Kept`]).
     pub context: Option<String>,
@@ -59,11 +61,40 @@ pub struct Telling {
     pub data: String,
 }
 
-/// Rows and an event for a command that is refused for want of money.
+/// What is made where a command is refused for want of money: rarely, and only then.
+#[derive(Clone)]
+pub struct Otherwise(Arc<dyn Fn() -> Instead + Send + Sync>);
+
+/// Rows and an event in the place of a command's own.
 #[derive(Clone, Debug)]
-pub struct Otherwise {
+pub struct Instead {
     pub steps: Vec<Step>,
     pub telling: Telling,
+}
+
+impl Otherwise {
+    pub fn new(make: impl Fn() -> Instead + Send + Sync + 'static) -> Self {
+        Self(Arc::new(make))
+    }
+
+    /// The same, with further rows.
+    pub fn with(self, steps: Vec<Step>) -> Self {
+        Self::new(move || {
+            let mut instead = self.make();
+            instead.steps.extend_from_slice(&steps);
+            instead
+        })
+    }
+
+    pub(crate) fn make(&self) -> Instead {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Otherwise {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Otherwise")
+    }
 }
 
 /// Under which key the answer is kept, and for which request.

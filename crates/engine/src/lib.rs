@@ -17,7 +17,9 @@ use std::{sync::Arc, time::Duration};
 
 use caudal_domain::{Clock, IdSource};
 use caudal_store::Store;
-pub use job::{Command, EngineError, Given, Job, JobReply, Otherwise, ReceiptOf, Reply, Telling};
+pub use job::{
+    Command, EngineError, Given, Instead, Job, JobReply, Otherwise, ReceiptOf, Reply, Telling,
+};
 use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::{in_flight::InFlight, lane::LaneTask, queue::Queue};

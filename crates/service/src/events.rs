@@ -128,7 +128,7 @@ pub struct Tail {
 
 impl Service {
     /// How many events a consumer has gone through, and how long after they happened.
-    pub(crate) fn measure_heard(&self, consumer: &'static str, events: &[StoredEvent]) {
+    pub(crate) fn measure_heard(&self, consumer: &'static str, events: &[Arc<StoredEvent>]) {
         let Some(last) = events.last() else { return };
         counter!("events_processed_total", "consumer" => consumer).increment(events.len() as u64);
         let late_micros = self.now().micros().saturating_sub(last.occurred_at.micros()).max(0);

@@ -5,7 +5,7 @@
 //! Where nobody wants webhooks, only the kinds of [`notifications::KINDS`] are read: bare transfers
 //! then cost nothing here.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use caudal_domain::{
     Currency, DeliveryId, EventId, MailTemplate, PaymentId, TenantId, Timestamp, UserId,
@@ -154,7 +154,7 @@ impl Service {
     /// What the events lead to; nothing for those that concern nobody.
     async fn notices_of(
         &self,
-        page: &[StoredEvent],
+        page: &[Arc<StoredEvent>],
         is_wanted: bool,
     ) -> Result<Vec<Notices>, ServiceError> {
         let endpoints = if is_wanted { self.endpoints_of(page).await? } else { Vec::new() };
@@ -199,7 +199,10 @@ impl Service {
     }
 
     /// Those of all tenants that the page is about.
-    async fn endpoints_of(&self, page: &[StoredEvent]) -> Result<Vec<EndpointRow>, ServiceError> {
+    async fn endpoints_of(
+        &self,
+        page: &[Arc<StoredEvent>],
+    ) -> Result<Vec<EndpointRow>, ServiceError> {
         let tenants: BTreeSet<TenantId> = page.iter().map(|event| event.tenant).collect();
         match tenants.into_iter().collect::<Vec<_>>() {
             tenants if tenants.is_empty() => Ok(Vec::new()),

@@ -2,7 +2,10 @@
 //!
 //! To tell of one more kind of event: its line in [`TOLD`].
 
-use std::collections::{BTreeSet, HashSet};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use caudal_domain::{
     AccountId, NotificationId, SystemRole, TenantId, Timestamp, UserId,
@@ -152,7 +155,7 @@ impl Service {
     /// The steps that tell of the event.
     pub(crate) async fn notifications_of(
         &self,
-        event: &StoredEvent,
+        event: &Arc<StoredEvent>,
         at: Timestamp,
     ) -> Result<Vec<Step>, ServiceError> {
         let mut steps = Vec::new();
@@ -179,7 +182,7 @@ impl Service {
     /// Each holder, if they are told, is told their own side of it.
     async fn tell_concerned(
         &self,
-        event: &StoredEvent,
+        event: &Arc<StoredEvent>,
         (holders_too, at): (bool, Timestamp),
     ) -> Result<Vec<Step>, ServiceError> {
         let heard = Heard::new(event.clone());

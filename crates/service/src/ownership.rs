@@ -2,17 +2,17 @@
 //!
 //! A wallet's user never changes, so what was read once is remembered.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use caudal_domain::{AccountId, TenantId, Transfer, UserId, Wallet};
 use caudal_ledger::NewTransfer;
 use caudal_store::{Backend, wallets};
-use moka::sync::Cache;
+use quick_cache::sync::Cache;
 
 use crate::{Caller, Reach, Service, ServiceError};
 
 /// Wallets whose user is remembered.
-const REMEMBERED: u64 = 100_000;
+const REMEMBERED: usize = 100_000;
 /// Payers that one request of a wallet holder may name: unknown ones are each a look-up.
 const PAYERS_MOST: usize = 100;
 
@@ -39,11 +39,11 @@ impl Reach {
 
 /// The users of wallets. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Owners(Cache<(TenantId, AccountId), Option<UserId>>);
+pub(crate) struct Owners(Arc<Cache<(TenantId, AccountId), Option<UserId>>>);
 
 impl Owners {
     pub fn new() -> Self {
-        Self(Cache::new(REMEMBERED))
+        Self(Arc::new(Cache::new(REMEMBERED)))
     }
 
     /// `None`: it has to be read first.

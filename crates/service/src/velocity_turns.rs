@@ -33,9 +33,10 @@ impl Counting {
 
     /// Has the rows written with the payment, whatever comes of it.
     pub fn go_with(&self, command: &mut Command) {
-        if let Some(otherwise) = &mut command.otherwise {
-            otherwise.steps.extend(self.steps());
+        if self.is_nothing() {
+            return;
         }
+        command.otherwise = command.otherwise.take().map(|it| it.with(self.steps().collect()));
         command.attachments.extend(self.rows.iter().map(velocity_turns::attachment));
     }
 

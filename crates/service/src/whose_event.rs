@@ -17,8 +17,8 @@ pub(crate) struct Heard {
 }
 
 impl Heard {
-    pub fn new(event: StoredEvent) -> Arc<Self> {
-        Arc::new(Self { stored: Arc::new(event), names: OnceLock::new() })
+    pub fn new(event: impl Into<Arc<StoredEvent>>) -> Arc<Self> {
+        Arc::new(Self { stored: event.into(), names: OnceLock::new() })
     }
 
     pub fn names(&self) -> &Names {

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use caudal_domain::{Account, AccountId, TenantId, Timestamp};
 
 use crate::{
-    Decide, Locks, Row, Settings, StoreError, UnitOfWork, UnitOutcome, Value, postgres, sqlite,
+    Decide, Locks, RecentEvents, Row, Settings, StoreError, UnitOfWork, UnitOutcome, Value,
+    postgres, sqlite,
 };
 
 /// What each database does in its own way. One is chosen in [`open`], nowhere else.
@@ -37,6 +38,9 @@ pub trait Backend: Send + Sync {
 
     /// Runs the unit, with the position after it.
     async fn commit(&self, unit: UnitOfWork) -> Result<(UnitOutcome, Position), StoreError>;
+
+    /// The events of this process' last commits.
+    fn recent_events(&self) -> &RecentEvents;
 
     /// A connection of its own for one lane of the engine.
     fn lane(&self) -> Box<dyn Lane>;

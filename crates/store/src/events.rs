@@ -1,5 +1,7 @@
 //! Events, read per stream in commit order; and how far each relay has come.
 
+use std::sync::Arc;
+
 use caudal_domain::{EventId, TenantId, event::StoredEvent, id::STREAMS};
 
 use crate::{Backend, Row, Step, StoreError, Value};
@@ -71,14 +73,28 @@ const PASSED_OVER: [(&[&str], &str); 2] = [
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     /// In commit order.
-    pub events: Vec<StoredEvent>,
-    /// Up to where all of them are here: the part's end, but for what its limit cut off.
+    pub events: Vec<Arc<StoredEvent>>,
+    /// Up to where all of them are here. Short of the part's end, where its limit cut some off or
+    /// what is next was not read yet.
     pub reached: i64,
 }
 
 /// The events of these kinds (constants, never input; `None`: of all kinds) in parts of different
-/// streams: one look for all of them, for it is the looks that cost.
+/// streams. What this process has just written itself is not read again.
 pub async fn of_kinds(
+    db: &dyn Backend,
+    parts: &[Part],
+    kinds: Option<&[&'static str]>,
+) -> Result<Vec<Found>, StoreError> {
+    let recent: Vec<_> = parts.iter().map(|part| db.recent_events().find(part, kinds)).collect();
+    let is_left = |(_, found): &(&Part, &Option<Found>)| found.is_none();
+    let left = parts.iter().zip(&recent).filter(is_left).map(|(part, _)| *part);
+    let mut rest = read_kinds(db, &left.collect::<Vec<_>>(), kinds).await?.into_iter();
+    Ok(recent.into_iter().filter_map(|found| found.or_else(|| rest.next())).collect())
+}
+
+/// One look for all parts, for it is the looks that cost.
+async fn read_kinds(
     db: &dyn Backend,
     parts: &[Part],
     kinds: Option<&[&'static str]>,
@@ -106,7 +122,7 @@ pub async fn of_kinds(
         .collect();
     let mut pages = vec![Vec::new(); parts.len()];
     for row in &db.query("events", &sql, &params).await? {
-        let event = read(row)?;
+        let event = Arc::new(read(row)?);
         let page = parts.iter().position(|part| part.stream == event.stream);
         row.decode(0, page.and_then(|place| pages.get_mut(place)))?.push(event);
     }
@@ -121,7 +137,7 @@ fn condition(kinds: &[&'static str]) -> String {
     format!("{passed_over} and kind in ('{}')", kinds.join("', '"))
 }
 
-fn found(part: &Part, mut events: Vec<StoredEvent>) -> Found {
+fn found(part: &Part, mut events: Vec<Arc<StoredEvent>>) -> Found {
     events.sort_unstable_by_key(|event| event.seq);
     let reached = match events.last() {
         Some(last) if events.len() as i64 == part.limit => last.seq,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use caudal_domain::{Account, AccountId, TenantId, Timestamp};
 use caudal_store::{
-    Backend, Lane, Position, Row, Store, StoreError, UnitOfWork, UnitOutcome, Value,
+    Backend, Lane, Position, RecentEvents, Row, Store, StoreError, UnitOfWork, UnitOutcome, Value,
 };
 use tokio::sync::{
     Barrier,
@@ -132,6 +132,10 @@ impl Backend for Gate {
 
     async fn gather_statistics(&self) -> Result<(), StoreError> {
         self.store.gather_statistics().await
+    }
+
+    fn recent_events(&self) -> &RecentEvents {
+        self.store.recent_events()
     }
 
     fn lane(&self) -> Box<dyn Lane> {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
 };
 
 use async_trait::async_trait;
@@ -13,8 +13,8 @@ use caudal_domain::{
 use caudal_engine::{Command, Engine, ReceiptOf, Settings};
 use caudal_ledger::{Movement, NewTransfer};
 use caudal_store::{
-    Backend, Decide, Lane, Locked, Locks, Position, Receipt, Row, Step, Store, StoreError,
-    UnitOfWork, UnitOutcome, Value,
+    Backend, Decide, Lane, Locked, Locks, Position, Receipt, RecentEvents, Row, Step, Store,
+    StoreError, UnitOfWork, UnitOutcome, Value,
 };
 
 pub const TENANT: TenantId = TenantId(7);
@@ -140,6 +140,10 @@ impl Backend for Memory {
     }
     async fn commit(&self, _: UnitOfWork) -> Result<(UnitOutcome, Position), StoreError> {
         Ok((UnitOutcome::Done, Position::new()))
+    }
+    fn recent_events(&self) -> &RecentEvents {
+        static NONE: LazyLock<RecentEvents> = LazyLock::new(RecentEvents::default);
+        &NONE
     }
     fn lane(&self) -> Box<dyn Lane> {
         Box::new(self.clone())

@@ -6,7 +6,7 @@ use caudal_domain::{
     Refusal, Timestamp,
     payment::{PaymentEvent, PaymentStatus},
 };
-use caudal_engine::{Command, Otherwise, Telling};
+use caudal_engine::{Command, Instead, Otherwise, Telling};
 use caudal_ledger::Movement;
 use caudal_rules::{Finding, Verdict};
 use caudal_store::{Answer, Receipt, UnitOfWork, UnitOutcome, payments, payments::PaymentRow};
@@ -186,9 +186,11 @@ impl Service {
             status: failed.row.status,
             at: failed.row.updated_at,
         });
-        command.otherwise = Some(Box::new(Otherwise {
-            steps: vec![payments::update(&failed.to_row()?)],
-            telling: telling::of_change(payment, &failed)?,
+        let (before, after) = (payment.clone(), failed.clone());
+        command.otherwise = Some(Otherwise::new(move || {
+            let made = || Ok((after.to_row()?, telling::of_change(&before, &after)?));
+            let (row, telling) = made().unwrap_or_else(wallet::never);
+            Instead { steps: vec![payments::update(&row)], telling }
         }));
         let done = self.submit_within_tiers(caller.tenant, command).await;
         let paid = match done {

@@ -5,7 +5,7 @@ use caudal_domain::{
     AccountId, Chart, Leg, Refusal, Timestamp, TransferKind,
     payment::{PaymentAmounts, PaymentEvent, PaymentStatus},
 };
-use caudal_engine::{Command, Given, Otherwise};
+use caudal_engine::{Command, Given, Instead, Otherwise};
 use caudal_ledger::{
     Movement, NewTransfer,
     movements::{
@@ -107,13 +107,20 @@ pub(super) fn pay_command(payment: &Payment, receipt: ReceiptOf) -> Result<Comma
     command.receipt = Some(receipt);
     command.steps.push(payments::insert_with_transfer(&payment.to_row()?));
     command.telling = Some(telling::of_new(payment)?);
-    let refused = refused(payment.clone());
-    command.otherwise = Some(Box::new(Otherwise {
-        steps: vec![payments::insert(&refused.to_row()?)],
-        telling: telling::of_new(&refused)?,
-    }));
     command.context = Some(payment.row.id.to_string());
+    let payment = payment.clone();
+    command.otherwise = Some(Otherwise::new(move || {
+        let refused = refused(payment.clone());
+        let made = || Ok((refused.to_row()?, telling::of_new(&refused)?));
+        let (row, telling) = made().unwrap_or_else(never);
+        Instead { steps: vec![payments::insert(&row)], telling }
+    }));
     Ok(command)
+}
+
+/// A payment that could be written as paid can be written as refused.
+pub(super) fn never<T>(error: ServiceError) -> T {
+    unreachable!("plain data: {error}")
 }
 
 /// The money at once, or held with the fee that its payer bears.

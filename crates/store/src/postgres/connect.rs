@@ -10,7 +10,7 @@ use tokio_postgres::{
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::{Settings, StoreError, postgres::errors};
+use crate::{RecentEvents, Settings, StoreError, postgres::errors};
 
 /// Set on every connection that serves requests. A stalled instance loses its transaction after 2 s
 /// and a neighbour waits for a lock 1 s at most (and tries again), so that nobody is held up longer
@@ -101,8 +101,9 @@ pub fn is_exposed(url: &str) -> Result<bool, StoreError> {
     Ok(!config.get_hosts().iter().all(is_here) || !addresses.iter().all(IpAddr::is_loopback))
 }
 
-pub(super) fn session_hook() -> Hook {
-    Hook::async_fn(|client, _| {
+pub(super) fn session_hook(recent: Arc<RecentEvents>) -> Hook {
+    Hook::async_fn(move |client, _| {
+        recent.forget();
         Box::pin(async move { client.batch_execute(SESSION).await.map_err(HookError::Backend) })
     })
 }

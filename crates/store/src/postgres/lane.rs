@@ -4,13 +4,13 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use caudal_domain::{Account, AccountId, TransferId};
+use caudal_domain::{Account, AccountId, Event, TransferId};
 use futures::{future::join_all, join};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::{Client, Error, types::ToSql};
 
 use crate::{
-    AttachedRow, Decide, Lane, Locked, Locks, Position, StoreError, Writes,
+    AttachedRow, Decide, Lane, Locked, Locks, Position, RecentEvents, StoreError, Writes,
     known::{Known, overlay},
     postgres::{
         attached::{self, Prepared, RowLocks},
@@ -36,6 +36,7 @@ pub(super) struct PostgresLane {
     connector: Arc<Connector>,
     /// Shared by the lanes of this process.
     known: Arc<Known>,
+    recent: Arc<RecentEvents>,
     session: Option<Session>,
     /// The next batch's transaction has begun.
     has_begun: bool,
@@ -73,15 +74,16 @@ struct Basis<'a> {
     known: Option<&'a [Account]>,
 }
 
-/// What came of a batch: its position, and its accounts as they are now.
+/// What came of a batch: its position, its accounts as they are now, and what it told.
 struct Done {
     position: Position,
     accounts: Vec<Account>,
+    events: Vec<Event>,
 }
 
 impl PostgresLane {
-    pub fn new(connector: Arc<Connector>, known: Arc<Known>) -> Self {
-        Self { connector, known, session: None, has_begun: false }
+    pub fn new(connector: Arc<Connector>, known: Arc<Known>, recent: Arc<RecentEvents>) -> Self {
+        Self { connector, known, recent, session: None, has_begun: false }
     }
 
     async fn session(&mut self) -> Result<&Session, StoreError> {
@@ -89,6 +91,7 @@ impl PostgresLane {
             self.session = None;
             self.has_begun = false;
             let client = self.connector.connect_lane().await?;
+            self.recent.forget();
             let statements = Statements::prepare(&client).await.map_err(errors::classify)?;
             self.session = Some(Session { client, statements, prepared: Prepared::default() });
         }
@@ -192,8 +195,9 @@ impl Lane for PostgresLane {
             _ => {}
         }
         match result {
-            Ok(Done { position, accounts }) => {
+            Ok(Done { position, accounts, events }) => {
                 self.known.keep(&accounts);
+                self.recent.keep(events, &position);
                 Ok(position)
             }
             Err(Failure::Lost(lost)) => self.settle(lost).await,
@@ -225,14 +229,14 @@ impl Session {
         let writes = decide(locked);
         if writes.is_empty() {
             self.leave(basis, &writes).await.map_err(failure)?;
-            return Ok(Done { position: Position::new(), accounts });
+            return Ok(Done { position: Position::new(), accounts, events: Vec::new() });
         }
         let transfer = writes.new_transfers.first().map(|transfer| transfer.id);
         let lost = |why| Failure::Lost(Lost { xid, transfer, why });
         match timeout(BATCH_TIMEOUT, self.write_and_commit(basis, &writes)).await {
             Ok(Ok(position)) => {
                 overlay(&mut accounts, &writes.accounts);
-                Ok(Done { position, accounts })
+                Ok(Done { position, accounts, events: writes.events })
             }
             Ok(Err(Fault::Undone(error))) => Err(failure(error)),
             Ok(Err(Fault::Lost(error))) => Err(lost(error.to_string())),

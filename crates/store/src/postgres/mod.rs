@@ -21,8 +21,8 @@ use deadpool_postgres::{Object, Pool, QueueMode, Runtime};
 use tokio::{runtime::Handle, time::timeout};
 
 use crate::{
-    Backend, Lane, Position, Row, Settings, StoreError, UnitOfWork, UnitOutcome, Value,
-    known::Known, measures::measured,
+    Backend, Lane, Position, RecentEvents, Row, Settings, StoreError, UnitOfWork, UnitOutcome,
+    Value, known::Known, measures::measured,
 };
 use accounts::Accounts;
 use connect::Connector;
@@ -33,6 +33,7 @@ pub(crate) struct Postgres {
     connector: Arc<Connector>,
     pool: Pool,
     known: Arc<Known>,
+    recent: Arc<RecentEvents>,
     accounts: Accounts,
 }
 
@@ -40,6 +41,7 @@ impl Postgres {
     /// Checks the settings; connections are made when they are first needed.
     pub fn open(settings: &Settings) -> Result<Self, StoreError> {
         let connector = Arc::new(Connector::new(settings)?);
+        let recent = Arc::<RecentEvents>::default();
         let pool = Pool::builder(connector.clone().manager())
             .max_size(settings.pool.max_connections)
             .wait_timeout(Some(settings.pool.wait_timeout))
@@ -47,10 +49,10 @@ impl Postgres {
             // The last one used is warm: the server keeps each connection's plans by itself.
             .queue_mode(QueueMode::Lifo)
             .runtime(Runtime::Tokio1)
-            .post_create(connect::session_hook())
+            .post_create(connect::session_hook(recent.clone()))
             .build()
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        Ok(Self { connector, pool, known: Arc::default(), accounts: Accounts::default() })
+        Ok(Self { connector, pool, known: Arc::default(), recent, accounts: Accounts::default() })
     }
 }
 
@@ -171,11 +173,19 @@ impl Backend for Postgres {
     }
 
     async fn commit(&self, unit: UnitOfWork) -> Result<(UnitOutcome, Position), StoreError> {
-        measured(async { unit::commit(client(&self.pool).await?, unit).await }).await
+        let commit = async { unit::commit(client(&self.pool).await?, &unit).await };
+        let (outcome, position) = measured(commit).await?;
+        self.recent.keep(unit.events, &position);
+        Ok((outcome, position))
+    }
+
+    fn recent_events(&self) -> &RecentEvents {
+        &self.recent
     }
 
     fn lane(&self) -> Box<dyn Lane> {
-        Box::new(lane::PostgresLane::new(self.connector.clone(), self.known.clone()))
+        let (known, recent) = (self.known.clone(), self.recent.clone());
+        Box::new(lane::PostgresLane::new(self.connector.clone(), known, recent))
     }
 
     async fn migrate(&self, now: Timestamp) -> Result<Vec<String>, StoreError> {

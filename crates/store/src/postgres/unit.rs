@@ -41,15 +41,15 @@ struct Ready<'u> {
 /// its statement, so that COMMIT can be sent behind it at once.
 pub(super) async fn commit(
     client: Object,
-    unit: UnitOfWork,
+    unit: &UnitOfWork,
 ) -> Result<(UnitOutcome, Position), StoreError> {
     let open = Open::new(client);
     let client = open.client()?;
-    let ready = Ready::of(client, &unit).await.map_err(errors::classify)?;
+    let ready = Ready::of(client, unit).await.map_err(errors::classify)?;
     let mut begin = "begin";
     if let Some((key, _)) = unit.key() {
         begin = "";
-        if let Some(receipt) = find_receipt(client, key, &unit).await? {
+        if let Some(receipt) = find_receipt(client, key, unit).await? {
             client.batch_execute("rollback").await.map_err(errors::classify)?;
             open.end();
             return Ok((UnitOutcome::Replayed(receipt), Position::new()));
@@ -58,7 +58,7 @@ pub(super) async fn commit(
     let (begun, steps, receipt, events, committed) = join!(
         client.batch_execute(begin),
         attached::run_all(client, &ready.runs),
-        insert_receipt(client, ready.insert_receipt.as_ref(), &unit),
+        insert_receipt(client, ready.insert_receipt.as_ref(), unit),
         events::write(client, &ready.events, &unit.events),
         client.batch_execute("commit"),
     );

@@ -12,7 +12,8 @@ use super::{
     writer::{End, Writer, transaction},
 };
 use crate::{
-    AttachedRow, Decide, Expect, Lane, Locked, Locks, Position, Step, StoreError, Writes,
+    AttachedRow, Decide, Expect, Lane, Locked, Locks, Position, RecentEvents, Step, StoreError,
+    Writes,
     known::{Known, overlay},
     transfers::{self, legs_text},
     wallets::{ACCOUNT_COLUMNS, metadata_text, read_account},
@@ -22,11 +23,12 @@ use crate::{
 pub struct SqliteLane {
     writer: Arc<Writer>,
     known: Arc<Known>,
+    recent: Arc<RecentEvents>,
 }
 
 impl SqliteLane {
-    pub fn new(writer: Arc<Writer>, known: Arc<Known>) -> Self {
-        Self { writer, known }
+    pub fn new(writer: Arc<Writer>, known: Arc<Known>, recent: Arc<RecentEvents>) -> Self {
+        Self { writer, known, recent }
     }
 }
 
@@ -42,10 +44,11 @@ impl Lane for SqliteLane {
         mut decide: Decide,
     ) -> Result<Position, StoreError> {
         let known = self.known.clone();
-        self.writer
+        let written = self
+            .writer
             .run(move |connection| {
                 let mut accounts = Vec::new();
-                let position = transaction(connection, |connection| {
+                let written = transaction(connection, |connection| {
                     let found = Locked {
                         accounts: self::accounts(connection, &locks, &known)?,
                         ..locked(connection, &locks)?
@@ -53,15 +56,19 @@ impl Lane for SqliteLane {
                     accounts.clone_from(&found.accounts);
                     let writes = decide(found);
                     if writes.is_empty() {
-                        return Ok(End::Rollback(Position::new()));
+                        return Ok(End::Rollback((Position::new(), Vec::new())));
                     }
                     overlay(&mut accounts, &writes.accounts);
-                    write(connection, &writes, &locks).map(End::Commit)
+                    let position = write(connection, &writes, &locks)?;
+                    Ok(End::Commit((position, writes.events)))
                 })?;
                 known.keep(&accounts);
-                Ok(position)
+                Ok(written)
             })
-            .await
+            .await?;
+        let (position, events) = written;
+        self.recent.keep(events, &position);
+        Ok(position)
     }
 }
 

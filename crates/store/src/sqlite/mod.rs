@@ -32,7 +32,7 @@ use self::{
     writer::Writer,
 };
 use crate::{
-    Backend, Lane, Position, Row, StoreError, UnitOfWork, UnitOutcome, Value,
+    Backend, Lane, Position, RecentEvents, Row, StoreError, UnitOfWork, UnitOutcome, Value,
     known::Known,
     measures::measured,
     receipts::stale_generation,
@@ -44,6 +44,7 @@ pub struct Sqlite {
     readers: Readers,
     writer: Arc<Writer>,
     known: Arc<Known>,
+    recent: Arc<RecentEvents>,
 }
 
 impl Sqlite {
@@ -72,7 +73,12 @@ impl Sqlite {
         let checkpoints = Checkpoints::start(path.clone(), PAGES)?;
         let flushes = flushes(&path)?;
         let writer = Writer::start(connection, (checkpoints, flushes), lock)?;
-        Ok(Self { readers: Readers::new(path), writer: Arc::new(writer), known: Arc::default() })
+        Ok(Self {
+            readers: Readers::new(path),
+            writer: Arc::new(writer),
+            known: Arc::default(),
+            recent: Arc::default(),
+        })
     }
 }
 
@@ -173,11 +179,20 @@ impl Backend for Sqlite {
     }
 
     async fn commit(&self, unit: UnitOfWork) -> Result<(UnitOutcome, Position), StoreError> {
-        measured(self.writer.run(move |connection| unit::commit(connection, &unit))).await
+        let work =
+            move |connection: &Connection| Ok((unit::commit(connection, &unit)?, unit.events));
+        let ((outcome, position), events) = measured(self.writer.run(work)).await?;
+        self.recent.keep(events, &position);
+        Ok((outcome, position))
+    }
+
+    fn recent_events(&self) -> &RecentEvents {
+        &self.recent
     }
 
     fn lane(&self) -> Box<dyn Lane> {
-        Box::new(lane::SqliteLane::new(self.writer.clone(), self.known.clone()))
+        let (known, recent) = (self.known.clone(), self.recent.clone());
+        Box::new(lane::SqliteLane::new(self.writer.clone(), known, recent))
     }
 
     /// One is written while others wait for the disk and the next one is formed.

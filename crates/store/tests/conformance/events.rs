@@ -1,19 +1,21 @@
 //! Events: gapless per stream in commit order, and how far a relay has come.
 
+use std::sync::Arc;
+
 use caudal_domain::{
     AccountId, Event, EventId, TenantId,
     event::kinds::{PAYMENT_PROCESSED, TRANSFER_COMPLETED, USER_ROLES_CHANGED, WALLET_FUNDED},
     id::STREAMS,
 };
 use caudal_store::{
-    Position, Store, UnitOfWork,
+    Backend, Locks, Position, Store, UnitOfWork, Writes,
     events::{self, Advance, Found, Part},
 };
 
 use super::{
     fixtures::{Batch, commit, done, funded, missed, pay, seconds, tenant},
     races::one_wins,
-    stage::{START, Stage},
+    stage::{START, Stage, open},
 };
 
 pub async fn positions_only_go_forward(stage: &Stage) {
@@ -109,17 +111,40 @@ pub async fn consumers_advance_once(stage: &Stage) {
     assert_eq!(at().await, 20);
 }
 
-pub async fn some_kinds_are_found_among_all(stage: &Stage) {
+/// Twelve events on stream 3 with others between them, of which a lane writes some, two at once.
+async fn tell(stage: &Stage, kinds: [&'static str; 4]) {
     let tenant = tenant(stage).await;
-    let all = [TRANSFER_COMPLETED, WALLET_FUNDED, PAYMENT_PROCESSED, USER_ROLES_CHANGED];
-    for kind in all.into_iter().cycle().take(12) {
-        let id = EventId(stage.id(START, 48));
-        let (subject, data) = (id.to_string(), "{}".to_owned());
-        let event = Event { id, tenant, kind, subject, data, occurred_at: START };
-        let unit = UnitOfWork { at: START, events: vec![event], ..UnitOfWork::default() };
-        stage.store.commit(unit).await.unwrap();
+    let event = |kind, bucket| {
+        let id = EventId(stage.id(START, bucket));
+        let (subject, data) = (id.to_string(), format!("{{\"kind\":\"{kind}\"}}"));
+        Event { id, tenant, kind, subject, data, occurred_at: START }
+    };
+    let mut lane = stage.store.lane();
+    for pair in [[kinds[0], kinds[1]], [kinds[2], kinds[3]]].into_iter().cycle().take(6) {
+        let events = vec![event(pair[0], 48), event(pair[0], 80), event(pair[1], 49)];
+        if pair[0] == kinds[0] {
+            let unit = UnitOfWork { at: START, events, ..UnitOfWork::default() };
+            stage.store.commit(unit).await.unwrap();
+        } else {
+            let writes = move |_| Writes { events: events.clone(), at: START, ..Writes::default() };
+            let locks = Locks { at: START, ..Locks::default() };
+            lane.commit_batch(locks, Box::new(writes)).await.unwrap();
+        }
     }
-    let db = stage.store.as_ref();
+}
+
+/// By the process that wrote them, and by one that has to read them.
+pub async fn some_kinds_are_found_among_all(stage: &Stage) {
+    let all = [TRANSFER_COMPLETED, WALLET_FUNDED, PAYMENT_PROCESSED, USER_ROLES_CHANGED];
+    tell(stage, all).await;
+    are_found(stage.store.as_ref(), all).await;
+    if let Some(url) = stage.url_of_several() {
+        let other = open(&url).await.unwrap();
+        are_found(other.as_ref(), all).await;
+    }
+}
+
+async fn are_found(db: &dyn Backend, all: [&'static str; 4]) {
     let whole = events::after(db, 3, 0, 100).await.unwrap();
     assert_eq!(events::of_kinds(db, &[], None).await.unwrap(), []);
     let some = [&all[..], &all[1..], &all[2..], &all[3..], &all[..1], &all[1..2]];
@@ -134,7 +159,7 @@ pub async fn some_kinds_are_found_among_all(stage: &Stage) {
             wanted.truncate(limit as usize);
             let cut = wanted.last().filter(|_| wanted.len() as i64 == limit);
             let reached = cut.map_or(to, |last| last.seq);
-            let wanted = Found { events: wanted, reached };
+            let wanted = Found { events: wanted.into_iter().map(Arc::new).collect(), reached };
             let nothing = Found { events: Vec::new(), reached: 7 };
             assert_eq!(found, [nothing, wanted], "{asked:?} after {after} to {to}");
         }
