@@ -200,6 +200,34 @@ fn a_chargeback_passes_floor_and_freeze_and_leaves_arrears() {
 }
 
 #[test]
+fn a_refund_made_by_the_gateway_passes_floor_and_freeze() {
+    play(
+        "chart USD
+         account W USD
+         account B USD balance 100
+         card W 100 fee 10 payee as p1               -> ok
+         transfer W B 80                             -> ok
+         freeze W                                    -> ok
+         refund p1 30                                -> wallet_frozen W
+         refund_there p1 30 proportional as r1       -> ok
+         entries fees -3, W 3, W -30, gateway_receivable 30
+         W total -17 arrears 17
+         r1 kind refund
+         refund_there p1 71                          -> amount_exceeds_reversible 70
+         refund_failed r1                            -> ok
+         W total 10 arrears 0
+         p1 reversed 0 status posted
+         unfreeze W                                  -> ok
+         transfer W B 10                             -> ok
+         close W                                     -> ok
+         refund_there p1 40 as r2                    -> ok          # the tenant bears it
+         entries dispute_loss -40, gateway_receivable 40
+         refund_failed r2                            -> ok
+         dispute_loss total 0",
+    );
+}
+
+#[test]
 fn a_chargeback_takes_what_is_pending_first() {
     play(
         "chart USD

@@ -4,6 +4,8 @@
 //! |---|---|---|---|---|---|
 //! | refund of x, fee kept | −x | −what of it was pending | +x | | |
 //! | refund of x, part g of the fee given back | −x | −what of it was pending | +x | −g | +g |
+//! | made by the gateway itself | as above, also below the floor and from who is frozen | | | | |
+//! | the same, the wallet is closed | `dispute_loss` −x | | +x | | |
 //! | the refund failed | +x | | −x | +g | −g |
 //!
 //! g is the fee's share of all refunds so far less that of those before, so the last one takes the
@@ -22,6 +24,18 @@ pub fn refund(chart: Chart, payment: TransferId, amount: Option<i64>, fee: FeeRe
         part: part_of(fee),
         stand_ins: StandIns::credits(chart),
         ..Return::plain(payment, amount)
+    }))
+}
+
+/// The gateway has given it back of its own accord: nobody can refuse it. The tenant stands in for
+/// a wallet that was closed.
+pub fn made_there(chart: Chart, payment: TransferId, amount: i64, fee: FeeReturn) -> Movement {
+    Movement::Return(Box::new(Return {
+        kind: TransferKind::Refund,
+        part: part_of(fee),
+        forced: true,
+        stand_ins: StandIns::debits(chart),
+        ..Return::plain(payment, Some(amount))
     }))
 }
 

@@ -5,6 +5,7 @@
 //! pay A B 100 fee 3 payer as p1
 //! available p1
 //! refund p1 40 [proportional] as r1 | refund_failed r1
+//! refund_there p1 40 [proportional]         by the gateway itself
 //! chargeback p1 40 [fee 3] [besides 5] [unapplied 8] as c1 | lost W 40 | gateway_fee 15
 //! won c1 [besides 5] [tenant]               what was beyond the payment; the tenant had borne it
 //! payout W 40 as o1 | sent o1 | settled 40 | returned o1 | came_back 40
@@ -42,11 +43,8 @@ impl Sheet {
             "pay" => Movement::Post(pay::pay(usd, &payment(words))),
             "charge" => Movement::Post(pay::charge(usd, account, second())),
             "available" => Movement::MakeAvailable { transfer },
-            "refund" => {
-                let proportional = words.last() == Some(&"proportional");
-                let fee = if proportional { FeeReturn::Proportional } else { FeeReturn::Kept };
-                refund::refund(usd, transfer, amount, fee)
-            }
+            "refund" => refund::refund(usd, transfer, amount, fee_return(words)),
+            "refund_there" => refund::made_there(usd, transfer, second(), fee_return(words)),
             "refund_failed" => refund::failed(usd, self.book.transfer(transfer)?),
             "chargeback" => dispute::chargeback(usd, transfer, taken(words, amount)),
             "won" => {
@@ -171,4 +169,11 @@ fn rate(text: &str) -> Rate {
     let (whole, part) = text.split_once('.').unwrap_or((text, ""));
     let mantissa = format!("{whole}{part}").parse().expect("digits");
     Rate::new(mantissa, part.len() as u32).expect("a rate")
+}
+
+fn fee_return(words: &[&str]) -> FeeReturn {
+    match words.last() == Some(&"proportional") {
+        true => FeeReturn::Proportional,
+        false => FeeReturn::Kept,
+    }
 }

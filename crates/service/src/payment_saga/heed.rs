@@ -179,7 +179,7 @@ impl Service {
         Ok(Some(work))
     }
 
-    /// Made at the gateway's own pages: nothing of it is booked here.
+    /// Made at the gateway's own pages.
     async fn refund_of_others(
         &self,
         (tenant, account): (TenantId, GatewayAccountId),
@@ -191,7 +191,10 @@ impl Service {
         let is_made =
             matches!(standing.answer, Answer::Succeeded { .. } | Answer::Processing { .. });
         // What had failed here is given back there.
-        if is_made && !has_ended_without_money(&payment) {
+        if is_made
+            && !has_ended_without_money(&payment)
+            && !self.book_refund_made_there(&payment, standing).await?
+        {
             let said = format!("{} was made there", standing.reference);
             self.contradict(payment, (account, said)).await?;
         }

@@ -65,34 +65,94 @@ pub async fn until_told(app: &TestApp, owner: UserId, (kind, count): (&str, i64)
     .await;
 }
 
+/// A refund of the charge `ch_1` that somebody made at the gateway's pages.
+fn theirs(reference: &str, (amount, currency): (i64, &str), answer: Answer) -> Standing {
+    Standing::Refund(RefundStanding {
+        reference: reference.into(),
+        key: Some("a click".into()),
+        charge: Some("ch_1".into()),
+        amount_minor: amount,
+        currency: Currency::from_code(currency).expect("a code"),
+        answer,
+    })
+}
+
+fn made(reference: &str) -> Answer {
+    Answer::Succeeded { reference: reference.into(), fee: None }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refund_made_at_the_gateways_pages_calls_for_a_person() {
+async fn a_refund_made_at_the_gateways_pages_is_booked() {
+    against(async |app, gateway| {
+        let wallet = app.client.wallet("USD").await;
+        let payment = paid(app, gateway, &wallet).await;
+        for _ in 0..2 {
+            heed(app, &theirs("re_1", (100, "USD"), made("re_1"))).await;
+        }
+        assert_eq!(app.client.balance(&wallet).await, (200, 0, 200));
+        // Also below the floor, and by two who hear of it at once.
+        let other = app.client.wallet("USD").await;
+        app.client.transfer(&wallet, &other, 150).await.expect(201);
+        let told = theirs("re_2", (120, "USD"), made("re_2"));
+        tokio::join!(heed(app, &told), heed(app, &told));
+        assert_eq!(app.client.balance(&wallet).await, (-70, 0, -70));
+        let path = format!("/payments/{payment}/refunds");
+        let refunds = app.client.all(&format!("/refunds?payment={payment}")).await;
+        let told =
+            refunds.iter().map(|it| (&it["amount"], &it["gateway_reference"], &it["status"]));
+        let wanted = [(120, "re_2"), (100, "re_1")];
+        let wanted = wanted.map(|(amount, name)| (json!(amount), json!(name), json!("succeeded")));
+        assert!(told.eq(wanted.iter().map(|(a, b, c)| (a, b, c))), "{refunds:#?}");
+        assert_eq!(refunds[0]["reason"], "made at the gateway");
+        // It bounces, and the rest is given back here.
+        heed(app, &theirs("re_2", (120, "USD"), Answer::Canceled { reference: "re_2".into() }))
+            .await;
+        assert_eq!(app.client.balance(&wallet).await, (50, 0, 50));
+        let shown = read(&app.client, &payment).await;
+        let said = (&shown["amount_refunded"], &shown["needs_decision"]);
+        assert_eq!(said, (&json!(100), &json!(false)));
+        app.client.transfer(&other, &wallet, 150).await.expect(201);
+        let refund = json!({"object": "refund", "id": "re_3", "key": "", "charge": "ch_1",
+            "status": "succeeded", "amount": 200, "currency": "USD", "decline_code": null,
+            "created_at": "2026-01-31T09:30:00Z"});
+        answers(gateway, ("POST", "/v1/refunds"), (200, refund)).await;
+        app.client.post(&path, json!({})).await.expect(201);
+        assert_eq!(app.client.balance(&wallet).await, (0, 0, 0));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refund_made_there_brings_its_part_of_the_fee_back() {
+    against(async |app, gateway| {
+        let wallet = app.client.wallet("USD").await;
+        let body = fee_on_top(app, &wallet, "proportional").await;
+        let told = charge(|it| (it["amount"], it["amount_captured"]) = (json!(400), json!(400)));
+        answers(gateway, ("POST", "/v1/charges"), (200, told)).await;
+        let payment = id(&app.client.post("/payments", body).await.expect(201));
+        heed(app, &theirs("re_1", (200, "USD"), made("re_1"))).await;
+        let refunds = app.client.all(&format!("/refunds?payment={payment}")).await;
+        assert_eq!(refunds[0]["amount"], 150);
+        assert_eq!(app.client.balance(&wallet).await, (150, 0, 150));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refund_made_there_that_fits_no_payment_calls_for_a_person() {
     against(async |app, gateway| {
         let (owner, _) = app.user(&[SystemRole::Owner]).await;
         let wallet = app.client.wallet("USD").await;
         let payment = paid(app, gateway, &wallet).await;
-        let theirs = Standing::Refund(RefundStanding {
-            reference: "re_of_theirs".into(),
-            key: Some("a click".into()),
-            charge: Some("ch_1".into()),
-            amount_minor: 100,
-            currency: Currency::from_code("USD").expect("a code"),
-            answer: Answer::Succeeded { reference: "re_of_theirs".into(), fee: None },
-        });
-        heed(app, &theirs).await;
-        assert!(needs_decision(app, &payment).await);
-        until_told(app, owner, ("payment.needs_decision", 1)).await;
-        // What we do besides does not make it right.
-        let refund = json!({"object": "refund", "id": "re_1", "key": "", "charge": "ch_1",
-            "status": "succeeded", "amount": 50, "currency": "USD", "decline_code": null,
-            "created_at": "2026-01-31T09:30:00Z"});
-        answers(gateway, ("POST", "/v1/refunds"), (200, refund)).await;
-        let path = format!("/payments/{payment}/refunds");
-        let refund = app.client.post(path, json!({"amount": 50})).await.expect(201);
-        assert_eq!(refund["status"], "succeeded");
-        assert!(needs_decision(app, &payment).await);
-        set_right(app, &payment).await;
-        assert_eq!(app.client.balance(&wallet).await, (250, 0, 250));
+        for (count, (name, money)) in
+            [("re_1", (301, "USD")), ("re_2", (100, "EUR"))].iter().enumerate()
+        {
+            heed(app, &theirs(name, *money, made(name))).await;
+            assert!(needs_decision(app, &payment).await, "{name}");
+            until_told(app, owner, ("payment.needs_decision", count as i64 + 1)).await;
+            set_right(app, &payment).await;
+        }
+        assert_eq!(app.client.balance(&wallet).await, (300, 0, 300));
     })
     .await;
 }
@@ -132,21 +192,26 @@ async fn what_is_booked_otherwise_calls_for_a_person() {
     .await;
 }
 
-/// A payment of 300, with a fee of 100 that its payer bears, promised at the gateway.
-async fn promised(app: &TestApp, gateway: &MockServer, wallet: &str) -> String {
+/// Asks for a payment of 300, with a fee of 100 that its payer bears.
+async fn fee_on_top(app: &TestApp, wallet: &str, fee_return: &str) -> Value {
     let account = default_account(app).await;
     let kind = json!({"name": "on_top", "via": "gateway", "fee_bearer": "payer",
-        "currencies": {"USD": {"gateway_accounts": [account],
+        "fee_return": fee_return, "currencies": {"USD": {"gateway_accounts": [account],
             "fee": {"fixed": 100, "basis_points": 0}}}});
     app.client.post("/payment-types", kind).await.expect(201);
+    with(card(wallet, 300, "pm_card_visa"), "type", "on_top")
+}
+
+/// A payment of 300, with a fee of 100 that its payer bears, promised at the gateway.
+async fn promised(app: &TestApp, gateway: &MockServer, wallet: &str) -> String {
+    let body = with(fee_on_top(app, wallet, "kept").await, "capture", "manual");
     let told = charge(|it| {
         it["status"] = json!("requires_capture");
         it["amount"] = json!(400);
         it["amount_captured"] = json!(0);
     });
     answers(gateway, ("POST", "/v1/charges"), (200, told)).await;
-    let body = with(card(wallet, 300, "pm_card_visa"), "type", "on_top");
-    let made = app.client.post("/payments", with(body, "capture", "manual")).await.expect(201);
+    let made = app.client.post("/payments", body).await.expect(201);
     assert_eq!(made["status"], "requires_capture");
     id(&made)
 }
