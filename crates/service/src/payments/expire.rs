@@ -2,7 +2,7 @@
 
 use caudal_domain::{Refusal, Timestamp, id::lowest_at, payment::PaymentEvent};
 use caudal_engine::Job;
-use caudal_store::payments;
+use caudal_store::payments::{self, PaymentRow};
 
 use super::{
     AUTHORIZED_FOR_S, Payment,
@@ -24,38 +24,40 @@ impl Service {
             let Some(last) = page.last() else { return Ok(ended) };
             after = last.id.0;
             for row in page {
-                let payment = Payment::read(row)?;
-                let is_over = payment.data.capture_until.is_none_or(|until| until <= now);
-                if is_over && !payment.data.is_canceling {
-                    ended += usize::from(self.is_expired(&payment).await);
-                }
+                ended += usize::from(self.is_expired(row, now).await);
             }
         }
     }
 
-    /// False: captured or called off between the look and the batch, or to be tried again.
-    async fn is_expired(&self, payment: &Payment) -> bool {
-        match self.expire_promise(payment).await {
-            Ok(()) => true,
+    /// False: not over yet, captured or called off between the look and the batch, or to be tried
+    /// again.
+    async fn is_expired(&self, row: PaymentRow, now: Timestamp) -> bool {
+        let id = row.id;
+        match self.expire_promise(row, now).await {
+            Ok(is_ended) => is_ended,
             Err(ServiceError::Refused(Refusal::Conflict)) => false,
             Err(error) => {
-                let id = payment.row.id;
                 tracing::warn!(payment = %id, %error, "a promise was not ended; trying again");
                 false
             }
         }
     }
 
-    async fn expire_promise(&self, payment: &Payment) -> Result<(), ServiceError> {
+    async fn expire_promise(&self, row: PaymentRow, now: Timestamp) -> Result<bool, ServiceError> {
+        let payment = &Payment::read(row)?;
+        let is_over = payment.data.capture_until.is_none_or(|until| until <= now);
+        if !is_over || payment.data.is_canceling {
+            return Ok(false);
+        }
         if payment.row.from.is_none() {
-            return self.call_off_promise(payment).await;
+            return self.call_off_promise(payment).await.map(|()| true);
         }
         let next = called_off(payment, PaymentEvent::TimedOut, self.now())?;
         let command = release_command(payment, &next)?;
         let reply = self.run(Job::one(payment.row.tenant, command)).await?;
         match reply.replies.into_iter().next().map(|reply| reply.given) {
             Some(caudal_engine::Given::Refused(refusal)) => Err(refusal.into()),
-            _ => Ok(()),
+            _ => Ok(true),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Payments from wallets: one commit for the money and the payment, declines, captures, lists.
 
-use caudal_domain::SystemRole;
+use caudal_domain::{Clock, PaymentId, SystemRole};
+use caudal_store::{Step, UnitOfWork};
 use caudal_testkit::{Call, Client, TestApp, at_once, both_databases, until};
 use serde_json::{Value, json};
 
@@ -185,10 +186,9 @@ async fn promises_are_called_off_or_end_by_themselves(app: &TestApp) {
     let client = &app.client;
     let pair = client.pair(1000).await;
     let asked = with(body(&pair, 400), "capture", "manual");
-    let [first, second] = [
-        id(&client.post("/payments", asked.clone()).await.expect(201)),
-        id(&client.post("/payments", asked).await.expect(201)),
-    ];
+    let promise =
+        async |asked: &Value| id(&client.post("/payments", asked.clone()).await.expect(201));
+    let [first, second] = [promise(&asked).await, promise(&asked).await];
     assert_eq!(client.balance(&pair.0).await, (200, 800, 1000));
     let off = client.post(format!("/payments/{first}/cancel"), json!({})).await.expect(200);
     assert_eq!(off["status"], "canceled");
@@ -197,11 +197,31 @@ async fn promises_are_called_off_or_end_by_themselves(app: &TestApp) {
     again.refused(409, "payment_state");
     app.clock.advance(7 * 86_400 - 1);
     assert_eq!(read(client, &second).await["status"], "requires_capture");
-    app.clock.advance(1);
+    let third = promise(&with(asked, "amount", 300)).await;
+    // What can't be read holds up nobody behind it.
+    let data = set_data(app, &second, "\"unreadable\"").await;
+    app.clock.advance(7 * 86_400);
+    until("the sweep", async || read(client, &third).await["status"] == "canceled").await;
+    set_data(app, &second, &data).await;
     let late = client.post(format!("/payments/{second}/capture"), json!({})).await;
     late.refused(409, "payment_state");
     until("the sweep", async || read(client, &second).await["status"] == "canceled").await;
     assert_eq!(client.balance(&pair.0).await, (1000, 0, 1000));
+}
+
+/// What it was before.
+async fn set_data(app: &TestApp, payment: &str, data: &str) -> String {
+    let payment: PaymentId = payment.parse().expect("an id");
+    let mut params = vec![i64::from(payment.bucket().0).into(), payment.0.into()];
+    let sql = "select data from payments where bucket = $1 and id = $2";
+    let rows = app.instance.store.query("payments", sql, &params).await.expect("rows");
+    let before = rows[0].text(0).expect("text").to_owned();
+    params.push(data.into());
+    let sql = "update payments set data = $3 where bucket = $1 and id = $2";
+    let steps = vec![Step::new(sql, params)];
+    let unit = UnitOfWork { at: app.clock.now(), steps, ..UnitOfWork::default() };
+    app.instance.store.commit(unit).await.expect("a commit");
+    before
 }
 
 async fn captures_out_of_place_are_refused(app: &TestApp) {
