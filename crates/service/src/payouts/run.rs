@@ -9,7 +9,7 @@
 //! and stays so until the gateway tells.
 
 use caudal_domain::{
-    Amount, GatewayAccountId, PayoutId, TenantId, Timestamp,
+    Amount, Fingerprint, GatewayAccountId, PayoutId, ReceiptKey, TenantId, Timestamp,
     event::kinds,
     payment::{PayoutEvent, PayoutStatus},
 };
@@ -25,7 +25,7 @@ use futures::{StreamExt, stream};
 
 use super::{PayoutRow, SagaData, is_undecided, telling_as, turn::Turn};
 use crate::{
-    Service, ServiceError,
+    ReceiptOf, Service, ServiceError,
     payment_saga::{OLD_NEWS_S, Point},
     unit::broken,
 };
@@ -141,9 +141,15 @@ impl Service {
         self.put_payout_off(saga, data, (ASK, pause)).await
     }
 
-    /// A crash before that is written has it told twice, never not at all.
+    /// Of each status once while receipts are kept, however often the gateway says it.
     async fn call_for_person(&self, payout: &PayoutRow) -> Result<(), ServiceError> {
         let mut command = Command::writing();
+        let key = format!("a person is called: {}", payout.status.name());
+        command.receipt = Some(ReceiptOf {
+            key: ReceiptKey::new(payout.tenant, payout.id.0, &key),
+            fingerprint: Fingerprint::of(&[]),
+        });
+        command.context = Some(payout.id.to_string());
         command.telling = Some(telling_as(kinds::PAYOUT_NEEDS_DECISION, payout)?);
         self.submit(payout.tenant, command).await.map(drop)
     }
