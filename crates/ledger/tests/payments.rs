@@ -223,7 +223,9 @@ fn a_refund_made_by_the_gateway_passes_floor_and_freeze() {
          refund_there p1 40 as r2                    -> ok          # the tenant bears it
          entries dispute_loss -40, gateway_receivable 40
          refund_failed r2                            -> ok
-         dispute_loss total 0",
+         dispute_loss total 0
+         refund_there p1 100 proportional            -> ok
+         entries fees -10, dispute_loss 10, dispute_loss -100, gateway_receivable 100",
     );
 }
 

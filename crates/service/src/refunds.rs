@@ -2,7 +2,7 @@
 //! that makes the refund; what went through a gateway is a saga's from then on, and comes back when
 //! the gateway refuses it.
 
-mod made_there;
+pub(crate) mod made_there;
 pub(crate) mod said;
 
 use caudal_domain::{

@@ -42,6 +42,12 @@ impl StandIns {
         Self { debits: Some(chart.of(AccountKind::DisputeLoss)), ..Self::default() }
     }
 
+    /// The tenant bears it all, what the holder would have had of it too.
+    pub fn loss(chart: Chart) -> Self {
+        let loss = Some(chart.of(AccountKind::DisputeLoss));
+        Self { credits: loss, debits: loss, always: false }
+    }
+
     /// The tenant has paid the holder before, and is paid in their place.
     pub fn tenant(chart: Chart) -> Self {
         Self { credits: Some(chart.of(AccountKind::DisputeLoss)), always: true, ..Self::default() }

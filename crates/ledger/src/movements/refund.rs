@@ -34,7 +34,7 @@ pub fn made_there(chart: Chart, payment: TransferId, amount: i64, fee: FeeReturn
         kind: TransferKind::Refund,
         part: part_of(fee),
         forced: true,
-        stand_ins: StandIns::debits(chart),
+        stand_ins: StandIns::loss(chart),
         ..Return::plain(payment, Some(amount))
     }))
 }

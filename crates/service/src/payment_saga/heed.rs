@@ -179,23 +179,26 @@ impl Service {
         Ok(Some(work))
     }
 
-    /// Made at the gateway's own pages.
+    /// Made at the gateway's own pages. Of one under way there is more news to come.
     async fn refund_of_others(
         &self,
         (tenant, account): (TenantId, GatewayAccountId),
         standing: &RefundStanding,
     ) -> Result<Option<Work>, ServiceError> {
         let charge = standing.charge.as_deref().unwrap_or_default();
-        let found = payments::find_by_gateway(self.store(), tenant, account, charge).await?;
-        let payment = Payment::read(found.ok_or(ServiceError::NotFound("refund"))?)?;
-        let is_made =
-            matches!(standing.answer, Answer::Succeeded { .. } | Answer::Processing { .. });
-        // What had failed here is given back there.
-        if is_made
-            && !has_ended_without_money(&payment)
-            && !self.book_refund_made_there(&payment, standing).await?
-        {
-            let said = format!("{} was made there", standing.reference);
+        let find = async || {
+            let found = payments::find_by_gateway(self.store(), tenant, account, charge).await?;
+            Payment::read(found.ok_or(ServiceError::NotFound("refund"))?)
+        };
+        let id = find().await?.row.id;
+        let _turn = self.inner.refund_turns.of(&[id.0].into()).await?;
+        let payment = find().await?;
+        let said = format!("{} was made there", standing.reference);
+        let is_made = matches!(standing.answer, Answer::Succeeded { .. });
+        // What had failed here is given back there; and a person may have set it right by hand.
+        let is_over =
+            has_ended_without_money(&payment) || payment.data.contradictions.contains(&said);
+        if is_made && !is_over && !self.book_refund_made_there(&payment, standing).await? {
             self.contradict(payment, (account, said)).await?;
         }
         Ok(None)

@@ -10,7 +10,10 @@ use caudal_domain::{
 use caudal_engine::Command;
 use caudal_gateway::RefundStanding;
 use caudal_ledger::movements::refund;
-use caudal_store::{payments, refunds};
+use caudal_store::{
+    payments,
+    refunds::{self, RefundRow},
+};
 
 use super::NewRefund;
 use crate::{
@@ -20,11 +23,14 @@ use crate::{
 };
 
 /// What its reason says.
-const REASON: &str = "made at the gateway";
+pub(crate) const REASON: &str = "made at the gateway";
+/// Refunds of one payment that are looked at.
+const REFUNDS_OF_ONE: i64 = 100;
 
 impl Service {
     /// Whether it is in the books now. The payment was read before it was looked for there: who
-    /// books it meanwhile writes the payment too, and then ours is refused as a conflict.
+    /// books it meanwhile writes the payment too, and then ours is refused as a conflict, to be
+    /// heeded again. So is what comes before the payment's own end.
     pub(crate) async fn book_refund_made_there(
         &self,
         payment: &Payment,
@@ -32,13 +38,14 @@ impl Service {
     ) -> Result<bool, ServiceError> {
         let row = &payment.row;
         let Some(account) = row.gateway_account else { return Ok(false) };
+        // One of ours that has no name yet may be this one; it gets its name before it ends.
+        let may_be_ours = standing.key.is_none() && self.has_nameless_refund(payment).await?;
+        if may_be_ours || !row.status.is_final() {
+            return Err(Refusal::Conflict.into());
+        }
         let (db, reference) = (self.store(), standing.reference.as_str());
         if refunds::find_by_gateway(db, row.tenant, account, reference).await?.is_some() {
             return Ok(true);
-        }
-        if standing.key.is_none() && self.has_pending_refund(payment).await? {
-            // It may be this one.
-            return Err(Refusal::Conflict.into());
         }
         if row.status != PaymentStatus::Succeeded || row.currency != standing.currency {
             return Ok(false);
@@ -46,8 +53,10 @@ impl Service {
         let transfer = self.moved_by(payment).await?;
         let chart = Chart { tenant: row.tenant, currency: row.currency };
         let is_unapplied = transfer.legs[0].to == chart.of(AccountKind::Unapplied);
+        // Stripe before 2025-03-31 shows what a capture in part let go as a refund.
+        let is_rest = row.manual_capture && standing.amount_minor == row.amounts.capturable();
         match amount_of(payment, &transfer, standing.amount_minor) {
-            Some(amount) if !is_unapplied => {
+            Some(amount) if !is_unapplied && !is_rest => {
                 self.book_there((payment, amount), &transfer, reference).await
             }
             _ => Ok(false),
@@ -79,16 +88,13 @@ impl Service {
         }
     }
 
-    async fn has_pending_refund(&self, payment: &Payment) -> Result<bool, ServiceError> {
-        let filter = refunds::Filter {
-            tenant: payment.row.tenant,
-            status: Some(RefundStatus::Pending),
-            payment: Some(payment.row.id),
-            before: u128::MAX,
-            from: 0,
-            limit: 1,
+    async fn has_nameless_refund(&self, payment: &Payment) -> Result<bool, ServiceError> {
+        let (tenant, id) = (payment.row.tenant, payment.row.id);
+        let refunds = refunds::of_payment(self.store(), tenant, id, REFUNDS_OF_ONE).await?;
+        let is_nameless = |refund: &RefundRow| {
+            refund.status == RefundStatus::Pending && refund.gateway_reference.is_none()
         };
-        Ok(!refunds::list(self.store(), &filter).await?.is_empty())
+        Ok(refunds.iter().any(is_nameless))
     }
 }
 

@@ -12,7 +12,7 @@ use caudal_domain::{
 use caudal_store::{disputes, payments, payouts, refunds};
 
 use super::{SettlementKind, SettlementLine, check::words};
-use crate::{Service, ServiceError, payments::AUTHORIZED_FOR_S};
+use crate::{Service, ServiceError, payments::AUTHORIZED_FOR_S, refunds::made_there::REASON};
 
 const PAGE: i64 = 1000;
 /// So long after it went something may come back: a dispute that is won, a returned payout.
@@ -128,6 +128,10 @@ impl Service {
             for row in page {
                 let names = (row.gateway_account, row.gateway_reference);
                 let (kind, made_at) = match row.status {
+                    // We only know since when we know of it.
+                    RefundStatus::Succeeded if row.reason.as_deref() == Some(REASON) => {
+                        (SettlementKind::Refund, Timestamp::default())
+                    }
                     RefundStatus::Succeeded => (SettlementKind::Refund, row.created_at),
                     // What was never taken need not come back.
                     RefundStatus::Failed if is_seen(seen, SettlementKind::Refund, &names.1) => {

@@ -112,10 +112,7 @@ async fn a_refund_made_at_the_gateways_pages_is_booked() {
         let said = (&shown["amount_refunded"], &shown["needs_decision"]);
         assert_eq!(said, (&json!(100), &json!(false)));
         app.client.transfer(&other, &wallet, 150).await.expect(201);
-        let refund = json!({"object": "refund", "id": "re_3", "key": "", "charge": "ch_1",
-            "status": "succeeded", "amount": 200, "currency": "USD", "decline_code": null,
-            "created_at": "2026-01-31T09:30:00Z"});
-        answers(gateway, ("POST", "/v1/refunds"), (200, refund)).await;
+        answers(gateway, ("POST", "/v1/refunds"), (200, ours("re_3", (200, "succeeded")))).await;
         app.client.post(&path, json!({})).await.expect(201);
         assert_eq!(app.client.balance(&wallet).await, (0, 0, 0));
     })
@@ -153,6 +150,68 @@ async fn a_refund_made_there_that_fits_no_payment_calls_for_a_person() {
             set_right(app, &payment).await;
         }
         assert_eq!(app.client.balance(&wallet).await, (300, 0, 300));
+    })
+    .await;
+}
+
+/// The refund of this name that our own request makes at the stand-in.
+fn ours(reference: &str, (amount, status): (i64, &str)) -> Value {
+    json!({"object": "refund", "id": reference, "key": "", "charge": "ch_1", "status": status,
+        "amount": amount, "currency": "USD", "decline_code": null,
+        "created_at": "2026-01-31T09:30:00Z"})
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_person_has_set_right_is_not_booked_when_it_fits_later() {
+    against(async |app, gateway| {
+        let wallet = app.client.wallet("USD").await;
+        let payment = paid(app, gateway, &wallet).await;
+        answers(gateway, ("POST", "/v1/refunds"), (200, ours("re_1", (100, "processing")))).await;
+        let path = format!("/payments/{payment}/refunds");
+        app.client.post(path, json!({"amount": 100})).await.expect(201);
+        let told = theirs("re_2", (250, "USD"), made("re_2"));
+        heed(app, &told).await;
+        set_right(app, &payment).await;
+        let gone = Answer::Canceled { reference: "re_1".into() };
+        heed(app, &theirs("re_1", (100, "USD"), gone)).await;
+        assert_eq!(app.client.balance(&wallet).await, (300, 0, 300));
+        heed(app, &told).await;
+        assert_eq!(app.client.balance(&wallet).await, (300, 0, 300));
+        assert!(!needs_decision(app, &payment).await);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refund_that_may_be_ours_or_comes_before_its_payment_is_heeded_again() {
+    against(async |app, gateway| {
+        let (tenant, by) = (app.tenant_id().await, default_account(app).await);
+        let wallet = app.client.wallet("USD").await;
+        let slow = charge(|it| it["status"] = json!("processing"));
+        answers(gateway, ("POST", "/v1/charges"), (200, slow)).await;
+        let asked = card(&wallet, 300, "pm_card_visa");
+        let payment = id(&app.client.post("/payments", asked).await.expect(201));
+        let Standing::Refund(told) = theirs("re_1", (100, "USD"), made("re_1")) else { return };
+        let told = Standing::Refund(RefundStanding { key: None, ..told });
+        let heeded = async || app.instance.service.heed_gateway(tenant, by, &told).await.is_ok();
+        app.clock.advance(11);
+        assert!(!heeded().await, "the payment is under way");
+        let taken = Answer::Succeeded { reference: "ch_1".into(), fee: None };
+        heed(app, &standing(("ch_1", format!("{payment}-1")), taken)).await;
+        answers(gateway, ("GET", "/v1/lookup"), (500, json!({}))).await;
+        answers(gateway, ("POST", "/v1/refunds"), (500, json!({}))).await;
+        let path = format!("/payments/{payment}/refunds");
+        let refund = app.client.post(path, json!({"amount": 100})).await.expect(201);
+        assert_eq!(refund["status"], "pending");
+        app.clock.advance(11);
+        assert!(!heeded().await, "nobody knows whose it is");
+        assert!(!needs_decision(app, &payment).await);
+        let gone = Answer::Canceled { reference: "re_2".into() };
+        let Standing::Refund(no) = theirs("re_2", (100, "USD"), gone) else { return };
+        heed(app, &Standing::Refund(RefundStanding { key: Some(id(&refund)), ..no })).await;
+        assert_eq!(app.client.balance(&wallet).await, (300, 0, 300));
+        until("it to be heeded", heeded).await;
+        assert_eq!(app.client.balance(&wallet).await, (200, 0, 200));
     })
     .await;
 }
