@@ -15,6 +15,7 @@ use caudal_store::{
     schedules::{self, ScheduleRow},
     wallets,
 };
+use futures::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -29,6 +30,8 @@ use crate::{
 
 /// Schedules run by one look.
 const AT_ONCE: i64 = 50;
+/// Of those, payments under way at the same time.
+const PAID_AT_ONCE: usize = 25;
 /// Receipts are kept for a day at least. An occurrence that may have been paid longer ago than this
 /// is not paid again by itself.
 const SURE_SECONDS: i64 = 20 * 3600;
@@ -251,12 +254,13 @@ impl Service {
     pub async fn run_due_schedules(&self) -> Result<bool, ServiceError> {
         let due = schedules::due(self.store(), self.now(), AT_ONCE).await?;
         let is_more = due.len() as i64 == AT_ONCE;
-        for row in due {
+        let run = async |row: ScheduleRow| {
             let id = row.id;
             if let Err(error) = self.run_schedule(row).await {
                 tracing::warn!(%error, schedule = %id, "a schedule could not be run; trying again");
             }
-        }
+        };
+        stream::iter(due).for_each_concurrent(PAID_AT_ONCE, run).await;
         Ok(is_more)
     }
 

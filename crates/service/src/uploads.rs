@@ -26,8 +26,8 @@ use crate::{
 pub const LINES_MOST: usize = 100_000;
 /// Lines written by one commit while a file is taken in, so that others get their turn.
 const WRITTEN_AT_ONCE: usize = 400;
-/// Files looked at by one round.
-const FILES_AT_ONCE: i64 = 4;
+/// Files that one look tries, until one of them can be worked on.
+const FILES_LOOKED_AT: i64 = 10;
 /// Lines paid before what came of them is written down.
 const LINES_AT_ONCE: i64 = 100;
 /// Of those, payments under way at the same time; the engine commits them together.
@@ -209,18 +209,16 @@ impl Service {
         Ok(uploads::lines(self.store(), &page).await?)
     }
 
-    /// Pays some lines of each file that is due; whether there may be more at once.
+    /// Pays some lines of the file that has waited longest; whether there may be more at once.
     pub async fn work_on_uploads(&self) -> Result<bool, ServiceError> {
-        let due = uploads::due(self.store(), self.now(), FILES_AT_ONCE).await?;
-        let mut is_more = false;
-        for row in due {
+        for row in uploads::due(self.store(), self.now(), FILES_LOOKED_AT).await? {
             let id = row.id;
             match self.work_on_upload(row).await {
-                Ok(()) => is_more = true,
+                Ok(()) => return Ok(true),
                 Err(error) => tracing::warn!(upload = %id, %error, "a file is left for later"),
             }
         }
-        Ok(is_more)
+        Ok(false)
     }
 
     async fn work_on_upload(&self, row: UploadRow) -> Result<(), ServiceError> {

@@ -60,7 +60,9 @@ pub fn start(parts: &Parts, stop: &CancellationToken, workers: &mut JoinSet<()>)
     workers.spawn(keep_reports::run(parts.service.clone(), Rounds::new(stop)));
     workers.spawn(partitions::run(parts.store.clone(), parts.clock.clone(), Rounds::new(stop)));
     workers.spawn(rotate_signing_keys::run(parts.service.clone(), Rounds::new(stop)));
-    workers.spawn(work_on_uploads::run(parts.service.clone(), Rounds::new(stop)));
+    for _ in 0..work_on_uploads::FILES_AT_ONCE {
+        workers.spawn(work_on_uploads::run(parts.service.clone(), Rounds::new(stop)));
+    }
     workers.spawn(run_schedules::run(parts.service.clone(), Rounds::new(stop)));
     workers.spawn(send_mails::run(parts.service.clone(), Rounds::new(stop)));
     workers.spawn(measure_wallets::run(parts.store.clone(), Rounds::new(stop)));

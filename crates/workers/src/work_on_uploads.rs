@@ -1,4 +1,5 @@
-//! Pays the lines of files that were uploaded.
+//! Pays the lines of files that were uploaded: of several at the same time, so that one whose
+//! gateway is slow holds up no other.
 
 use std::time::Duration;
 
@@ -6,6 +7,8 @@ use caudal_service::Service;
 
 use crate::Rounds;
 
+/// Workers of one process.
+pub(crate) const FILES_AT_ONCE: usize = 4;
 /// Whoever uploads a file looks at its progress soon after.
 const PAUSE: Duration = Duration::from_millis(500);
 

@@ -8,6 +8,7 @@ both_databases! {
     an_occurrence_is_paid_once_and_in_time what_was_missed_is_made_up_once
     many_workers_and_a_kill_pay_once what_is_declined_goes_on_next_time
     bad_schedules_are_refused schedules_are_their_holders_own
+    schedules_of_one_moment_do_not_wait_for_each_other
 }
 
 const DAY: i64 = 24 * 3600;
@@ -69,6 +70,20 @@ async fn an_occurrence_is_paid_once_and_in_time(app: &TestApp) {
     let ids: Vec<_> = client.all("/schedules?limit=1").await.iter().map(id_of).collect();
     assert_eq!(ids, [once, id]);
     assert_eq!(client.all("/schedules?status=active").await.len(), 0);
+}
+
+async fn schedules_of_one_moment_do_not_wait_for_each_other(app: &TestApp) {
+    let client = &app.client;
+    let pair = client.pair(1000).await;
+    let start = app.clock.now().plus_seconds(3600);
+    let body = json!({"payment": payment(&pair, 100), "start_at": start.to_string()});
+    let [one, other] = [schedule(client, body.clone()).await, schedule(client, body).await];
+    // Neither is begun before the other one is about to be.
+    app.gate.gather("update schedules", 2);
+    app.clock.set(start);
+    runs(client, &one, 1).await;
+    runs(client, &other, 1).await;
+    assert_eq!(client.balance(&pair.1).await.0, 200);
 }
 
 async fn what_was_missed_is_made_up_once(app: &TestApp) {

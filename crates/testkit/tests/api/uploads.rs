@@ -12,7 +12,7 @@ both_databases! {
     every_line_is_told_what_came_of_it many_workers_pay_each_line_once
     a_kill_in_the_middle_doubles_nothing bad_files_are_refused files_are_the_tenants_own
     a_quote_that_stays_open_harms_its_line_only results_are_no_formulas
-    what_was_not_received_whole_is_ended
+    what_was_not_received_whole_is_ended files_do_not_wait_for_each_other
 }
 
 async fn upload(client: &Client, key: &str, media_type: &str, text: &str) -> Answer {
@@ -115,6 +115,21 @@ async fn many_workers_pay_each_line_once(app: &TestApp) {
     assert_eq!((&done["succeeded"], &done["failed"]), (&json!(450), &json!(0)));
     assert_eq!(client.balance(&pair.1).await.0, 450);
     assert_eq!(results(client, &id).await.len(), 451);
+}
+
+async fn files_do_not_wait_for_each_other(app: &TestApp) {
+    let client = &app.client;
+    let pair = client.pair(10_000).await;
+    let text = jsonl(&pair, 3);
+    // Neither is done before the other one is about to be.
+    app.gate.gather("update upload_lines", 2);
+    let mut files = Vec::new();
+    for key in ["one", "other"] {
+        files.push(id_of(&upload(client, key, "application/jsonl", &text).await.expect(201)));
+    }
+    for file in &files {
+        assert_eq!(completed(client, file).await["succeeded"], 3);
+    }
 }
 
 async fn a_kill_in_the_middle_doubles_nothing(app: &TestApp) {
