@@ -13,6 +13,8 @@ use tokio::sync::{
     oneshot::{self, Receiver, Sender},
 };
 
+use crate::wait::PATIENCE;
+
 /// The database behind it, which everything goes to.
 #[derive(Clone)]
 pub struct Gate {
@@ -44,7 +46,7 @@ pub struct Held {
 impl Held {
     /// Waits until the unit has come, runs `meanwhile`, then lets it go on.
     pub async fn during<T>(self, meanwhile: impl Future<Output = T>) -> T {
-        let came = tokio::time::timeout(crate::wait::PATIENCE, self.came).await;
+        let came = tokio::time::timeout(PATIENCE, self.came).await;
         came.expect("the unit came in time").expect("the gate is there");
         let done = meanwhile.await;
         let _ = self.release.send(());
@@ -99,7 +101,8 @@ impl Backend for Gate {
             let _ = stop.released.await;
         }
         if let Some(barrier) = self.gathered(&unit) {
-            barrier.wait().await;
+            // Where some never come, the test has failed by then and waits for these to end.
+            let _ = tokio::time::timeout(2 * PATIENCE, barrier.wait()).await;
         }
         self.store.commit(unit).await
     }
