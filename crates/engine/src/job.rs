@@ -128,6 +128,13 @@ impl Job {
         self.commands.len() > 1 && !self.atomic && !self.dry_run && self.receipt.is_none()
     }
 
+    /// Whether its commands may be committed apart though it has a key of its own: each has one,
+    /// too, that tells what became of it.
+    pub(crate) fn can_go_apart(&self) -> bool {
+        let are_keyed = self.commands.iter().all(|command| command.receipt.is_some());
+        self.commands.len() > 1 && !self.atomic && !self.dry_run && are_keyed
+    }
+
     /// The rows it will lock: accounts, and what belongs to the callers.
     pub(crate) fn rows(&self) -> Vec<u128> {
         let mut rows = Vec::with_capacity(2 * self.commands.len());

@@ -193,6 +193,9 @@ impl LaneTask {
             return settled;
         }
         let Some(job) = jobs.pop() else { return Vec::new() };
+        if job.can_go_apart() {
+            return vec![Settled::Answered(self.apart(job).await)];
+        }
         tracing::error!(why, "BUG: the database refused a value that the door let in");
         let refusal = Refusal::Rejected;
         let reply = match job.atomic {
@@ -204,6 +207,22 @@ impl LaneTask {
             }
         };
         vec![Settled::Answered(Ok(reply))]
+    }
+
+    /// The group's own key first, without answers: whoever finds it asks the items' keys.
+    async fn apart(&mut self, job: Job) -> Answer {
+        let key_alone = Job { commands: Vec::new(), ..job.clone() };
+        let items = job.commands.into_iter().map(|command| Job::one(job.tenant, command));
+        let jobs = std::iter::once(key_alone).chain(items).collect();
+        let mut joined = JobReply::empty();
+        for (place, settled) in self.commit(jobs, false).await.into_iter().enumerate() {
+            let Settled::Answered(answer) = settled else { continue };
+            let part = answer?;
+            joined.replayed |= place == 0 && part.replayed;
+            joined.join(part);
+        }
+        joined.position.sort_unstable();
+        Ok(joined)
     }
 
     /// Runs the jobs as one batch, again if another writer was in the way.

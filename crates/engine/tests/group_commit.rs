@@ -2,8 +2,8 @@
 
 mod memory;
 
-use caudal_domain::Refusal;
-use caudal_engine::{EngineError, Given, Job, JobReply, Settings};
+use caudal_domain::{Fingerprint, ReceiptKey, Refusal};
+use caudal_engine::{EngineError, Given, Job, JobReply, ReceiptOf, Settings};
 use caudal_store::StoreError;
 use memory::{POISON, TENANT, engine, transfer, wallet, with_key, with_reference};
 
@@ -83,6 +83,28 @@ async fn a_poisoned_item_of_a_group_fails_alone_unless_all_or_none() {
     let reply = engine.submit(Job { atomic: true, ..commands() }).await.unwrap();
     assert!(matches!(reply.refused_at, Some((_, Refusal::Rejected))));
     assert_eq!(memory.total(1), 1004);
+}
+
+#[tokio::test]
+async fn a_poisoned_item_fails_alone_also_where_the_group_has_a_key() {
+    let (engine, memory) = engine(2, &one_lane());
+    let group = |fingerprint| {
+        let mut commands: Vec<_> =
+            (0..5).map(|n| with_key(transfer(0, 1, 1), 10 + n, fingerprint)).collect();
+        commands[2] = with_reference(commands[2].clone(), POISON);
+        let receipt = Some(ReceiptOf { key: ReceiptKey(99), fingerprint: Fingerprint(fingerprint) });
+        Job { commands, receipt, ..Job::one(TENANT, transfer(0, 1, 1)) }
+    };
+    let refused = |reply: &JobReply| -> Vec<_> {
+        let is_refused = |n: &usize| matches!(reply.replies[*n].given, Given::Refused(_));
+        (0..reply.replies.len()).filter(is_refused).collect()
+    };
+    let first = engine.submit(group(1)).await.unwrap();
+    assert_eq!((refused(&first), first.replayed, memory.total(1)), (vec![2], false, 1004));
+    let again = engine.submit(group(1)).await.unwrap();
+    assert_eq!((refused(&again), again.replayed, memory.total(1)), (vec![2], true, 1004));
+    let other = engine.submit(group(2)).await.unwrap();
+    assert_eq!(other.refused_at, Some((0, Refusal::IdempotencyMismatch)));
 }
 
 #[tokio::test]
