@@ -4,9 +4,11 @@
 //! file (or the packages) to findings, with a test beside it that shows it can fail.
 //!
 //! How to add a rule: a function in [`text`] (any file), [`rust`] (Rust, with strings and comments
-//! told apart), [`links`] or [`rooms`]; its name in the list there; a test; a line in STYLE.md.
+//! told apart), [`links`], [`metrics`] or [`rooms`]; its name in the list there; a test; a line in
+//! STYLE.md.
 
 mod links;
+mod metrics;
 mod rooms;
 mod rust;
 mod scan;
@@ -92,12 +94,16 @@ pub fn run(workspace: &Workspace) -> Result<bool> {
     let files = workspace.files()?;
     let mut findings = rooms::check(&workspace.packages()?);
     let paths: BTreeSet<String> = files.iter().cloned().collect();
-    for path in &files {
-        let Ok(text) = std::fs::read_to_string(workspace.join(path)) else { continue };
-        let source = Source::new(path, &text);
-        findings.extend(check(&source));
-        findings.extend(links::check(&source, &paths));
+    let read = |path: &String| {
+        let text = std::fs::read_to_string(workspace.join(path)).ok()?;
+        Some(Source::new(path, &text))
+    };
+    let sources: Vec<_> = files.iter().filter_map(read).collect();
+    for source in &sources {
+        findings.extend(check(source));
+        findings.extend(links::check(source, &paths));
     }
+    findings.extend(metrics::check(&sources));
     findings.sort();
     for finding in &findings {
         say(finding);

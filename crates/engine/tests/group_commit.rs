@@ -92,7 +92,8 @@ async fn a_poisoned_item_fails_alone_also_where_the_group_has_a_key() {
         let mut commands: Vec<_> =
             (0..5).map(|n| with_key(transfer(0, 1, 1), 10 + n, fingerprint)).collect();
         commands[2] = with_reference(commands[2].clone(), POISON);
-        let receipt = Some(ReceiptOf { key: ReceiptKey(99), fingerprint: Fingerprint(fingerprint) });
+        let receipt =
+            Some(ReceiptOf { key: ReceiptKey(99), fingerprint: Fingerprint(fingerprint) });
         Job { commands, receipt, ..Job::one(TENANT, transfer(0, 1, 1)) }
     };
     let refused = |reply: &JobReply| -> Vec<_> {

@@ -28,7 +28,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("bench", &["domain"]),
     ("app", ANY),
     ("testkit", ANY),
-    ("xtask", &["testkit", "bench", "domain"]),
+    ("xtask", &[]),
 ];
 
 const ANY: &[&str] = &["*"];

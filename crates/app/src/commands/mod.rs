@@ -25,7 +25,7 @@ use crate::Settings;
 #[command(version, about)]
 pub struct Cli {
     /// Read this file instead of caudal.toml.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", env = "CAUDAL_CONFIG")]
     config: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,

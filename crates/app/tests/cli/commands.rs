@@ -51,6 +51,27 @@ fn flags_go_over_variables_and_both_are_checked() {
 }
 
 #[test]
+fn the_file_of_settings_is_named_by_flag_or_variable() {
+    let folder = folder("settings-file");
+    for (name, pool) in [("caudal.toml", 21), ("flag.toml", 22), ("variable.toml", 23)] {
+        let line = format!("database_pool_max = {pool}\n");
+        std::fs::write(folder.join(name), line).expect("a file");
+    }
+    let variable = [("CAUDAL_CONFIG", "variable.toml")];
+    for (variables, words, told) in [
+        (&[][..], &["config"][..], "database_pool_max = 21"),
+        (&variable, &["config"], "database_pool_max = 23"),
+        (&variable, &["--config", "flag.toml", "config"], "database_pool_max = 22"),
+    ] {
+        let told_by = said(caudal(&folder).envs(variables.iter().copied()).args(words));
+        assert!(told_by.0 && told_by.1.contains(told), "{variables:?} {words:?}: {}", told_by.1);
+    }
+    let (is_good, text) = said(caudal(&folder).env("CAUDAL_CONFIG", "none.toml").arg("config"));
+    assert!(!is_good && text.contains("none.toml"), "{text}");
+    std::fs::remove_dir_all(folder).ok();
+}
+
+#[test]
 fn the_doctor_says_what_is_wrong() {
     let folder = folder("doctor");
     let (is_well, text) = said(caudal(&folder).arg("doctor"));

@@ -3,7 +3,7 @@
 
 use caudal_domain::{PaymentId, RefundId, Refusal};
 use caudal_engine::{Command, Given};
-use caudal_gateway::{Object, Query};
+use caudal_gateway::{Gateway, Object, Query, Standing};
 use caudal_store::{payments, refunds::RefundRow};
 
 use super::{Work, decide, heed};
@@ -25,6 +25,22 @@ pub enum Found {
 
 /// How often it is decided again when the saga asked meanwhile.
 const TRIES: usize = 4;
+
+/// A name that somebody typed is held against what the gateway has under it, where the gateway can
+/// be asked.
+pub(crate) async fn check_at_gateway(
+    gateway: &dyn Gateway,
+    name: Query,
+    is_it: impl Fn(&Standing) -> bool,
+) -> Result<(), ServiceError> {
+    let why = match gateway.query(&name).await {
+        Err(_) => return Ok(()),
+        Ok(Some(standing)) if is_it(&standing) => return Ok(()),
+        Ok(Some(_)) => "is the name of something else at the gateway",
+        Ok(None) => "is not known to the gateway",
+    };
+    Err(ServiceError::invalid("gateway_reference", why))
+}
 
 impl Service {
     /// Ends a payment that waits for a decision.
@@ -155,27 +171,18 @@ impl Service {
         }
     }
 
-    /// A name that somebody typed is held against what the gateway has under it, where the gateway
-    /// can be asked.
     async fn check_name(&self, work: &Work, reference: &str) -> Result<(), ServiceError> {
-        let no = |why: &str| Err(ServiceError::invalid("gateway_reference", why));
         let (object, known) = match &work.refund {
             Some(refund) => (Object::Refund, &refund.gateway_reference),
             None => (Object::Charge, &work.payment.row.gateway_reference),
         };
         if let Some(known) = known.as_deref().filter(|known| *known != reference) {
-            return no(&format!("is not what the gateway calls it: {known}"));
+            let why = format!("is not what the gateway calls it: {known}");
+            return Err(ServiceError::invalid("gateway_reference", why));
         }
         let Ok(gateway) = self.gateway_of(work).await else { return Ok(()) };
         let query = Query::Reference { object, reference: reference.to_owned() };
-        match gateway.query(&query).await {
-            Err(_) => Ok(()),
-            Ok(None) => no("is not known to the gateway"),
-            Ok(Some(standing)) if heed::is_of_another(work, &standing) => {
-                no("is the name of something else at the gateway")
-            }
-            Ok(Some(_)) => Ok(()),
-        }
+        check_at_gateway(gateway.as_ref(), query, |found| !heed::is_of_another(work, found)).await
     }
 
     async fn resolving(

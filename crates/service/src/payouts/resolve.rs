@@ -9,7 +9,12 @@ use super::{
     PayoutRow, is_undecided, run,
     turn::{self, Turn},
 };
-use crate::{Asked, Done, Service, ServiceError, audit::Did, payment_saga::Found, unit::broken};
+use crate::{
+    Asked, Done, Service, ServiceError,
+    audit::Did,
+    payment_saga::{Found, check_at_gateway},
+    unit::broken,
+};
 
 impl Service {
     pub async fn resolve_payout(
@@ -49,23 +54,19 @@ impl Service {
         Ok(Done { value, replayed, position })
     }
 
-    /// A name that somebody typed is held against what the gateway has under it, where the gateway
-    /// can be asked.
     async fn check_payouts_name(
         &self,
         payout: &PayoutRow,
         reference: &str,
     ) -> Result<(), ServiceError> {
-        let no = |why| Err(ServiceError::invalid("gateway_reference", why));
         let Some(account) = payout.gateway_account else { return Ok(()) };
         let Ok(gateway) = self.gateway(payout.tenant, account).await else { return Ok(()) };
-        let (object, reference) = (Object::Payout, reference.to_owned());
-        match gateway.query(&Query::Reference { object, reference }).await {
-            Err(_) => Ok(()),
-            Ok(Some(Standing::Payout(standing))) if run::is_told_of(payout, &standing) => Ok(()),
-            Ok(None) => no("is not known to the gateway"),
-            Ok(Some(_)) => no("is the name of something else at the gateway"),
-        }
+        let query = Query::Reference { object: Object::Payout, reference: reference.to_owned() };
+        let is_it = |found: &Standing| match found {
+            Standing::Payout(standing) => run::is_told_of(payout, standing),
+            _ => false,
+        };
+        check_at_gateway(gateway.as_ref(), query, is_it).await
     }
 
     /// What moved is asked after by its name from then on; what did not is the wallet's again.
