@@ -209,17 +209,24 @@ impl LaneTask {
         vec![Settled::Answered(Ok(reply))]
     }
 
-    /// The group's own key first, without answers: whoever finds it asks the items' keys.
-    async fn apart(&mut self, job: Job) -> Answer {
-        let key_alone = Job { commands: Vec::new(), ..job.clone() };
-        let items = job.commands.into_iter().map(|command| Job::one(job.tenant, command));
-        let jobs = std::iter::once(key_alone).chain(items).collect();
-        let mut joined = JobReply::empty();
-        for (place, settled) in self.commit(jobs, false).await.into_iter().enumerate() {
-            let Settled::Answered(answer) = settled else { continue };
-            let part = answer?;
-            joined.replayed |= place == 0 && part.replayed;
-            joined.join(part);
+    /// The group's own key first, without answers: whoever finds it asks the items' keys. Where
+    /// another process had it meanwhile, that one's answer stands.
+    async fn apart(&mut self, mut group: Job) -> Answer {
+        let tenant = group.tenant;
+        let items = std::mem::take(&mut group.commands);
+        let gone = Err(EngineError::Unavailable("the group's key was not kept".into()));
+        let mut joined = match self.commit(vec![group], false).await.pop() {
+            Some(Settled::Answered(answer)) => answer,
+            _ => gone,
+        }?;
+        if joined.refused_at.is_some() || !joined.replies.is_empty() {
+            return Ok(joined);
+        }
+        let items = items.into_iter().map(|command| Job::one(tenant, command)).collect();
+        for settled in self.commit(items, false).await {
+            if let Settled::Answered(answer) = settled {
+                joined.join(answer?);
+            }
         }
         joined.position.sort_unstable();
         Ok(joined)

@@ -153,7 +153,11 @@ impl Queue {
         let mut lines = self.lines();
         let mut jobs = lines.take(self.batch_commands);
         // Whoever went away while waiting will ask again with the same key.
-        jobs.retain(|waiting| !waiting.ticket.reply.is_closed());
+        let is_there = |waiting: &Waiting| !waiting.ticket.reply.is_closed();
+        while !jobs.is_empty() && !jobs.iter().any(is_there) {
+            jobs = lines.take(self.batch_commands);
+        }
+        jobs.retain(is_there);
         let rows: Vec<u128> =
             jobs.iter().flat_map(|waiting| &waiting.ticket.rows).copied().collect();
         lines.busy.extend(&rows);
@@ -305,6 +309,17 @@ mod tests {
         assert_eq!(batch.jobs[0].job.commands.len(), 3);
         queue.close();
         answering.await.expect("ends with the queue");
+    }
+
+    #[tokio::test]
+    async fn who_went_away_leaves_nobody_waiting() {
+        let queue = queue(8192, 100);
+        for _ in 0..350 {
+            drop(queue.push(job(1, 1)));
+        }
+        let _answer = queue.push(job(1, 1));
+        assert_eq!(queue.take_now().map(|batch| batch.jobs.len()), Some(1));
+        assert!(queue.take_now().is_none());
     }
 
     #[tokio::test]

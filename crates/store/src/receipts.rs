@@ -9,7 +9,29 @@ use serde::{Deserialize, Serialize};
 /// therefore kept for 24 hours at least and 48 at most.
 pub const GENERATIONS: i64 = 3;
 
-/// The generation that receipts of `at` are written to.
+/// Clocks of processes may differ by this much, and a batch may wait so long for its locks.
+const AROUND_MIDNIGHT_SECONDS: i64 = 600;
+/// Before midnight the generation of the day to come is left alone.
+const EVENING_SECONDS: i64 = 3600;
+
+/// The generations that receipts of `at` are written to, in one order for all writers. Around
+/// midnight there are two: whoever takes it for the other day, by a clock or by having waited,
+/// finds them all the same, or meets them at the index.
+pub fn written_generations(at: Timestamp) -> impl Iterator<Item = i16> {
+    let [before, after] = [-AROUND_MIDNIGHT_SECONDS, AROUND_MIDNIGHT_SECONDS]
+        .map(|seconds| generation(at.plus_seconds(seconds)));
+    let second = Some(before.max(after)).filter(|_| before != after);
+    std::iter::once(before.min(after)).chain(second)
+}
+
+/// Whether the stale generation may be emptied: not while somebody may write there already, or may
+/// still read there.
+pub fn may_retire(at: Timestamp) -> bool {
+    at.plus_seconds(EVENING_SECONDS).days() == at.days()
+        && at.plus_seconds(-AROUND_MIDNIGHT_SECONDS).days() == at.days()
+}
+
+/// The generation of the day of `at`, the first that is read.
 pub fn generation(at: Timestamp) -> i16 {
     at.days().rem_euclid(GENERATIONS) as i16
 }

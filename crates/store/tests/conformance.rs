@@ -111,7 +111,7 @@ cases! {
     batches: all_or_nothing nothing_to_write opposite_directions absent_rows_are_left_out;
     known: every_column_is_compared nothing_is_overwritten
         a_hold_of_another_process_is_captured;
-    receipts: in_two_generations met_twice answers_round_trip retired;
+    receipts: in_two_generations around_midnight met_twice answers_round_trip retired;
     attachments: locked_and_written missed of_one_kind;
     units: done_then_replayed missed_changes_nothing rejected_changes_nothing;
     books: proven every_check_fires;

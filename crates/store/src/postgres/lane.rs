@@ -184,7 +184,9 @@ impl Lane for PostgresLane {
         let may_know = is_bare && !begin.is_empty() && !locks.accounts.is_empty();
         let known = known.filter(|_| may_know);
         let basis = Basis { begin, locks: &locks, known: known.as_deref() };
-        let mut result = self.session().await?.run(&basis, &mut decide).await;
+        // On this very connection: a new one would know nothing of what `lock_ahead` began.
+        let gone = || StoreError::Unavailable("no connection".into());
+        let mut result = self.session.as_ref().ok_or_else(gone)?.run(&basis, &mut decide).await;
         match &result {
             Err(Failure::Stale) => {
                 self.known.was_wrong();

@@ -5,7 +5,11 @@ use time::{Date, Month};
 use tokio_postgres::Client;
 use uuid::Uuid;
 
-use crate::{StoreError, postgres::errors, receipts::stale_generation};
+use crate::{
+    StoreError,
+    postgres::errors,
+    receipts::{may_retire, stale_generation},
+};
 
 /// Tables whose partitions are bounded by the first 48 bits of their ids: the month.
 const MONTHLY: [&str; 3] = ["transfers", "events", "payments"];
@@ -46,13 +50,18 @@ pub(super) async fn create(client: &Client, now: Timestamp) -> Result<Vec<String
 
 /// Empties the generation that is neither written nor read today.
 pub(super) async fn retire_receipts(client: &Client, now: Timestamp) -> Result<(), StoreError> {
+    if !may_retire(now) {
+        return Ok(());
+    }
     let table = format!("receipts_{}", stale_generation(now));
     let filled = client
         .query_one(&format!("select exists (select from {table})"), &[])
         .await
         .map_err(errors::classify)?;
     if filled.get::<_, bool>(0) {
-        client.batch_execute(&format!("truncate {table}")).await.map_err(errors::classify)?;
+        // All batches would wait behind it for whoever reads the table at length.
+        let sql = format!("set lock_timeout = '200ms'; truncate {table}");
+        client.batch_execute(&sql).await.map_err(errors::classify)?;
     }
     Ok(())
 }

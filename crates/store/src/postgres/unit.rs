@@ -2,7 +2,7 @@
 
 use caudal_domain::{Fingerprint, ReceiptKey, TransferId};
 use deadpool_postgres::Object;
-use futures::join;
+use futures::{future::join_all, join};
 use tokio_postgres::{Error, Statement, error::SqlState, types::ToSql};
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
         events::{self, EventStatements, INSERT_EVENTS, LOCK_HEADS},
         values::{self, Id, Json},
     },
-    receipts::{generation, previous_generation},
+    receipts::{generation, previous_generation, written_generations},
 };
 
 /// A unit has no account lock that would make a duplicate wait, so it locks its key.
@@ -23,7 +23,8 @@ const LOCK_KEY: &str = "select pg_advisory_xact_lock($1)";
 const RECEIPT: &str = "select key, fingerprint, transfer_id, answer from receipts
        where generation = $1 and bucket = $3 and key = $4
      union all select key, fingerprint, transfer_id, answer from receipts
-       where generation = $2 and bucket = $3 and key = $4";
+       where generation = $2 and bucket = $3 and key = $4
+     limit 1";
 const INSERT_RECEIPT: &str = "insert into receipts (generation, bucket, key, fingerprint,
      transfer_id, answer) values ($1, $2, $3, $4, $5, $6)";
 const UNIQUE_VIOLATION: &str = "23505";
@@ -163,10 +164,14 @@ async fn insert_receipt(
 ) -> Result<(), Error> {
     let (Some(insert), Some(receipt)) = (insert, &unit.receipt) else { return Ok(()) };
     let (transfer, answer) = receipt.answer.columns();
-    let (generation, bucket) = (generation(unit.at), i16::from(receipt.bucket().0));
+    let bucket = i16::from(receipt.bucket().0);
     let (transfer, answer) = (transfer.map(|id| Id(id.0)), answer.as_deref().map(Json));
     let (key, fingerprint) = (Id(receipt.key.0), Id(receipt.fingerprint.0));
-    let params: [&(dyn ToSql + Sync); 6] =
-        [&generation, &bucket, &key, &fingerprint, &transfer, &answer];
-    client.execute(insert, &params).await.map(drop)
+    let (key, fingerprint, transfer, answer) = (&key, &fingerprint, &transfer, &answer);
+    let inserts = written_generations(unit.at).map(async |generation| {
+        let params: [&(dyn ToSql + Sync); 6] =
+            [&generation, &bucket, key, fingerprint, transfer, answer];
+        client.execute(insert, &params).await
+    });
+    join_all(inserts).await.into_iter().try_for_each(|done| done.map(drop))
 }

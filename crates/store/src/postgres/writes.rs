@@ -1,6 +1,7 @@
 //! A batch's rows, written list by list.
 
 use caudal_domain::Account;
+use futures::future::join_all;
 use tokio_postgres::{Client, Error, types::ToSql};
 
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
         statements::Statements,
         values::{Id, Json, Time},
     },
-    receipts::generation,
+    receipts::written_generations,
     transfers, wallets,
 };
 
@@ -196,9 +197,13 @@ impl Target<'_> {
             columns.iter().map(|(id, _)| id.map(|id| Id(id.0))).collect();
         let answers: Vec<Option<Json>> =
             columns.iter().map(|(_, text)| text.as_deref().map(Json)).collect();
-        let generation = generation(locks.at);
-        let params: [&(dyn ToSql + Sync); 6] =
-            [&buckets, &keys, &fingerprints, &transfers, &answers, &generation];
-        self.client.execute(&self.statements.insert_receipts, &params).await.map(drop)
+        let columns: [&(dyn ToSql + Sync); 5] =
+            [&buckets, &keys, &fingerprints, &transfers, &answers];
+        let inserts = written_generations(locks.at).map(async |generation| {
+            let mut params = columns.to_vec();
+            params.push(&generation);
+            self.client.execute(&self.statements.insert_receipts, &params).await
+        });
+        join_all(inserts).await.into_iter().try_for_each(|done| done.map(drop))
     }
 }

@@ -35,7 +35,7 @@ use crate::{
     Backend, Lane, Position, RecentEvents, Row, StoreError, UnitOfWork, UnitOutcome, Value,
     known::Known,
     measures::measured,
-    receipts::stale_generation,
+    receipts::{may_retire, stale_generation},
     wallets::{ACCOUNT_COLUMNS, read_account},
 };
 
@@ -214,6 +214,9 @@ impl Backend for Sqlite {
     }
 
     async fn retire_receipts(&self, now: Timestamp) -> Result<(), StoreError> {
+        if !may_retire(now) {
+            return Ok(());
+        }
         self.writer
             .run(move |connection| {
                 // What is personal in them is sealed, and a day's would all be written once more.

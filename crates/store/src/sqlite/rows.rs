@@ -6,7 +6,7 @@ use rusqlite::{CachedStatement, Connection, params};
 use super::codec::{self, blob, is_unique_violation};
 use crate::{
     Answer, Position, Receipt, Row, StoreError,
-    receipts::{generation, stale_generation},
+    receipts::{stale_generation, written_generations},
 };
 
 /// Looks up receipts in the two generations that count at one instant.
@@ -40,7 +40,7 @@ fn read_receipt(key: ReceiptKey, row: &Row) -> Result<Receipt, StoreError> {
     Ok(Receipt { key, fingerprint: Fingerprint(row.id(0)?), answer })
 }
 
-/// Writes the receipts to the generation of `at`. A key met twice is another writer's.
+/// Writes the receipts to the generations of `at`. A key met twice is another writer's.
 pub fn insert_receipts(
     connection: &Connection,
     receipts: &[Receipt],
@@ -50,8 +50,9 @@ pub fn insert_receipts(
         "insert into receipts (generation, bucket, key, fingerprint, transfer_id, answer)
          values (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;
-    let generation = generation(at);
-    for receipt in receipts {
+    for (generation, receipt) in
+        written_generations(at).flat_map(|day| receipts.iter().map(move |receipt| (day, receipt)))
+    {
         let (transfer, answer) = receipt.answer.columns();
         let (bucket, key) = (receipt.bucket().0, blob(receipt.key.0));
         let (fingerprint, transfer) = (blob(receipt.fingerprint.0), transfer.map(|id| blob(id.0)));

@@ -71,6 +71,28 @@ pub async fn in_two_generations(stage: &Stage) {
     }
 }
 
+/// By a clock that goes wrong, or by having waited, somebody takes it for the other day.
+pub async fn around_midnight(stage: &Stage) {
+    let midnight = START.plus_seconds(12 * 3600);
+    for (number, (written, looked)) in
+        [(5, -5), (-5, 5), (500, -500), (-500, 500)].into_iter().enumerate()
+    {
+        let [written, looked] = [written, looked].map(|seconds| midnight.plus_seconds(seconds));
+        let name = format!("midnight {number}");
+        write(stage, written, vec![said(&name)]).await.unwrap();
+        // The janitor takes it for the other day as well.
+        stage.store.retire_receipts(looked).await.unwrap();
+        assert_eq!(read(stage, looked, &[key(&name)]).await, [said(&name)]);
+        let receipt = Some(said(&name));
+        let unit = UnitOfWork { at: looked, receipt, ..UnitOfWork::default() };
+        let told = stage.store.commit(unit).await.unwrap().0;
+        assert_eq!(told, UnitOutcome::Replayed(said(&name)));
+        // Who did not look, for it was not there yet.
+        let late = write(stage, looked, vec![said(&name)]).await;
+        assert!(matches!(late, Err(StoreError::Contention(_))), "{late:?}");
+    }
+}
+
 pub async fn met_twice(stage: &Stage) {
     let tenant = tenant(stage).await;
     let (a, b) = (funded(stage, tenant, 10, 100).await, wallet(stage, tenant, 200).await);
