@@ -22,6 +22,9 @@ const ATTEMPTS: u32 = 4;
 /// So often a job gives way to another process that holds its accounts; then it waits for it.
 const PASSED_OVER_MOST: u32 = 3;
 
+/// Who holds a hot account waits for no other, so a job gives way longer; then that time ends.
+const PASSED_OVER_WHILE_HOT: u32 = 16;
+
 /// So many jobs held up all at once share a hot account: trying again would be in vain.
 const HOT_JOBS: usize = 16;
 /// So many batches then wait for it before they are formed.
@@ -114,6 +117,9 @@ impl LaneTask {
             // Nobody is passed over for ever; but who holds a hot account waits for no other.
             let is_late = tickets.iter().any(|ticket| ticket.passed_over >= PASSED_OVER_MOST);
             let pass_over = !is_late || self.hot.is_held;
+            if tickets.iter().any(|ticket| ticket.passed_over >= PASSED_OVER_WHILE_HOT) {
+                self.hot.batches_left = 0;
+            }
             let mut answers = Vec::with_capacity(tickets.len());
             let mut passed = Vec::new();
             for (settled, mut ticket) in self.commit(jobs, pass_over).await.into_iter().zip(tickets)

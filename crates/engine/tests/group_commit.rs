@@ -226,6 +226,27 @@ async fn a_hot_account_is_waited_for_before_the_next_batch_is_formed() {
 }
 
 #[tokio::test]
+async fn a_hot_account_does_not_hold_up_for_ever_who_needs_another_one() {
+    let settings = Settings { batch_commands: 40, ..one_lane() };
+    let (engine, memory) = engine(40, &settings);
+    let hold = |n| memory.0.lock().unwrap().held.insert(wallet(n));
+    let batches = || memory.0.lock().unwrap().batches.len();
+    hold(0);
+    let paying = (4..40).map(|n| engine.submit(Job::one(TENANT, transfer(n, 0, 1))));
+    futures::future::join_all(paying).await;
+    hold(1);
+    let before = batches();
+    let held_up = engine.submit(Job::one(TENANT, transfer(1, 0, 1)));
+    let there_and_back =
+        |n: u32| if n.is_multiple_of(2) { transfer(2, 3, 1) } else { transfer(3, 2, 1) };
+    let others = (0..3000).map(|n| engine.submit(Job::one(TENANT, there_and_back(n))));
+    let others = futures::future::join_all(others);
+    let (reply, when) = futures::join!(async { (held_up.await, batches()) }, others).0;
+    assert!(is_accepted(&reply.unwrap()));
+    assert!(when - before < 30, "it was held up for {} batches", when - before);
+}
+
+#[tokio::test]
 async fn free_items_of_a_batch_do_not_wait_for_the_others() {
     let (engine, memory) = engine(4, &one_lane());
     memory.0.lock().unwrap().held.insert(wallet(0));
