@@ -34,7 +34,7 @@ pub const CHECKS: &[Check] = &[
                 || ' at version ' || cast(a.version as text) || ', its '
                 || cast(count(e.version) as text) || ' entries sum to '
                 || cast(coalesce(sum(e.amount), 0) as text)
-              from accounts a left join entries e on e.bucket = a.bucket and e.account_id = a.id
+              from account_states a left join entries e on e.bucket = a.bucket and e.account_id = a.id
               where {tenant} group by a.bucket, a.id, a.currency, a.total, a.version
               having a.total <> coalesce(sum(e.amount), 0) or a.version <> count(e.version)
                 or a.version <> coalesce(max(e.version), 0)",
@@ -56,7 +56,7 @@ pub const CHECKS: &[Check] = &[
         sql: "select 'an account holds ' || cast(a.held as text) || ', pending '
                 || cast(a.pending as text) || ', its last entry says '
                 || cast(e.held_after as text) || ', ' || cast(e.pending_after as text)
-              from accounts a join entries e on e.bucket = a.bucket and e.account_id = a.id
+              from account_states a join entries e on e.bucket = a.bucket and e.account_id = a.id
                 and e.version = a.version
               where {tenant} and (e.balance_after <> a.total or e.held_after <> a.held
                 or e.pending_after <> a.pending)",
@@ -160,7 +160,7 @@ pub async fn trial_balance(
     };
     let sql = format!(
         "select a.currency, a.kind, cast(sum(a.total) as text), cast(sum(a.held) as text),
-           cast(sum(a.pending) as text), count(*) from accounts a where {condition}
+           cast(sum(a.pending) as text), count(*) from account_states a where {condition}
          group by a.currency, a.kind order by a.currency, a.kind"
     );
     let rows = db.query_at_length("accounts", &sql, &params).await?;
@@ -204,7 +204,7 @@ pub async fn balances(
         None => "",
     };
     let sql = format!(
-        "select id, total, held, pending, version from accounts where id > $1 {condition}
+        "select id, total, held, pending, version from account_states where id > $1 {condition}
          order by id limit $2"
     );
     let rows = db.query_at_length("accounts", &sql, &params).await?;

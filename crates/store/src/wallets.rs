@@ -7,6 +7,7 @@ use caudal_domain::{
 
 use crate::{AttachedRow, Backend, Row, Step, StoreError, Value, entries};
 
+/// Of `account_states`, or of the rows that PostgreSQL locks.
 pub(crate) const ACCOUNT_COLUMNS: &str = "a.id, a.tenant_id, a.kind, a.currency, a.status, \
      a.floor, a.total, a.held, a.pending, a.version, a.updated_at";
 
@@ -74,12 +75,10 @@ fn insert_own(
 }
 
 const INSERT_ACCOUNT: &str = "insert into accounts (bucket, id, tenant_id, kind, currency, status,
-     floor, total, held, pending, version, updated_at)
-     values ($1, $2, $3, $4, $5, $6, $7, 0, 0, 0, 0, $8)";
+     floor, updated_at) values ($1, $2, $3, $4, $5, $6, $7, $8)";
 /// Looks first: `on conflict` alone would wait for every batch that is changing the treasury.
 const INSERT_SYSTEM_ACCOUNT: &str = "insert into accounts (bucket, id, tenant_id, kind, currency,
-     status, floor, total, held, pending, version, updated_at)
-     select $1, $2, $3, $4, $5, $6, $7, 0, 0, 0, 0, $8
+     status, floor, updated_at) select $1, $2, $3, $4, $5, $6, $7, $8
      where not exists (select 1 from accounts where bucket = $1 and id = $2)
      on conflict do nothing";
 
@@ -166,7 +165,7 @@ pub async fn find(
     id: AccountId,
 ) -> Result<Option<Wallet>, StoreError> {
     let sql = format!(
-        "select {ACCOUNT_COLUMNS}, {WALLET_COLUMNS} from accounts a
+        "select {ACCOUNT_COLUMNS}, {WALLET_COLUMNS} from account_states a
          join wallets w on w.bucket = a.bucket and w.id = a.id
          where a.bucket = $1 and a.id = $2 and a.tenant_id = $3"
     );
@@ -191,7 +190,7 @@ pub struct Filter {
 pub async fn list(db: &dyn Backend, filter: &Filter) -> Result<Vec<Wallet>, StoreError> {
     let mut sql = format!(
         "select {ACCOUNT_COLUMNS}, {WALLET_COLUMNS} from wallets w
-         join accounts a on a.bucket = w.bucket and a.id = w.id
+         join account_states a on a.bucket = w.bucket and a.id = w.id
          where w.tenant_id = $1 and w.id < $2 and w.id >= $3"
     );
     let mut params: Vec<Value> =
@@ -257,7 +256,8 @@ pub async fn balance_at(
          and e.version = (lo + hi + 1) / 2) <= $3";
     let sql = format!(
         "with recursive search (lo, hi) as (
-           select cast(0 as bigint), a.version from accounts a where a.bucket = $1 and a.id = $2
+           select cast(0 as bigint), a.version from account_states a
+             where a.bucket = $1 and a.id = $2
          union all
            select case when {early} then (lo + hi + 1) / 2 else lo end,
                   case when {early} then hi else (lo + hi + 1) / 2 - 1 end

@@ -155,6 +155,7 @@ mod only_sqlite {
     cases!(@sqlite sqlite_only opens_again_where_it_was_left);
     cases!(@sqlite sqlite_only survives_a_panicking_decision);
     cases!(@sqlite sqlite_only a_start_cuts_off_what_a_crash_left);
+    cases!(@sqlite sqlite_only accounts_are_read_by_look_ups);
 }
 
 mod only_postgres {

@@ -31,6 +31,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
         "0019_promised_payments",
         include_str!("../../migrations/postgres/0019_promised_payments.sql"),
     ),
+    ("0020_account_states", include_str!("../../migrations/postgres/0020_account_states.sql")),
 ];
 
 /// Any number, the same in every instance: "caudal" in ASCII.

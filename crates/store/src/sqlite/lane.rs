@@ -1,9 +1,9 @@
 //! A batch on the writer thread: read, decide, write, commit.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
-use caudal_domain::{Account, Entry, Transfer};
+use caudal_domain::{Account, AccountId, Entry, Transfer};
 use rusqlite::{Connection, params};
 
 use super::{
@@ -34,7 +34,7 @@ impl SqliteLane {
 
 #[async_trait]
 impl Lane for SqliteLane {
-    async fn lock_ahead(&mut self, _: &[caudal_domain::AccountId]) -> Result<(), StoreError> {
+    async fn lock_ahead(&mut self, _: &[AccountId]) -> Result<(), StoreError> {
         Ok(())
     }
 
@@ -58,7 +58,10 @@ impl Lane for SqliteLane {
                     if writes.is_empty() {
                         return Ok(End::Rollback((Position::new(), Vec::new())));
                     }
+                    let before = accounts.clone();
                     overlay(&mut accounts, &writes.accounts);
+                    require_entered(&before, &accounts, &writes.entries)?;
+                    update_terms(connection, &before, &accounts)?;
                     let position = write(connection, &writes, &locks)?;
                     Ok(End::Commit((position, writes.events)))
                 })?;
@@ -80,7 +83,7 @@ fn accounts(
 ) -> Result<Vec<Account>, StoreError> {
     let mut version = connection.prepare_cached("pragma data_version")?;
     known.heed(version.query_row([], |row| row.get(0))?);
-    let sql = format!("select {ACCOUNT_COLUMNS} from accounts a where a.id = ?1");
+    let sql = format!("select {ACCOUNT_COLUMNS} from account_states a where a.id = ?1");
     let mut select = connection.prepare_cached(&sql)?;
     let mut accounts = Vec::with_capacity(locks.accounts.len());
     for (id, known) in locks.accounts.iter().zip(known.take(&locks.accounts)) {
@@ -126,7 +129,6 @@ fn attached_version(connection: &Connection, row: &AttachedRow) -> Result<Option
 }
 
 fn write(connection: &Connection, writes: &Writes, locks: &Locks) -> Result<Position, StoreError> {
-    update_accounts(connection, &writes.accounts)?;
     insert_transfers(connection, &writes.new_transfers)?;
     update_transfers(connection, &writes.changed_transfers)?;
     insert_entries(connection, &writes.entries)?;
@@ -145,22 +147,39 @@ fn one(rows: usize, table: &'static str) -> Result<(), StoreError> {
     }
 }
 
-fn update_accounts(connection: &Connection, accounts: &[Account]) -> Result<(), StoreError> {
+/// What is on an account is what its last entry says: the ledger must mean the same by both.
+fn require_entered(
+    before: &[Account],
+    after: &[Account],
+    entries: &[Entry],
+) -> Result<(), StoreError> {
+    let last: HashMap<AccountId, &Entry> = entries.iter().map(|e| (e.account, e)).collect();
+    for (old, new) in before.iter().zip(after) {
+        let entered = match last.get(&new.id) {
+            Some(e) => (e.version, e.balance_after, e.held_after, e.pending_after),
+            None => (old.version, old.total, old.held, old.pending),
+        };
+        if entered != (new.version, new.total, new.held, new.pending) {
+            return Err(StoreError::Rejected("an account differs from its last entry".into()));
+        }
+    }
+    Ok(())
+}
+
+/// Status and floor, which change seldom.
+fn update_terms(
+    connection: &Connection,
+    before: &[Account],
+    after: &[Account],
+) -> Result<(), StoreError> {
     let mut update = connection.prepare_cached(
-        "update accounts set status = ?2, floor = ?3, total = ?4, held = ?5, pending = ?6,
-         version = ?7, updated_at = ?8 where id = ?1",
+        "update accounts set status = ?2, floor = ?3, updated_at = ?4 where id = ?1",
     )?;
-    for account in accounts {
-        let rows = update.execute(params![
-            blob(account.id.0),
-            account.status as i16,
-            account.floor,
-            account.total,
-            account.held,
-            account.pending,
-            account.version,
-            account.updated_at.micros(),
-        ])?;
+    let terms = |account: &Account| (account.status, account.floor);
+    for (_, account) in before.iter().zip(after).filter(|(old, new)| terms(old) != terms(new)) {
+        let (id, status) = (blob(account.id.0), account.status as i16);
+        let rows =
+            update.execute(params![id, status, account.floor, account.updated_at.micros()])?;
         one(rows, "accounts")?;
     }
     Ok(())

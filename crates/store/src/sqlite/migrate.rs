@@ -29,6 +29,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0017_large_sums", include_str!("../../migrations/sqlite/0017_large_sums.sql")),
     ("0018_makers_of_keys", include_str!("../../migrations/sqlite/0018_makers_of_keys.sql")),
     ("0019_promised_payments", include_str!("../../migrations/sqlite/0019_promised_payments.sql")),
+    ("0020_account_states", include_str!("../../migrations/sqlite/0020_account_states.sql")),
 ];
 
 /// Runs what has not run yet, each in a transaction of its own.

@@ -157,7 +157,7 @@ impl Backend for Sqlite {
         id: AccountId,
     ) -> Result<Option<Account>, StoreError> {
         let sql = format!(
-            "select {ACCOUNT_COLUMNS} from accounts a where a.id = $1 and a.tenant_id = $2"
+            "select {ACCOUNT_COLUMNS} from account_states a where a.id = $1 and a.tenant_id = $2"
         );
         let found = self.query("accounts", &sql, &[id.0.into(), tenant.0.into()]).await?;
         found.first().map(read_account).transpose()

@@ -84,9 +84,11 @@ pub async fn proven(stage: &Stage) {
     assert_eq!(rest, all[2..4], "by page");
 }
 
+const SHOWN: &str = "the last entry shows the balance, what is held and what is pending";
+
 /// `(check, what makes it speak, what makes it silent again)`.
 fn tamperings(stage: &Stage, told: &Told) -> Vec<(&'static str, String, String)> {
-    let (a, b) = (stage.literal(told.a.0), stage.literal(told.b.0));
+    let a = stage.literal(told.a.0);
     let (paid, again) = (stage.literal(told.paid.id.0), stage.literal(told.again.0));
     let ghost = stage.literal(stage.id(START, 10));
     // The second entry of `a` is its side of `paid`.
@@ -113,20 +115,14 @@ fn tamperings(stage: &Stage, told: &Told) -> Vec<(&'static str, String, String)>
         ),
         named(
             "balance = sum of entries, versions gapless",
-            both(&|by| add("accounts set total", by, &of(&b))),
+            both(&|by| stage.falsify(told.b, "total", &format!("$ + {by}"))),
         ),
         named(
             "each entry continues the one before",
             both(&|by| entry(&format!("balance_after = balance_after + {by}"))),
         ),
-        named(
-            "the last entry shows the balance, what is held and what is pending",
-            both(&|by| add("accounts set held", by, &of(&b))),
-        ),
-        named(
-            "the last entry shows the balance, what is held and what is pending",
-            both(&|by| add("accounts set pending", by, &of(&b))),
-        ),
+        named(SHOWN, both(&|by| stage.falsify(told.b, "held", &format!("$ + {by}")))),
+        named(SHOWN, both(&|by| stage.falsify(told.b, "pending", &format!("$ + {by}")))),
         named(
             "transfers moved what their entries say",
             both(&|by| add("transfers set amount", by, &of(&again))),
@@ -168,7 +164,10 @@ pub async fn every_check_fires(stage: &Stage) {
         let tampered = tamperings.iter().any(|(name, ..)| *name == check.name);
         assert!(tampered, "no tampering for {:?}: add one", check.name);
     }
-    for (name, tamper, mend) in tamperings {
+    // Where an account is its last entry, there is nothing that could differ: what is held and
+    // what is pending is then proven against the transfers alone.
+    let differs = |name: &str| name != SHOWN || !stage.keeps_balances_in_entries();
+    for (name, tamper, mend) in tamperings.into_iter().filter(|(name, ..)| differs(name)) {
         stage.raw(&tamper).await;
         let found = heard(stage, None).await;
         assert!(found.contains(&name), "{name:?} did not fire on {tamper}, but {found:?} did");

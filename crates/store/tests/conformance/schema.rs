@@ -4,7 +4,7 @@ use caudal_domain::{AccountId, TransferId};
 use caudal_store::{api_keys, entries, tenants, transfers, wallets};
 
 use super::{
-    fixtures::{done, new_key, new_tenant, wallet},
+    fixtures::{done, new_key, new_tenant},
     stage::{START, Stage},
 };
 
@@ -23,7 +23,7 @@ pub async fn an_upgrade_keeps_rows(stage: &Stage) {
     stage.store.create_partitions(START).await.unwrap();
     let acme = new_tenant(stage, "Acme");
     done(stage, vec![tenants::insert(&acme)]).await;
-    let wallet = wallet(stage, acme.id, 5).await;
+    let wallet = AccountId(stage.id(START, 5));
     let paid = TransferId(stage.id(START, 5));
     stage.raw(&old_books(stage, wallet, paid)).await;
     let key = new_key(stage, acme.id);
@@ -43,7 +43,7 @@ pub async fn an_upgrade_keeps_rows(stage: &Stage) {
     assert_eq!(tenants::find_config(db, acme.id).await.unwrap().as_deref(), Some("{}"));
     assert_eq!(api_keys::find_by_secret(db, 77).await.unwrap(), Some(key));
     let kept = wallets::find(db, acme.id, wallet).await.unwrap().expect("the wallet");
-    assert_eq!(kept.account.total, 100);
+    assert_eq!((kept.account.total, kept.account.version), (100, 1));
     let entry = entries::list(db, wallet, i64::MAX, 9).await.unwrap().remove(0);
     assert_eq!((entry.balance_after, entry.pending_after, entry.transfer), (100, 0, paid));
     let paid = transfers::find(db, acme.id, paid).await.unwrap().expect("the transfer");
@@ -54,14 +54,19 @@ pub async fn an_upgrade_keeps_rows(stage: &Stage) {
 fn old_books(stage: &Stage, wallet: AccountId, paid: TransferId) -> String {
     let (wallet, paid) = (stage.literal(wallet.0), stage.literal(paid.0));
     format!(
-        "insert into transfers (bucket, id, tenant_id, kind, status, currency, from_id, to_id,
+        "insert into accounts (bucket, id, tenant_id, kind, currency, status, floor, total, held,
+           pending, version, updated_at)
+         select 5, {wallet}, id, 0, 'USD', 0, 0, 100, 0, 0, 1, created_at from tenants;
+         insert into wallets (bucket, id, tenant_id, user_id, currency, name, metadata, version,
+           created_at)
+         select 5, {wallet}, id, null, 'USD', null, null, 1, created_at from tenants;
+         insert into transfers (bucket, id, tenant_id, kind, status, currency, from_id, to_id,
            amount, amount_captured, amount_reversed, created_at)
          select bucket, {paid}, tenant_id, 1, 0, currency, id, id, 100, 0, 0, created_at
          from wallets;
          insert into entries (bucket, account_id, version, transfer_id, amount, balance_after,
            held_after, created_at)
-         select bucket, id, 1, {paid}, 100, 100, 0, created_at from wallets;
-         update accounts set total = 100, version = 1 where id = {wallet};"
+         select bucket, id, 1, {paid}, 100, 100, 0, created_at from wallets;"
     )
 }
 

@@ -61,6 +61,28 @@ pub async fn opens_again_where_it_was_left(stage: &Stage) {
     fs::remove_dir_all(&folder).unwrap();
 }
 
+/// What is on an account is its last entry: a look-up, however many entries there are.
+pub async fn accounts_are_read_by_look_ups(stage: &Stage) {
+    let file = rusqlite::Connection::open(stage.url().replace("sqlite://", "")).unwrap();
+    for question in [
+        "account_states where id = ?1",
+        "account_states where id > ?1 order by id limit 9",
+        "wallets w join account_states a on a.id = w.id where w.id = ?1",
+        "wallets w join account_states a on a.bucket = w.bucket and a.id = w.id
+         where w.tenant_id = ?1 and w.id < ?2 and a.status = 1 order by w.id desc limit 9",
+    ] {
+        let sql = format!("explain query plan select * from {question}");
+        let mut plan = file.prepare(&sql).unwrap();
+        let nulls = vec![None::<i64>; plan.parameter_count()];
+        let nulls = rusqlite::params_from_iter(nulls);
+        let steps = plan.query_map(nulls, |row| row.get::<_, String>(3)).unwrap();
+        let steps: Vec<_> = steps.collect::<Result<_, _>>().unwrap();
+        let slow = ["SCAN", "MATERIALIZE", "CO-ROUTINE", "TEMP B-TREE", "AUTOMATIC"];
+        let slow = steps.iter().any(|step| slow.iter().any(|word| step.contains(word)));
+        assert!(!slow, "{question}: {steps:#?}");
+    }
+}
+
 fn holds(path: &Path, text: &str) -> bool {
     let bytes = fs::read(path).unwrap_or_default();
     bytes.windows(text.len()).any(|part| part == text.as_bytes())

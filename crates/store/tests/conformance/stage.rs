@@ -11,7 +11,7 @@ use std::{
 };
 
 use caudal_domain::{
-    Bucket, IdSource, Timestamp,
+    AccountId, Bucket, IdSource, Timestamp,
     id::{Chance, Uuid7Source},
 };
 use caudal_store::{PoolSettings, Settings, Store, StoreError};
@@ -89,10 +89,11 @@ fn with_database(url: &str, name: &str) -> String {
 /// SQL that drops every table of the file.
 fn drop_tables(path: &Path) -> String {
     let file = rusqlite::Connection::open(path).expect("the file");
-    let mut tables =
-        file.prepare("select name from sqlite_schema where type = 'table'").expect("a query");
-    let names = tables.query_map([], |row| row.get::<_, String>(0)).expect("tables");
-    names.map(|name| format!("drop table {};", name.expect("a name"))).collect()
+    let all = "select 'drop ' || type || ' ' || name || ';' from sqlite_schema
+         where type in ('view', 'table') order by type desc";
+    let mut drops = file.prepare(all).expect("a query");
+    let drops = drops.query_map([], |row| row.get::<_, String>(0)).expect("what there is");
+    drops.map(|drop| drop.expect("a statement")).collect()
 }
 
 impl Stage {
@@ -170,6 +171,34 @@ impl Stage {
                 done.unwrap_or_else(|error| panic!("{sql}: {:?}", error.as_db_error()));
             }
         }
+    }
+
+    /// Sets one column of an account to `value`, where `$` is what it was, past the store: on
+    /// SQLite what is on an account is what its last entry says.
+    pub fn falsify(&self, account: AccountId, column: &str, value: &str) -> String {
+        let id = self.literal(account.0);
+        let of_entry = match column {
+            "total" => Some("balance_after"),
+            "held" => Some("held_after"),
+            "pending" => Some("pending_after"),
+            "version" => Some("version"),
+            _ => None,
+        };
+        match of_entry.filter(|_| self.keeps_balances_in_entries()) {
+            Some(column) => format!(
+                "update entries set {column} = {} where account_id = {id}
+                 and version = (select max(version) from entries where account_id = {id});",
+                value.replace('$', column)
+            ),
+            None => {
+                let value = value.replace('$', column);
+                format!("update accounts set {column} = {value} where id = {id};")
+            }
+        }
+    }
+
+    pub fn keeps_balances_in_entries(&self) -> bool {
+        matches!(self.raw, Raw::Sqlite(_))
     }
 
     /// Takes everything away and leaves the schema as its first migration made it, empty.
