@@ -125,14 +125,18 @@ impl Job {
 
     /// Whether its commands may be committed apart: nothing but the reply joins them.
     pub(crate) fn is_separable(&self) -> bool {
-        self.commands.len() > 1 && !self.atomic && !self.dry_run && self.receipt.is_none()
+        self.is_loose() && self.receipt.is_none()
     }
 
     /// Whether its commands may be committed apart though it has a key of its own: each has one,
     /// too, that tells what became of it.
     pub(crate) fn can_go_apart(&self) -> bool {
-        let are_keyed = self.commands.iter().all(|command| command.receipt.is_some());
-        self.commands.len() > 1 && !self.atomic && !self.dry_run && are_keyed
+        self.is_loose() && self.commands.iter().all(|command| command.receipt.is_some())
+    }
+
+    /// Several commands that need not stand or fall together.
+    fn is_loose(&self) -> bool {
+        self.commands.len() > 1 && !self.atomic && !self.dry_run
     }
 
     /// The rows it will lock: accounts, and what belongs to the callers.

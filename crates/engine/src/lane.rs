@@ -115,9 +115,9 @@ impl LaneTask {
             let (jobs, tickets): (Vec<_>, Vec<_>) =
                 waiting.into_iter().map(|Waiting { job, ticket }| (job, ticket)).unzip();
             // Nobody is passed over for ever; but who holds a hot account waits for no other.
-            let is_late = tickets.iter().any(|ticket| ticket.passed_over >= PASSED_OVER_MOST);
-            let pass_over = !is_late || self.hot.is_held;
-            if tickets.iter().any(|ticket| ticket.passed_over >= PASSED_OVER_WHILE_HOT) {
+            let passed_over = tickets.iter().map(|ticket| ticket.passed_over).max().unwrap_or(0);
+            let pass_over = passed_over < PASSED_OVER_MOST || self.hot.is_held;
+            if passed_over >= PASSED_OVER_WHILE_HOT {
                 self.hot.batches_left = 0;
             }
             let mut answers = Vec::with_capacity(tickets.len());

@@ -32,8 +32,9 @@ use caudal_gateway::{Answer, ChargeStanding};
 use caudal_store::{refunds::RefundRow, sagas::SagaRow};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::resolve::check_at_gateway;
-pub(crate) use self::{commit::attempt_of, heed::OLD_NEWS_S, pool::Pool, seam::Seam};
+pub(crate) use self::{
+    commit::attempt_of, heed::OLD_NEWS_S, pool::Pool, resolve::check_at_gateway, seam::Seam,
+};
 pub use self::{pool::PoolSettings, resolve::Found, run::SAGAS_MOST, seam::Point};
 use crate::{ServiceError, payments::Payment, unit::broken};
 

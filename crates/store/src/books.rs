@@ -34,7 +34,8 @@ pub const CHECKS: &[Check] = &[
                 || ' at version ' || cast(a.version as text) || ', its '
                 || cast(count(e.version) as text) || ' entries sum to '
                 || cast(coalesce(sum(e.amount), 0) as text)
-              from account_states a left join entries e on e.bucket = a.bucket and e.account_id = a.id
+              from account_states a
+              left join entries e on e.bucket = a.bucket and e.account_id = a.id
               where {tenant} group by a.bucket, a.id, a.currency, a.total, a.version
               having a.total <> coalesce(sum(e.amount), 0) or a.version <> count(e.version)
                 or a.version <> coalesce(max(e.version), 0)",
