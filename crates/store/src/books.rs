@@ -56,11 +56,14 @@ pub const CHECKS: &[Check] = &[
         name: "the last entry shows the balance, what is held and what is pending",
         sql: "select 'an account holds ' || cast(a.held as text) || ', pending '
                 || cast(a.pending as text) || ', its last entry says '
-                || cast(e.held_after as text) || ', ' || cast(e.pending_after as text)
-              from account_states a join entries e on e.bucket = a.bucket and e.account_id = a.id
+                || cast(coalesce(e.held_after, 0) as text) || ', '
+                || cast(coalesce(e.pending_after, 0) as text)
+              from account_states a
+              left join entries e on e.bucket = a.bucket and e.account_id = a.id
                 and e.version = a.version
-              where {tenant} and (e.balance_after <> a.total or e.held_after <> a.held
-                or e.pending_after <> a.pending)",
+              where {tenant} and (coalesce(e.balance_after, 0) <> a.total
+                or coalesce(e.held_after, 0) <> a.held
+                or coalesce(e.pending_after, 0) <> a.pending)",
         tenant_column: Some("a.tenant_id"),
     },
     Check {

@@ -156,11 +156,13 @@ mod only_sqlite {
     cases!(@sqlite sqlite_only survives_a_panicking_decision);
     cases!(@sqlite sqlite_only a_start_cuts_off_what_a_crash_left);
     cases!(@sqlite sqlite_only accounts_are_read_by_look_ups);
+    cases!(@sqlite sqlite_only an_upgrade_refuses_books_that_differ);
 }
 
 mod only_postgres {
     cases!(@postgres postgres_only look_ups_by_id_prune);
     cases!(@postgres postgres_only lists_find_rows_by_key);
+    cases!(@postgres postgres_only an_upgrade_holds_up_no_batch);
     cases!(@postgres postgres_only a_login_heeds_what_it_waited_for);
     cases!(@postgres postgres_only proofs_have_no_time_limit);
     cases!(@postgres postgres_only a_value_that_can_not_be_sent_changes_nothing);

@@ -1,5 +1,17 @@
 -- What is on an account is what its last entry says. A row of its own that changed with every entry
 -- would be one more page for the WAL with each.
+-- Where the two differ the books are not whole: nothing is changed then.
+create table differences (
+    accounts integer not null,
+    constraint "accounts differ from their last entries; reconcile by the version before this one"
+        check (accounts = 0)
+) strict;
+insert into differences
+    select count(*) from accounts a left join entries e on e.account_id = a.id
+        and e.version = (select max(version) from entries where account_id = a.id)
+    where (a.total, a.held, a.pending, a.version) is not (coalesce(e.balance_after, 0),
+        coalesce(e.held_after, 0), coalesce(e.pending_after, 0), coalesce(e.version, 0));
+drop table differences;
 create table accounts_without_balances (
     bucket integer not null,
     id blob not null,

@@ -1,5 +1,8 @@
 //! Migrations: versioned files, each in a transaction of its own, one instance at a time.
 
+use std::time::Duration;
+
+use tokio::time::sleep;
 use tokio_postgres::Client;
 
 use crate::{StoreError, postgres::errors};
@@ -37,6 +40,12 @@ const MIGRATIONS: &[(&str, &str)] = &[
 /// Any number, the same in every instance: "caudal" in ASCII.
 const LOCK: i64 = 0x6361_7564_616c;
 
+/// Batches wait behind a step that waits for its tables, and give up after a second.
+const LOCK_TIMEOUT: &str = "set local lock_timeout = '500ms'";
+/// So they have a turn, and it tries again: for a minute.
+const PAUSE: Duration = Duration::from_millis(500);
+const TRIES: u32 = 60;
+
 pub(super) async fn run(client: &mut Client) -> Result<Vec<String>, StoreError> {
     client.execute("select pg_advisory_lock($1)", &[&LOCK]).await.map_err(errors::classify)?;
     let done = run_locked(client).await;
@@ -56,14 +65,28 @@ async fn run_locked(client: &mut Client) -> Result<Vec<String>, StoreError> {
         .map_err(errors::classify)?;
     let names = pending(client).await?;
     for (name, sql) in MIGRATIONS.iter().filter(|(name, _)| names.iter().any(|n| n == name)) {
-        let step = client.transaction().await.map_err(errors::classify)?;
-        step.batch_execute(sql).await.map_err(errors::classify)?;
-        step.execute("insert into schema_migrations (name) values ($1)", &[name])
-            .await
-            .map_err(errors::classify)?;
-        step.commit().await.map_err(errors::classify)?;
+        let mut tries = 1;
+        while let Err(error) = apply(client, name, sql).await {
+            let goes_on = matches!(error, StoreError::Contention(_)) && tries < TRIES;
+            if !goes_on {
+                return Err(error);
+            }
+            tracing::info!(name, %error, "waiting for whoever uses the tables of this step");
+            tries += 1;
+            sleep(PAUSE).await;
+        }
     }
     Ok(names)
+}
+
+async fn apply(client: &mut Client, name: &str, sql: &str) -> Result<(), StoreError> {
+    let step = client.transaction().await.map_err(errors::classify)?;
+    step.batch_execute(LOCK_TIMEOUT).await.map_err(errors::classify)?;
+    step.batch_execute(sql).await.map_err(errors::classify)?;
+    step.execute("insert into schema_migrations (name) values ($1)", &[&name])
+        .await
+        .map_err(errors::classify)?;
+    step.commit().await.map_err(errors::classify)
 }
 
 pub(super) async fn pending(client: &Client) -> Result<Vec<String>, StoreError> {

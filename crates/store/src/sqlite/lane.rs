@@ -147,7 +147,8 @@ fn one(rows: usize, table: &'static str) -> Result<(), StoreError> {
     }
 }
 
-/// What is on an account is what its last entry says: the ledger must mean the same by both.
+/// What is on an account is what its last entry says: the ledger must mean the same by both, and
+/// nothing that PostgreSQL's table would not take.
 fn require_entered(
     before: &[Account],
     after: &[Account],
@@ -161,6 +162,9 @@ fn require_entered(
         };
         if entered != (new.version, new.total, new.held, new.pending) {
             return Err(StoreError::Rejected("an account differs from its last entry".into()));
+        }
+        if new.held < 0 || new.pending < 0 {
+            return Err(StoreError::Rejected("less than nothing is held or pending".into()));
         }
     }
     Ok(())

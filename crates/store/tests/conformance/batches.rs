@@ -86,7 +86,9 @@ pub async fn all_or_nothing(stage: &Stage) {
     let (a, b) = (funded(stage, tenant, 10, 100).await, wallet(stage, tenant, 200).await);
     let before = state(stage, [a, b]).await;
     let mut lane = stage.store.lane();
-    for spoil in [entry_twice, transfer_twice, less_than_nothing_held, amount_of_nothing] {
+    for spoil in
+        [entry_twice, transfer_twice, less_than_nothing_held, less_pending, amount_of_nothing]
+    {
         let mut good = good_writes(stage, tenant, [a, b]);
         let locks = Batch::of(tenant, seconds(5), vec![pay(a, b, 1)]).locks();
         let decide = Box::new(move |locked: Locked| {
@@ -117,7 +119,17 @@ fn transfer_twice(writes: &mut Writes) {
 }
 
 fn less_than_nothing_held(writes: &mut Writes) {
-    writes.accounts[0].held = -1;
+    let account = &mut writes.accounts[0];
+    account.held = -1;
+    let entries = writes.entries.iter_mut().filter(|entry| entry.account == account.id);
+    entries.for_each(|entry| entry.held_after = -1);
+}
+
+fn less_pending(writes: &mut Writes) {
+    let account = &mut writes.accounts[0];
+    account.pending = -1;
+    let entries = writes.entries.iter_mut().filter(|entry| entry.account == account.id);
+    entries.for_each(|entry| entry.pending_after = -1);
 }
 
 fn amount_of_nothing(writes: &mut Writes) {

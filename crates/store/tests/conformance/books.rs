@@ -88,7 +88,10 @@ const SHOWN: &str = "the last entry shows the balance, what is held and what is 
 
 /// `(check, what makes it speak, what makes it silent again)`.
 fn tamperings(stage: &Stage, told: &Told) -> Vec<(&'static str, String, String)> {
-    let a = stage.literal(told.a.0);
+    let (a, b) = (stage.literal(told.a.0), stage.literal(told.b.0));
+    let of_b = format!("select max(version) from entries where account_id = {b}");
+    let last = format!("account_id = {b} and version = ({of_b})");
+    let gone = format!("delete from entries where {last};");
     let (paid, again) = (stage.literal(told.paid.id.0), stage.literal(told.again.0));
     let ghost = stage.literal(stage.id(START, 10));
     // The second entry of `a` is its side of `paid`.
@@ -116,6 +119,11 @@ fn tamperings(stage: &Stage, told: &Told) -> Vec<(&'static str, String, String)>
         named(
             "balance = sum of entries, versions gapless",
             both(&|by| stage.falsify(told.b, "total", &format!("$ + {by}"))),
+        ),
+        (
+            "every transfer's entries sum to zero",
+            format!("create table kept as select * from entries where {last}; {gone}"),
+            "insert into entries select * from kept; drop table kept;".to_owned(),
         ),
         named(
             "each entry continues the one before",

@@ -1,6 +1,6 @@
 //! The schema comes up once and stays.
 
-use caudal_domain::{AccountId, TransferId};
+use caudal_domain::{AccountId, AccountStatus, TransferId};
 use caudal_store::{api_keys, entries, tenants, transfers, wallets};
 
 use super::{
@@ -44,6 +44,8 @@ pub async fn an_upgrade_keeps_rows(stage: &Stage) {
     assert_eq!(api_keys::find_by_secret(db, 77).await.unwrap(), Some(key));
     let kept = wallets::find(db, acme.id, wallet).await.unwrap().expect("the wallet");
     assert_eq!((kept.account.total, kept.account.version), (100, 1));
+    assert_eq!((kept.account.status, kept.account.floor), (AccountStatus::Frozen, Some(-5)));
+    assert_eq!(kept.account.updated_at, acme.created_at);
     let entry = entries::list(db, wallet, i64::MAX, 9).await.unwrap().remove(0);
     assert_eq!((entry.balance_after, entry.pending_after, entry.transfer), (100, 0, paid));
     let paid = transfers::find(db, acme.id, paid).await.unwrap().expect("the transfer");
@@ -56,7 +58,7 @@ fn old_books(stage: &Stage, wallet: AccountId, paid: TransferId) -> String {
     format!(
         "insert into accounts (bucket, id, tenant_id, kind, currency, status, floor, total, held,
            pending, version, updated_at)
-         select 5, {wallet}, id, 0, 'USD', 0, 0, 100, 0, 0, 1, created_at from tenants;
+         select 5, {wallet}, id, 0, 'USD', 1, -5, 100, 0, 0, 1, created_at from tenants;
          insert into wallets (bucket, id, tenant_id, user_id, currency, name, metadata, version,
            created_at)
          select 5, {wallet}, id, null, 'USD', null, null, 1, created_at from tenants;
