@@ -10,6 +10,9 @@ use std::{
     },
 };
 
+use caudal::system::SystemClock;
+use caudal_domain::Clock;
+use tokio::sync::Mutex;
 use tokio_postgres::NoTls;
 
 /// The server on which tests make databases of their own.
@@ -17,6 +20,8 @@ const POSTGRES_URL: &str = "CAUDAL_TEST_POSTGRES_URL";
 
 static NEXT: AtomicU64 = AtomicU64::new(0);
 static SKIPPED: Once = Once::new();
+/// How many databases there are that were copied from the template.
+static COPIES: Mutex<usize> = Mutex::const_new(0);
 
 pub enum Database {
     Sqlite { folder: PathBuf },
@@ -46,7 +51,7 @@ impl Database {
             return None;
         };
         let name = unique();
-        run(&admin_url, &format!("create database {name}")).await;
+        copy_template(&admin_url, &name).await;
         Some(Self::Postgres { admin_url, name })
     }
 
@@ -61,9 +66,39 @@ impl Database {
         match self {
             Self::Sqlite { folder } => fs::remove_dir_all(folder).expect("the folder goes"),
             Self::Postgres { admin_url, name } => {
-                run(&admin_url, &format!("drop database {name} with (force)")).await;
+                drop_copy(&admin_url, &name).await;
             }
         }
+    }
+}
+
+/// A database whose migrations have run: to copy it takes a fifth of the time that they take. It is
+/// made with the first copy, and goes with the last one.
+fn template() -> String {
+    format!("caudal_api_{}_template", std::process::id())
+}
+
+async fn copy_template(admin_url: &str, name: &str) {
+    let template = template();
+    let mut copies = COPIES.lock().await;
+    if *copies == 0 {
+        run(admin_url, &format!("create database {template}")).await;
+        let url = with_database(admin_url, &template);
+        let settings = caudal_store::Settings { url, ca_file: None, pool: <_>::default() };
+        let store = caudal_store::open(&settings).await.expect("a store");
+        store.migrate(SystemClock.now()).await.expect("migrations");
+    }
+    *copies += 1;
+    drop(copies);
+    run(admin_url, &format!("create database {name} template {template}")).await;
+}
+
+async fn drop_copy(admin_url: &str, name: &str) {
+    run(admin_url, &format!("drop database {name} with (force)")).await;
+    let mut copies = COPIES.lock().await;
+    *copies -= 1;
+    if *copies == 0 {
+        run(admin_url, &format!("drop database {}", template())).await;
     }
 }
 
