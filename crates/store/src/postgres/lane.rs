@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::{Client, Error, types::ToSql};
 
 use crate::{
-    AttachedRow, Decide, Lane, Locked, Locks, Position, RecentEvents, StoreError, Writes,
+    AttachedRow, Decide, Held, Lane, Locked, Locks, Position, RecentEvents, StoreError, Writes,
     known::{Known, overlay},
     postgres::{
         attached::{self, Prepared, RowLocks},
@@ -278,7 +278,7 @@ impl Session {
             None => accounts.iter().map(read).collect::<Result<_, _>>()?,
         };
         let locked = Locked {
-            passed: passed(locks, &accounts),
+            passed: self.passed(locks, &accounts).await.map_err(errors::classify)?,
             accounts,
             rows: rows.map_err(errors::classify)?,
             transfers: transfers
@@ -306,13 +306,28 @@ impl Session {
         if locks.accounts.is_empty() {
             return Ok(Vec::new());
         }
-        let buckets: Vec<i16> = locks.accounts.iter().map(|id| id.bucket().0.into()).collect();
-        let ids: Vec<Id> = locks.accounts.iter().map(|id| Id(id.0)).collect();
-        let statement = match locks.pass_over {
-            true => &self.statements.try_accounts,
-            false => &self.statements.lock_accounts,
+        let (buckets, ids) = columns(&locks.accounts);
+        let statement = match locks.held {
+            Held::Wait => &self.statements.lock_accounts,
+            Held::PassOver | Held::PassOverUnasked => &self.statements.try_accounts,
         };
         self.client.query(statement, &[&buckets, &ids]).await
+    }
+
+    /// What others hold of that which was not found.
+    async fn passed(&self, locks: &Locks, found: &[Account]) -> Result<Vec<AccountId>, Error> {
+        let mut missing = match locks.held {
+            Held::Wait => Vec::new(),
+            Held::PassOver | Held::PassOverUnasked => missing(locks, found),
+        };
+        if locks.held == Held::PassOver && !missing.is_empty() {
+            let (buckets, ids) = columns(&missing);
+            let statement = &self.statements.existing_accounts;
+            let rows = self.client.query(statement, &[&buckets, &ids]).await?;
+            let exist: Vec<Id> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+            missing.retain(|account| exist.iter().any(|id| id.0 == account.0));
+        }
+        Ok(missing)
     }
 
     async fn lock_rows(&self, locks: &[RowLocks<'_>]) -> Result<Vec<(AttachedRow, i64)>, Error> {
@@ -380,11 +395,13 @@ fn failure(error: Error) -> Failure {
     }
 }
 
-/// What was asked for without waiting and not found. Both lists are in the order of the locks.
-fn passed(locks: &Locks, found: &[Account]) -> Vec<AccountId> {
-    if !locks.pass_over || found.len() == locks.accounts.len() {
-        return Vec::new();
-    }
+/// As parameters of a statement.
+fn columns(accounts: &[AccountId]) -> (Vec<i16>, Vec<Id>) {
+    accounts.iter().map(|account| (i16::from(account.bucket().0), Id(account.0))).unzip()
+}
+
+/// Both lists are in the order of the locks.
+fn missing(locks: &Locks, found: &[Account]) -> Vec<AccountId> {
     let mut found = found.iter().map(|account| account.id).peekable();
     locks.accounts.iter().copied().filter(|id| found.next_if_eq(id).is_none()).collect()
 }

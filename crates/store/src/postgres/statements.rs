@@ -12,6 +12,8 @@ pub(super) struct Statements {
     pub lock_accounts: Statement,
     /// The same without waiting: leaves out what another transaction holds.
     pub try_accounts: Statement,
+    /// Which of them there are, held or not.
+    pub existing_accounts: Statement,
     pub receipts: Statement,
     pub transfers: Statement,
     pub update_accounts: Statement,
@@ -45,6 +47,7 @@ impl Statements {
         let texts = [
             lock_accounts.as_str(),
             try_accounts.as_str(),
+            EXISTING_ACCOUNTS,
             RECEIPTS,
             transfers.as_str(),
             update_accounts.as_str(),
@@ -63,6 +66,7 @@ impl Statements {
         Ok(Self {
             lock_accounts: next(),
             try_accounts: next(),
+            existing_accounts: next(),
             receipts: next(),
             transfers: next(),
             update_accounts: next(),
@@ -107,6 +111,9 @@ fn updates_of_accounts() -> [String; 3] {
     );
     [update_accounts, update_known, check_known]
 }
+
+const EXISTING_ACCOUNTS: &str = "select a.id from unnest($1::int2[], $2::uuid[]) k (bucket, id)
+     join accounts a on a.bucket = k.bucket and a.id = k.id";
 
 /// Each generation by itself: asked for both at once, each index is searched for both.
 const RECEIPTS: &str = "select r.key, r.fingerprint, r.transfer_id, r.answer

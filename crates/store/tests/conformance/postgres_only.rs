@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeSet, process::Command};
 
-use caudal_domain::{Fingerprint, ReceiptKey, TenantId};
+use caudal_domain::{AccountId, Fingerprint, ReceiptKey, TenantId};
 use caudal_store::{
-    Answer, Locked, Locks, Receipt, Row, Step, StoreError, UnitOfWork, UnitOutcome,
+    Answer, Held, Locked, Locks, Receipt, Row, Step, StoreError, UnitOfWork, UnitOutcome,
     payment_attempts::{self, Ended},
     payments, sagas, second_factors, tenants,
     users::{self, Entering, UserRow},
@@ -243,24 +243,30 @@ pub async fn a_unit_given_up_leaves_nothing_open(stage: &Stage) {
     assert_eq!(tenants::find(db, acme.id).await.unwrap(), None);
 }
 
-/// What another writer holds is passed over on request, and is there again when it is through.
+/// What another writer holds is passed over on request, and is there again when it is through. What
+/// does not exist is only taken for held where it is not asked after.
 pub async fn held_accounts_are_passed_over(stage: &Stage) {
     let tenant = tenant(stage).await;
     let (a, b) = (funded(stage, tenant, 10, 100).await, wallet(stage, tenant, 200).await);
-    let locks =
-        || Locks { pass_over: true, ..Batch::of(tenant, seconds(5), vec![pay(a, b, 1)]).locks() };
+    let unknown = AccountId(stage.id(START, 250));
+    let locks = |held| {
+        let payments = vec![pay(a, b, 1), pay(a, unknown, 1)];
+        Locks { held, ..Batch::of(tenant, seconds(5), payments).locks() }
+    };
     let ids =
         |locked: &Locked| locked.accounts.iter().map(|account| account.id).collect::<Vec<_>>();
     let (mut first, mut second) = (stage.store.lane(), stage.store.lane());
     first.lock_ahead(&[a]).await.unwrap();
-    let seen = look_through(second.as_mut(), locks()).await;
+    let seen = look_through(second.as_mut(), locks(Held::PassOver)).await;
     assert_eq!((ids(&seen), seen.passed), (vec![b], vec![a]));
+    let seen = look_through(second.as_mut(), locks(Held::PassOverUnasked)).await;
+    assert_eq!((ids(&seen), seen.passed), (vec![b], vec![a, unknown]));
 
     // Who waited first finds its own among all.
     let batch = Batch::of(tenant, seconds(5), vec![pay(a, b, 1)]);
     let (decided, _) = commit(stage, first.as_mut(), batch).await.unwrap();
     assert!(decided[0].is_ok());
-    let seen = look_through(second.as_mut(), locks()).await;
+    let seen = look_through(second.as_mut(), locks(Held::PassOver)).await;
     assert_eq!((ids(&seen), seen.passed), (vec![a, b], vec![]));
     assert_eq!(seen.accounts[0].total, 99);
 }

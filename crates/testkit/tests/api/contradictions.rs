@@ -15,7 +15,7 @@ use super::{
     incoming_webhooks::{account, seconds, signed, tell},
     lying_gateways::{against, answers, charge, refusal, standing},
     payments::{id, read, with},
-    payments_at_gateways::card,
+    payments_at_gateways::{card, leap_until},
 };
 
 const SECRET: &str = "whsec_of_the_gateway";
@@ -446,21 +446,6 @@ async fn lose_the_credentials(app: &TestApp) {
     )];
     let unit = UnitOfWork { at, steps, ..UnitOfWork::default() };
     app.instance.store.commit(unit).await.expect("a commit");
-}
-
-/// Time goes on only while nobody is at a step: one whose lease ends meanwhile counts as sent.
-async fn leap_until(app: &TestApp, what: &str, seconds: i64, mut is_so: impl AsyncFnMut() -> bool) {
-    let under_way = "select count(*) from sagas
-         where finished_at is null and (lease_until > $1 or next_at <= $1)";
-    app.until_later(what, 0, async || {
-        let now = app.clock.now().into();
-        let rows = app.instance.store.query("sagas", under_way, &[now]).await;
-        if rows.expect("a database")[0].int(0).expect("a number") == 0 {
-            app.clock.advance(seconds);
-        }
-        is_so().await
-    })
-    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

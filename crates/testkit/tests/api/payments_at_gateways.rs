@@ -54,6 +54,27 @@ pub async fn until_status(app: &TestApp, payment: &str, status: &str, seconds: i
         .await;
 }
 
+/// Looks again and again; time leaps while nobody is at a step, so that no lease ends under them:
+/// whose ends counts as sent.
+pub async fn leap_until(
+    app: &TestApp,
+    what: &str,
+    seconds: i64,
+    mut is_so: impl AsyncFnMut() -> bool,
+) {
+    let under_way = "select count(*) from sagas
+         where finished_at is null and (lease_until > $1 or next_at <= $1)";
+    app.until_later(what, 0, async || {
+        let now = app.clock.now().into();
+        let rows = app.instance.store.query("sagas", under_way, &[now]).await;
+        if rows.expect("a database")[0].int(0).expect("a number") == 0 {
+            app.clock.advance(seconds);
+        }
+        is_so().await
+    })
+    .await;
+}
+
 /// Its calls to gateways: operation and outcome.
 pub async fn attempts(client: &Client, payment: &str) -> Vec<String> {
     let path = format!("/payments/{payment}?expand[]=attempts");

@@ -6,7 +6,10 @@ use caudal_service::payment_saga::Point;
 use caudal_testkit::{Answer, Client, Database, TestApp, both_databases, until};
 use serde_json::{Value, json};
 
-use super::{gateway_accounts::at_the_simulator, incoming_webhooks::was_tried};
+use super::{
+    gateway_accounts::at_the_simulator, incoming_webhooks::was_tried,
+    payments_at_gateways::leap_until,
+};
 
 both_databases! {
     a_payout_ends_as_the_bank_says what_is_unclear_stays_held a_paid_payout_may_come_back
@@ -39,14 +42,7 @@ async fn comes_to(client: &Client, id: &str, status: &str) -> Value {
 /// The gateway tells the end, at times before what it is about has been written: then it is heeded
 /// later.
 async fn ends_as(app: &TestApp, id: &str, status: &str) -> Value {
-    until(status, async || {
-        // Time stands still while somebody works, so that no lease ends under them.
-        if sagas(app, "holder is not null").await == 0 {
-            app.clock.advance(2);
-        }
-        read(&app.client, id).await["status"] == status
-    })
-    .await;
+    leap_until(app, status, 2, async || read(&app.client, id).await["status"] == status).await;
     read(&app.client, id).await
 }
 

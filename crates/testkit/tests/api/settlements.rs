@@ -8,6 +8,8 @@ use caudal_testkit::{Answer, Call, Client, TestApp, both_databases, until};
 use futures::future::join_all;
 use serde_json::{Value, json};
 
+use super::payments_at_gateways::leap_until;
+
 both_databases! {
     the_file_of_a_day_agrees_and_differences_are_named what_is_paid_to_the_bank_is_booked_once
     a_fee_that_its_payer_bears_is_in_the_file settlements_refuse_nonsense
@@ -193,11 +195,8 @@ async fn what_came_back_is_in_the_file(app: &TestApp) {
     app.clock.advance(DAY_S - app.clock.now().micros() / 1_000_000 % DAY_S);
     let account = account(app, "payee").await;
     let ended = async |path: String, status: &str| {
-        until(status, async || {
-            app.clock.advance(20);
-            client.get(&path).await.expect(200)["status"] == status
-        })
-        .await;
+        let is_so = async || client.get(&path).await.expect(200)["status"] == status;
+        leap_until(app, status, 20, is_so).await;
     };
     let id = |made: &Value| made["id"].as_str().expect("an id").to_owned();
     let failing = pay(app, &wallet, 1000, "pm_card_refundFail").await;
@@ -243,11 +242,8 @@ async fn what_took_two_days_is_asked_of_both_files(app: &TestApp) {
     // So that the second day has a file.
     pay(app, &wallet, 2000, "pm_card_visa").await;
     let path = format!("/refunds/{}", refunded["id"].as_str().expect("an id"));
-    until("the refund", async || {
-        app.clock.advance(60);
-        app.client.get(&path).await.expect(200)["status"] == "succeeded"
-    })
-    .await;
+    let is_refunded = async || app.client.get(&path).await.expect(200)["status"] == "succeeded";
+    leap_until(app, "the refund", 60, is_refunded).await;
     app.clock.advance(DAY_S);
     let files = [file(app, 2).await, file(app, 1).await];
     let mut open = Vec::new();
