@@ -7,7 +7,7 @@ use std::{
 };
 
 use caudal_domain::{AccountId, Clock, IdSource, Refusal};
-use caudal_store::{Held, Lane, Locked, Locks, StoreError, Writes};
+use caudal_store::{Lane, Locked, Locks, StoreError, Writes};
 use futures::FutureExt;
 use metrics::{counter, histogram};
 
@@ -280,12 +280,7 @@ impl LaneTask {
 
     async fn once(&mut self, jobs: &Arc<Vec<Job>>, pass_over: bool) -> Result<Decided, StoreError> {
         let decided: Arc<Mutex<Decided>> = Arc::default();
-        let held = match (pass_over, self.queue.is_crowded()) {
-            (false, _) => Held::Wait,
-            (true, false) => Held::PassOver,
-            (true, true) => Held::PassOverUnasked,
-        };
-        let locks = Locks { held, ..batch::locks(jobs, self.clock.now()) };
+        let locks = Locks { pass_over, ..batch::locks(jobs, self.clock.now()) };
         let decide = {
             let (jobs, decided) = (jobs.clone(), decided.clone());
             let (clock, ids) = (self.clock.clone(), self.ids.clone());

@@ -116,10 +116,6 @@ impl Queue {
         lines.crowded_until.filter(|until| !lines.closed && *until > Instant::now())
     }
 
-    pub fn is_crowded(&self) -> bool {
-        self.crowded_until().is_some()
-    }
-
     /// Another process was met.
     pub fn crowd(&self) {
         self.lines().crowded_until = Some(Instant::now() + CROWDED_FOR);

@@ -4,7 +4,7 @@ mod memory;
 
 use caudal_domain::{Fingerprint, ReceiptKey, Refusal};
 use caudal_engine::{EngineError, Given, Job, JobReply, ReceiptOf, Settings};
-use caudal_store::{Held, StoreError};
+use caudal_store::StoreError;
 use memory::{POISON, TENANT, engine, transfer, wallet, with_key, with_reference};
 
 fn one_lane() -> Settings {
@@ -210,17 +210,6 @@ async fn what_another_process_holds_does_not_hold_up_the_rest() {
     // The free one first; the other when nothing else was left to do, by waiting.
     assert_eq!(memory.0.lock().unwrap().batches, [1, 1]);
     assert_eq!((memory.total(1), memory.total(3)), (1001, 1001));
-}
-
-/// Nobody holds it: it neither goes round nor counts as a meeting with another process.
-#[tokio::test]
-async fn an_unknown_account_is_refused_at_once() {
-    let (engine, memory) = engine(4, &one_lane());
-    let jobs = [transfer(0, 99, 1), transfer(2, 3, 1)].map(|c| engine.submit(Job::one(TENANT, c)));
-    let replies = futures::future::join_all(jobs).await;
-    assert!(!is_accepted(replies[0].as_ref().unwrap()));
-    assert!(is_accepted(replies[1].as_ref().unwrap()));
-    assert_eq!(memory.0.lock().unwrap().asked, [Held::PassOver]);
 }
 
 #[tokio::test]

@@ -37,17 +37,8 @@ pub struct Locks {
     pub receipts: Vec<ReceiptKey>,
     /// The clock when the batch was formed: chooses the generations of receipts.
     pub at: Timestamp,
-    pub held: Held,
-}
-
-/// What becomes of accounts that another writer holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Held {
-    #[default]
-    Wait,
-    PassOver,
-    /// Whatever is not found is taken for held: spares the question which of them exist.
-    PassOverUnasked,
+    /// Pass over accounts that another writer holds, instead of waiting for them.
+    pub pass_over: bool,
 }
 
 /// What was found under the locks. Rows that do not exist are left out.
@@ -57,7 +48,7 @@ pub struct Locked {
     pub rows: Vec<(AttachedRow, i64)>,
     pub transfers: Vec<Transfer>,
     pub receipts: Vec<Receipt>,
-    /// Accounts that were passed over.
+    /// Accounts that were passed over: they exist, and another writer holds them.
     pub passed: Vec<AccountId>,
 }
 

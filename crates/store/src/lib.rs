@@ -74,7 +74,7 @@ pub mod wallets;
 pub mod webhook_endpoints;
 
 pub use backend::{Backend, Lane, Position, Store, is_exposed, open};
-pub use batch::{AttachedRow, Attachment, Decide, Held, Locked, Locks, Writes};
+pub use batch::{AttachedRow, Attachment, Decide, Locked, Locks, Writes};
 pub use error::StoreError;
 pub use receipts::{Answer, Receipt};
 pub use recent_events::RecentEvents;

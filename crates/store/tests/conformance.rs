@@ -168,6 +168,7 @@ mod only_postgres {
     cases!(@postgres postgres_only a_value_that_can_not_be_sent_changes_nothing);
     cases!(@postgres postgres_only a_unit_given_up_leaves_nothing_open);
     cases!(@postgres postgres_only held_accounts_are_passed_over);
+    cases!(@postgres postgres_only a_held_row_beside_a_held_account_is_contention);
     cases!(@postgres postgres_only a_look_for_many_is_taken_over);
     cases!(@postgres postgres_only a_frozen_look_is_given_up);
     cases!(@postgres postgres_only a_frozen_read_is_given_up);

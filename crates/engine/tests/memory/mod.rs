@@ -13,7 +13,7 @@ use caudal_domain::{
 use caudal_engine::{Command, Engine, ReceiptOf, Settings};
 use caudal_ledger::{Movement, NewTransfer};
 use caudal_store::{
-    Backend, Decide, Held, Lane, Locked, Locks, Position, Receipt, RecentEvents, Row, Step, Store,
+    Backend, Decide, Lane, Locked, Locks, Position, Receipt, RecentEvents, Row, Step, Store,
     StoreError, UnitOfWork, UnitOutcome, Value,
 };
 
@@ -36,8 +36,6 @@ pub struct Tables {
     pub faults: Vec<StoreError>,
     /// Accounts that another process holds; whoever waits for them gets them.
     pub held: HashSet<AccountId>,
-    /// How each batch asked for its accounts.
-    pub asked: Vec<Held>,
     /// Accounts that were waited for before a batch was formed.
     pub waited_ahead: Vec<AccountId>,
 }
@@ -73,12 +71,7 @@ impl Lane for Memory {
         tokio::task::yield_now().await;
         self.panic_if_asked();
         let mut tables = self.0.lock().expect("no panic under the lock");
-        tables.asked.push(locks.held);
-        let is_held = |id: &&AccountId| locks.held != Held::Wait && tables.held.contains(*id);
-        let is_passed = |id: &&AccountId| {
-            let is_guessed = locks.held == Held::PassOverUnasked;
-            is_held(id) || is_guessed && !tables.accounts.contains_key(*id)
-        };
+        let is_held = |id: &&AccountId| locks.pass_over && tables.held.contains(*id);
         let locked = Locked {
             accounts: locks
                 .accounts
@@ -87,7 +80,7 @@ impl Lane for Memory {
                 .filter_map(|id| tables.accounts.get(id).copied())
                 .collect(),
             rows: vec![],
-            passed: locks.accounts.iter().filter(is_passed).copied().collect(),
+            passed: locks.accounts.iter().filter(is_held).copied().collect(),
             transfers: locks
                 .transfers
                 .iter()

@@ -1,7 +1,8 @@
 //! A batch in two round trips: lock and read; write and commit. Both are pipelined. Accounts that
 //! are [`Known`] are neither locked nor read: what is written holds only if they still are so.
+//! Between the two it is asked, if need be, which of the accounts that were not found exist.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use caudal_domain::{Account, AccountId, Event, TransferId};
@@ -10,13 +11,14 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::{Client, Error, types::ToSql};
 
 use crate::{
-    AttachedRow, Decide, Held, Lane, Locked, Locks, Position, RecentEvents, StoreError, Writes,
+    AttachedRow, Decide, Lane, Locked, Locks, Position, RecentEvents, StoreError, Writes,
     known::{Known, overlay},
     postgres::{
         attached::{self, Prepared, RowLocks},
         connect::Connector,
         errors::{self, Fault},
         events,
+        seen::Seen,
         statements::{STALE, Statements},
         unit,
         values::{self, Id},
@@ -37,6 +39,7 @@ pub(super) struct PostgresLane {
     /// Shared by the lanes of this process.
     known: Arc<Known>,
     recent: Arc<RecentEvents>,
+    seen: Seen,
     session: Option<Session>,
     /// The next batch's transaction has begun.
     has_begun: bool,
@@ -72,6 +75,7 @@ struct Basis<'a> {
     locks: &'a Locks,
     /// `None`: they are locked and read.
     known: Option<&'a [Account]>,
+    seen: &'a Seen,
 }
 
 /// What came of a batch: its position, its accounts as they are now, and what it told.
@@ -83,7 +87,8 @@ struct Done {
 
 impl PostgresLane {
     pub fn new(connector: Arc<Connector>, known: Arc<Known>, recent: Arc<RecentEvents>) -> Self {
-        Self { connector, known, recent, session: None, has_begun: false }
+        let seen = Seen::default();
+        Self { connector, known, recent, seen, session: None, has_begun: false }
     }
 
     async fn session(&mut self) -> Result<&Session, StoreError> {
@@ -96,6 +101,11 @@ impl PostgresLane {
             self.session = Some(Session { client, statements, prepared: Prepared::default() });
         }
         self.session.as_ref().ok_or_else(|| StoreError::Unavailable("no connection".into()))
+    }
+
+    async fn run(&self, basis: &Basis<'_>, decide: &mut Decide) -> Result<Done, Failure> {
+        let gone = || Failure::Clean(StoreError::Unavailable("no connection".into()));
+        self.session.as_ref().ok_or_else(gone)?.run(basis, decide).await
     }
 
     async fn roll_back(&mut self) {
@@ -183,21 +193,25 @@ impl Lane for PostgresLane {
         let is_bare = locks.rows.is_empty() && locks.transfers.is_empty();
         let may_know = is_bare && !begin.is_empty() && !locks.accounts.is_empty();
         let known = known.filter(|_| may_know);
-        let basis = Basis { begin, locks: &locks, known: known.as_deref() };
+        let seen = &self.seen;
+        let basis = Basis { begin, locks: &locks, known: known.as_deref(), seen };
         // On this very connection: a new one would know nothing of what `lock_ahead` began.
-        let gone = || StoreError::Unavailable("no connection".into());
-        let mut result = self.session.as_ref().ok_or_else(gone)?.run(&basis, &mut decide).await;
+        let mut result = self.run(&basis, &mut decide).await;
         match &result {
             Err(Failure::Stale) => {
                 self.known.was_wrong();
-                let basis = Basis { begin: "begin", locks: &locks, known: None };
-                result = self.session().await?.run(&basis, &mut decide).await;
+                self.session().await?;
+                let basis = Basis { begin: "begin", locks: &locks, known: None, seen: &self.seen };
+                result = self.run(&basis, &mut decide).await;
             }
             Ok(_) if known.is_some() => self.known.was_right(),
             _ => {}
         }
         match result {
             Ok(Done { position, accounts, events }) => {
+                if known.is_none() {
+                    self.seen.keep(&accounts);
+                }
                 self.known.keep(&accounts);
                 self.recent.keep(events, &position);
                 Ok(position)
@@ -258,7 +272,7 @@ impl Session {
     /// First round trip. Everything after the locks is read in
     /// statements of its own, so that it is seen as the last holder of the locks left it.
     async fn lock_and_read(&self, basis: &Basis<'_>) -> Result<(Locked, String), StoreError> {
-        let Basis { begin, locks, known } = *basis;
+        let Basis { begin, locks, known, .. } = *basis;
         let rows = self.prepared.locks(&self.client, &locks.rows).await;
         let rows = rows.map_err(errors::classify)?;
         let (begin, xid, accounts, rows, receipts, transfers) = join!(
@@ -277,20 +291,18 @@ impl Session {
             Some(known) => known.to_vec(),
             None => accounts.iter().map(read).collect::<Result<_, _>>()?,
         };
+        let rows = rows.map_err(errors::classify)?;
+        let transfers = transfers.map_err(errors::classify)?;
+        let receipts = receipts.map_err(errors::classify)?;
+        let read = |row| transfers::read(&values::row("transfers", row)?);
         let locked = Locked {
-            passed: self.passed(locks, &accounts).await.map_err(errors::classify)?,
+            // Not before the others are known to have come: a transaction that failed answers
+            // nothing more, and why it failed decides whether it runs again.
+            passed: self.passed(basis, &accounts).await.map_err(errors::classify)?,
             accounts,
-            rows: rows.map_err(errors::classify)?,
-            transfers: transfers
-                .map_err(errors::classify)?
-                .iter()
-                .map(|row| transfers::read(&values::row("transfers", row)?))
-                .collect::<Result<_, _>>()?,
-            receipts: receipts
-                .map_err(errors::classify)?
-                .iter()
-                .map(unit::read_receipt)
-                .collect::<Result<_, _>>()?,
+            rows,
+            transfers: transfers.iter().map(read).collect::<Result<_, _>>()?,
+            receipts: receipts.iter().map(unit::read_receipt).collect::<Result<_, _>>()?,
         };
         Ok((locked, xid.try_get(0).map_err(errors::classify)?))
     }
@@ -307,27 +319,30 @@ impl Session {
             return Ok(Vec::new());
         }
         let (buckets, ids) = columns(&locks.accounts);
-        let statement = match locks.held {
-            Held::Wait => &self.statements.lock_accounts,
-            Held::PassOver | Held::PassOverUnasked => &self.statements.try_accounts,
+        let statement = match locks.pass_over {
+            true => &self.statements.try_accounts,
+            false => &self.statements.lock_accounts,
         };
         self.client.query(statement, &[&buckets, &ids]).await
     }
 
     /// What others hold of that which was not found.
-    async fn passed(&self, locks: &Locks, found: &[Account]) -> Result<Vec<AccountId>, Error> {
-        let mut missing = match locks.held {
-            Held::Wait => Vec::new(),
-            Held::PassOver | Held::PassOverUnasked => missing(locks, found),
-        };
-        if locks.held == Held::PassOver && !missing.is_empty() {
-            let (buckets, ids) = columns(&missing);
-            let statement = &self.statements.existing_accounts;
-            let rows = self.client.query(statement, &[&buckets, &ids]).await?;
-            let exist: Vec<Id> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-            missing.retain(|account| exist.iter().any(|id| id.0 == account.0));
+    async fn passed(&self, basis: &Basis<'_>, found: &[Account]) -> Result<Vec<AccountId>, Error> {
+        let Basis { locks, seen, .. } = *basis;
+        if !locks.pass_over || found.len() == locks.accounts.len() {
+            return Ok(Vec::new());
         }
-        Ok(missing)
+        let found: HashSet<AccountId> = found.iter().map(|account| account.id).collect();
+        let missing = locks.accounts.iter().copied().filter(|id| !found.contains(id));
+        let (mut passed, unseen): (Vec<_>, Vec<_>) = missing.partition(|id| seen.has(*id));
+        if !unseen.is_empty() {
+            let (buckets, ids) = columns(&unseen);
+            let statement = &self.statements.existing_accounts;
+            for row in self.client.query(statement, &[&buckets, &ids]).await? {
+                passed.push(AccountId(row.try_get::<_, Id>(0)?.0));
+            }
+        }
+        Ok(passed)
     }
 
     async fn lock_rows(&self, locks: &[RowLocks<'_>]) -> Result<Vec<(AttachedRow, i64)>, Error> {
@@ -398,10 +413,4 @@ fn failure(error: Error) -> Failure {
 /// As parameters of a statement.
 fn columns(accounts: &[AccountId]) -> (Vec<i16>, Vec<Id>) {
     accounts.iter().map(|account| (i16::from(account.bucket().0), Id(account.0))).unzip()
-}
-
-/// Both lists are in the order of the locks.
-fn missing(locks: &Locks, found: &[Account]) -> Vec<AccountId> {
-    let mut found = found.iter().map(|account| account.id).peekable();
-    locks.accounts.iter().copied().filter(|id| found.next_if_eq(id).is_none()).collect()
 }

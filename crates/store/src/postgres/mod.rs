@@ -8,6 +8,7 @@ mod events;
 mod lane;
 mod migrate;
 mod partitions;
+mod seen;
 mod statements;
 mod unit;
 mod values;

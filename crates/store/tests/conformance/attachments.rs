@@ -27,7 +27,7 @@ fn listed(row: AttachedRow, note: &str, version: i64) -> Step {
 }
 
 /// Two rows that are there, at versions 1 and 2, and one that is not.
-async fn rows(stage: &Stage) -> [AttachedRow; 3] {
+pub async fn rows(stage: &Stage) -> [AttachedRow; 3] {
     stage.create_scratch().await;
     let rows = [4, 90, 200].map(|bucket| AttachedRow {
         table: "scratch",

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, process::Command};
 
 use caudal_domain::{AccountId, Fingerprint, ReceiptKey, TenantId};
 use caudal_store::{
-    Answer, Held, Locked, Locks, Receipt, Row, Step, StoreError, UnitOfWork, UnitOutcome,
+    Answer, Locked, Locks, Receipt, Row, Step, StoreError, UnitOfWork, UnitOutcome, Writes,
     payment_attempts::{self, Ended},
     payments, sagas, second_factors, tenants,
     users::{self, Entering, UserRow},
@@ -14,6 +14,7 @@ use caudal_store::{
 use futures::{future::join_all, poll};
 
 use super::{
+    attachments::rows,
     batches::look_through,
     fixtures::{
         Batch, commit, done, funded, new_tenant, new_user, new_wallet, outcome, pay, post, seconds,
@@ -244,31 +245,50 @@ pub async fn a_unit_given_up_leaves_nothing_open(stage: &Stage) {
 }
 
 /// What another writer holds is passed over on request, and is there again when it is through. What
-/// does not exist is only taken for held where it is not asked after.
+/// does not exist is not.
 pub async fn held_accounts_are_passed_over(stage: &Stage) {
     let tenant = tenant(stage).await;
     let (a, b) = (funded(stage, tenant, 10, 100).await, wallet(stage, tenant, 200).await);
     let unknown = AccountId(stage.id(START, 250));
-    let locks = |held| {
+    let locks = |pass_over| {
         let payments = vec![pay(a, b, 1), pay(a, unknown, 1)];
-        Locks { held, ..Batch::of(tenant, seconds(5), payments).locks() }
+        Locks { pass_over, ..Batch::of(tenant, seconds(5), payments).locks() }
     };
     let ids =
         |locked: &Locked| locked.accounts.iter().map(|account| account.id).collect::<Vec<_>>();
     let (mut first, mut second) = (stage.store.lane(), stage.store.lane());
-    first.lock_ahead(&[a]).await.unwrap();
-    let seen = look_through(second.as_mut(), locks(Held::PassOver)).await;
-    assert_eq!((ids(&seen), seen.passed), (vec![b], vec![a]));
-    let seen = look_through(second.as_mut(), locks(Held::PassOverUnasked)).await;
-    assert_eq!((ids(&seen), seen.passed), (vec![b], vec![a, unknown]));
+    // Of the second round the lane knows that `a` exists.
+    for total in [100, 99] {
+        first.lock_ahead(&[a]).await.unwrap();
+        let seen = look_through(second.as_mut(), locks(true)).await;
+        assert_eq!((ids(&seen), seen.passed), (vec![b], vec![a]));
 
-    // Who waited first finds its own among all.
+        // Who waited first finds its own among all.
+        let batch = Batch::of(tenant, seconds(5), vec![pay(a, b, 1)]);
+        let (decided, _) = commit(stage, first.as_mut(), batch).await.unwrap();
+        assert!(decided[0].is_ok());
+        for pass_over in [false, true] {
+            let seen = look_through(second.as_mut(), locks(pass_over)).await;
+            assert_eq!((ids(&seen), seen.passed), (vec![a, b], vec![]));
+            assert_eq!(seen.accounts[0].total, total - 1);
+        }
+    }
+}
+
+/// The wait for a row ends the transaction; that nothing more can be asked of it then must not hide
+/// that the batch may run again.
+pub async fn a_held_row_beside_a_held_account_is_contention(stage: &Stage) {
+    let tenant = tenant(stage).await;
+    let (a, b) = (funded(stage, tenant, 10, 100).await, wallet(stage, tenant, 200).await);
+    let [row, ..] = rows(stage).await;
     let batch = Batch::of(tenant, seconds(5), vec![pay(a, b, 1)]);
-    let (decided, _) = commit(stage, first.as_mut(), batch).await.unwrap();
-    assert!(decided[0].is_ok());
-    let seen = look_through(second.as_mut(), locks(Held::PassOver)).await;
-    assert_eq!((ids(&seen), seen.passed), (vec![a, b], vec![]));
-    assert_eq!(seen.accounts[0].total, 99);
+    let locks = Locks { pass_over: true, rows: vec![row], ..batch.locks() };
+    let (mut first, mut second) = (stage.store.lane(), stage.store.lane());
+    first.lock_ahead(&[a]).await.unwrap();
+    stage.raw("begin; select from scratch for update").await;
+    let answer = second.commit_batch(locks, Box::new(|_| Writes::default())).await;
+    assert!(matches!(answer, Err(StoreError::Contention(_))), "{answer:?}");
+    stage.raw("rollback").await;
 }
 
 /// Requests have ten seconds; a proof over whole tables has what it needs.

@@ -383,8 +383,7 @@ async fn a_payout_under_a_wrong_name_is_found_by_its_key() {
         answers(gateway, ("GET", "/v1/payouts/po_1"), (200, returned.clone())).await;
         told_of(app, &path, ("evt_1", "payout.failed", returned)).await;
         let path = format!("/payouts/{payout}");
-        until("the money to be back", async || {
-            app.clock.advance(61);
+        leap_until(app, "the money to be back", 61, async || {
             app.client.get(&path).await.expect(200)["status"] == "returned"
         })
         .await;

@@ -14,7 +14,7 @@ use wiremock::{
 use super::{
     contradictions::until_told,
     payments::{id, read},
-    payments_at_gateways::card,
+    payments_at_gateways::{card, leap_until},
 };
 
 /// Its name, and what it makes of the truth.
@@ -201,8 +201,7 @@ async fn a_part_that_is_told_later_bears_its_part_of_the_fee() {
                 it["amount_captured"] = json!(50);
             });
             answers(gateway, ("GET", "/v1/lookup"), (200, told)).await;
-            until("the janitor", async || {
-                app.clock.advance(300);
+            leap_until(app, "the janitor", 300, async || {
                 read(&app.client, &payment).await["status"] == "succeeded"
             })
             .await;

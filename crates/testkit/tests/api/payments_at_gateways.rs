@@ -54,8 +54,8 @@ pub async fn until_status(app: &TestApp, payment: &str, status: &str, seconds: i
         .await;
 }
 
-/// Looks again and again; time leaps while nobody is at a step, so that no lease ends under them:
-/// whose ends counts as sent.
+/// Looks again and again; time leaps only while nobody is at a step: one whose lease ends meanwhile
+/// counts as sent.
 pub async fn leap_until(
     app: &TestApp,
     what: &str,

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{
     gateway_accounts::{at_the_simulator, own_accounts},
     payments::{body, fee_type, id, read, with},
-    payments_at_gateways::card,
+    payments_at_gateways::{card, leap_until},
 };
 
 both_databases! {
@@ -119,11 +119,8 @@ async fn card_payments_are_given_back_by_their_gateway(app: &TestApp) {
     let path = format!("/payments/{slow}/refunds");
     let refund = client.post(&path, json!({})).await.expect(201);
     let status = async || client.get(format!("/refunds/{}", id(&refund))).await.expect(200);
-    until("the gateway's word", async || {
-        app.clock.advance(60);
-        status().await["status"] == "succeeded"
-    })
-    .await;
+    let is_told = async || status().await["status"] == "succeeded";
+    leap_until(app, "the gateway's word", 60, is_told).await;
     assert_eq!(client.balance(&wallet).await, (600, 0, 600));
 }
 
@@ -134,11 +131,8 @@ async fn a_refund_that_fails_gives_the_money_back(app: &TestApp) {
     let refund = client.post(format!("/payments/{paid}/refunds"), json!({"amount": 300})).await;
     let refund = id(&refund.expect(201));
     let now = async || client.get(format!("/refunds/{refund}")).await.expect(200);
-    until("the gateway's refusal", async || {
-        app.clock.advance(60);
-        now().await["status"] == "failed"
-    })
-    .await;
+    let is_refused = async || now().await["status"] == "failed";
+    leap_until(app, "the gateway's refusal", 60, is_refused).await;
     assert!(now().await["failure"].is_string());
     assert_eq!(client.balance(&wallet).await, (1000, 0, 1000));
     assert_eq!(read(client, &paid).await["amount_refunded"], 0);
@@ -268,8 +262,7 @@ async fn replays_say_what_was_said_first(app: &TestApp) {
         let first = client.post_as(method, &path, json!({})).await.expect(201);
         simulator.set(Settings::default());
         assert_eq!(first["status"], "pending", "{method}");
-        until("the gateway's word", async || {
-            app.clock.advance(60);
+        leap_until(app, "the gateway's word", 60, async || {
             let now = client.get(format!("/refunds/{}", id(&first))).await.expect(200);
             now["status"] == "succeeded"
         })

@@ -82,11 +82,8 @@ async fn day(app: &TestApp, wallet: &str, account: &str) -> [String; 3] {
         "gateway_account": account});
     let payout = app.client.post("/payouts", body).await.expect(201);
     let path = format!("/payouts/{}", payout["id"].as_str().expect("an id"));
-    until("paid", async || {
-        app.clock.advance(5);
-        app.client.get(&path).await.expect(200)["status"] == "paid"
-    })
-    .await;
+    let is_paid = async || app.client.get(&path).await.expect(200)["status"] == "paid";
+    leap_until(app, "paid", 5, is_paid).await;
     [one, two, disputed]
 }
 
