@@ -2,11 +2,12 @@
 //! are [`Known`] are neither locked nor read: what is written holds only if they still are so.
 //! Between the two it is asked, if need be, which of the accounts that were not found exist.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use caudal_domain::{Account, AccountId, Event, TransferId};
 use futures::{future::join_all, join};
+use quick_cache::sync::Cache;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::{Client, Error, types::ToSql};
 
@@ -18,7 +19,6 @@ use crate::{
         connect::Connector,
         errors::{self, Fault},
         events,
-        seen::Seen,
         statements::{STALE, Statements},
         unit,
         values::{self, Id},
@@ -33,6 +33,12 @@ const BATCH_TIMEOUT: Duration = Duration::from_secs(12);
 /// How long a lost COMMIT is asked after.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 const SETTLE_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Accounts that a lane has read. None is ever deleted, so one of them that is not found later is
+/// held by another process.
+type Seen = Cache<AccountId, ()>;
+/// Less than 10 MB.
+const SEEN_MOST: usize = 1 << 17;
 
 pub(super) struct PostgresLane {
     connector: Arc<Connector>,
@@ -87,7 +93,7 @@ struct Done {
 
 impl PostgresLane {
     pub fn new(connector: Arc<Connector>, known: Arc<Known>, recent: Arc<RecentEvents>) -> Self {
-        let seen = Seen::default();
+        let seen = Seen::new(SEEN_MOST);
         Self { connector, known, recent, seen, session: None, has_begun: false }
     }
 
@@ -210,7 +216,7 @@ impl Lane for PostgresLane {
         match result {
             Ok(Done { position, accounts, events }) => {
                 if known.is_none() {
-                    self.seen.keep(&accounts);
+                    accounts.iter().for_each(|account| self.seen.insert(account.id, ()));
                 }
                 self.known.keep(&accounts);
                 self.recent.keep(events, &position);
@@ -269,7 +275,7 @@ impl Session {
         checked.and(left)
     }
 
-    /// First round trip. Everything after the locks is read in
+    /// First round trip, and at times a question behind it. Everything after the locks is read in
     /// statements of its own, so that it is seen as the last holder of the locks left it.
     async fn lock_and_read(&self, basis: &Basis<'_>) -> Result<(Locked, String), StoreError> {
         let Basis { begin, locks, known, .. } = *basis;
@@ -332,9 +338,8 @@ impl Session {
         if !locks.pass_over || found.len() == locks.accounts.len() {
             return Ok(Vec::new());
         }
-        let found: HashSet<AccountId> = found.iter().map(|account| account.id).collect();
-        let missing = locks.accounts.iter().copied().filter(|id| !found.contains(id));
-        let (mut passed, unseen): (Vec<_>, Vec<_>) = missing.partition(|id| seen.has(*id));
+        let missing = missing(locks, found).into_iter();
+        let (mut passed, unseen): (Vec<_>, Vec<_>) = missing.partition(|id| seen.contains_key(id));
         if !unseen.is_empty() {
             let (buckets, ids) = columns(&unseen);
             let statement = &self.statements.existing_accounts;
@@ -408,6 +413,12 @@ fn failure(error: Error) -> Failure {
         true => Failure::Stale,
         false => Failure::Clean(errors::classify(error)),
     }
+}
+
+/// Both lists are in the order of the locks.
+fn missing(locks: &Locks, found: &[Account]) -> Vec<AccountId> {
+    let mut found = found.iter().map(|account| account.id).peekable();
+    locks.accounts.iter().copied().filter(|id| found.next_if_eq(id).is_none()).collect()
 }
 
 /// As parameters of a statement.

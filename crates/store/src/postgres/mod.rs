@@ -8,7 +8,6 @@ mod events;
 mod lane;
 mod migrate;
 mod partitions;
-mod seen;
 mod statements;
 mod unit;
 mod values;
